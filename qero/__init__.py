@@ -1,0 +1,64 @@
+"""qero: a Supabase-native service layer for WhatsApp-first CRM teams.
+
+Make one `Clients` per process, one client per request or job, and hand it to the services:
+
+    async with Clients(Settings.load()) as clients:
+        user = await clients.user(access_token)
+        workspace_id = await Workspaces(user).resolve("acme")
+        threads = await Threads(user).list(workspace_id)
+"""
+
+from __future__ import annotations
+
+from qero.clients.factory import Client, Clients, ServiceClient, UserClient
+from qero.clients.realtime import watch_table
+from qero.clients.secrets import SecretBox
+from qero.errors import (
+    Conflict,
+    InvalidInput,
+    InvalidState,
+    LimitExceeded,
+    NetworkError,
+    NotAuthenticated,
+    NotFound,
+    PermissionDenied,
+    QeroError,
+    SettingsError,
+    Unavailable,
+)
+from qero.services.connections import Connections
+from qero.services.contacts import Contacts
+from qero.services.outbox import Outbox
+from qero.services.threads import Threads
+from qero.services.webhooks import Webhooks
+from qero.services.workspaces import Workspaces
+from qero.settings import Settings
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Client",
+    "Clients",
+    "Conflict",
+    "Connections",
+    "Contacts",
+    "InvalidInput",
+    "InvalidState",
+    "LimitExceeded",
+    "NetworkError",
+    "NotAuthenticated",
+    "NotFound",
+    "Outbox",
+    "PermissionDenied",
+    "QeroError",
+    "SecretBox",
+    "ServiceClient",
+    "Settings",
+    "SettingsError",
+    "Threads",
+    "Unavailable",
+    "UserClient",
+    "Webhooks",
+    "Workspaces",
+    "watch_table",
+]

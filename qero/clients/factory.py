@@ -1,0 +1,134 @@
+"""Builds the two kinds of client: one per signed-in user, one for the service. Both share one connection pool.
+
+`UserClient` and `ServiceClient` are different types on purpose: a service that reads personal rows takes a
+`UserClient`, so a client with the wrong trust level doesn't type-check, and can't be built without a verified user.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Self
+
+import httpx
+
+from qero.clients.cookies import access_token_from_cookies
+from qero.clients.identity import Identity, TokenVerifier
+from qero.errors import NotAuthenticated
+from qero.settings import Settings
+from supabase import AsyncClient, AsyncClientOptions
+
+
+class UserClient(AsyncClient):
+    """A Supabase client that acts as one verified user; row security decides what it sees."""
+
+    identity: Identity
+    access_token: str
+
+
+class ServiceClient(AsyncClient):
+    """A Supabase client with the secret key: it bypasses row security. Keep it on the server."""
+
+
+Client = UserClient | ServiceClient
+
+
+class Clients:
+    """The process-wide factory. Make one at start-up, close it at shutdown.
+
+    One `httpx.AsyncClient` serves every client made here, so a client per request costs no connection. Clients never
+    share headers, so tokens can't mix.
+
+        async with Clients(Settings.load()) as clients:
+            user = await clients.user(access_token)
+            service = clients.service()
+    """
+
+    def __init__(self, settings: Settings, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        """
+        Args:
+            settings: needs `supabase_url` and the publishable key; `service()` also needs the secret key.
+            transport: replaces httpx's own, for callers that already pool connections.
+
+        Raises:
+            SettingsError: `setting_missing`, naming the variable.
+        """
+        self._settings = settings
+        self._url = settings.require("supabase_url").rstrip("/")
+        self._publishable_key = settings.require("publishable_key")
+        self.http = httpx.AsyncClient(
+            transport=transport,
+            timeout=httpx.Timeout(settings.request_timeout_seconds, connect=5.0),
+            limits=httpx.Limits(
+                max_connections=settings.max_connections, max_keepalive_connections=settings.max_connections
+            ),
+        )
+        self._verifier = TokenVerifier(
+            self.http,
+            url=self._url,
+            publishable_key=self._publishable_key,
+            jwt_secret=settings.jwt_secret.get_secret_value() if settings.jwt_secret else None,
+        )
+        self._service: ServiceClient | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the pool; every client made here stops working."""
+        await self.http.aclose()
+
+    async def user(self, access_token: str | None) -> UserClient:
+        """A client for the user whose access token this is, verified before anything is sent.
+
+        Raises:
+            NotAuthenticated: `not_authenticated` without a token; `token_expired`, `token_invalid` or
+                `token_wrong_audience` (an API key or another audience) otherwise.
+            NetworkError: `network_error`, the auth server couldn't be asked.
+        """
+        if not access_token:
+            raise NotAuthenticated("not_authenticated")
+        identity = await self._verifier.verify(access_token)
+        client = UserClient(self._url, self._publishable_key, self._options(access_token))
+        client.identity = identity
+        client.access_token = access_token
+        return client
+
+    async def user_from_request(
+        self, headers: Mapping[str, str], cookies: Mapping[str, str] | None = None
+    ) -> UserClient:
+        """A client for the user behind a web request: its bearer token, or else Supabase's session cookies.
+
+        Raises: as `user`.
+        """
+        authorization = next((value for name, value in headers.items() if name.lower() == "authorization"), "")
+        scheme, _, token = authorization.partition(" ")
+        if scheme.lower() == "bearer" and token.strip():
+            return await self.user(token.strip())
+        return await self.user(access_token_from_cookies(cookies or {}))
+
+    def service(self) -> ServiceClient:
+        """The service client (one per factory): bypasses row security, never signs in.
+
+        Raises:
+            SettingsError: `setting_missing` without SUPABASE_SECRET_KEY or SUPABASE_SERVICE_ROLE_KEY.
+        """
+        if self._service is None:
+            secret_key = self._settings.require("secret_key")
+            self._service = ServiceClient(self._url, secret_key, self._options(secret_key))
+        return self._service
+
+    def _options(self, token: str) -> AsyncClientOptions:
+        options = AsyncClientOptions(
+            auto_refresh_token=False,
+            persist_session=False,
+            httpx_client=self.http,
+            postgrest_client_timeout=httpx.Timeout(self._settings.request_timeout_seconds, connect=5.0),
+        )
+        options.headers = {**options.headers, "Authorization": f"Bearer {token}"}
+        return options

@@ -1,0 +1,255 @@
+"""Sends WhatsApp messages through Meta's Graph API and says what became of each.
+
+A send ends in one of three ways, and telling them apart is the point of this module: accepted, certainly
+refused, or not known. Graph has no idempotency key, so a message whose outcome isn't known must never be sent
+again blindly; its opaque id comes back with the statuses and settles it.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+from pydantic import ValidationError
+
+from qero.errors import InvalidInput
+from qero.models.outbox import Accepted, FailureAction, Refused, Scope, SendOutcome, Unknown
+
+OPAQUE_ID_LIMIT = 512
+DAY_SECONDS = 86_400.0
+
+# Nothing of the request can have left when one of these is raised. Every other transport error may come after
+# Meta has read the request: httpx reports even a failed write only once it has also failed to read an answer.
+_BEFORE_SENDING = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+    httpx.UnsupportedProtocol,
+)
+
+
+@dataclass(frozen=True)
+class ErrorClass:
+    """How messages refused with one of a group of codes are handled."""
+
+    action: FailureAction
+    scope: Scope = Scope.MESSAGE
+    delay: Callable[[int], float] | None = None
+    """Seconds until the next try, from the number of attempts made."""
+    tries: int | None = None
+    """Attempts after which the message fails whatever the queue still allows."""
+    only: Callable[[Mapping[str, Any]], bool] | None = None
+    """Payloads that the action suits; others fail."""
+    advice: str | None = None
+
+
+def _backoff(base: float, *, limit: float, at_least: float = 0.0) -> Callable[[int], float]:
+    """Exponential with full jitter, so that messages refused together don't come back together."""
+
+    def delay(attempts: int) -> float:
+        ceiling = min(limit, base * 2.0 ** min(attempts - 1, 32))
+        return at_least + random.uniform(0.0, ceiling)  # noqa: S311 (spreads load, guards nothing)
+
+    return delay
+
+
+def _pair_delay(attempts: int) -> float:
+    return min(4.0**attempts, 3600.0)
+
+
+def _has_linked_media(payload: Mapping[str, Any]) -> bool:
+    content = payload.get(str(payload.get("type")))
+    return isinstance(content, Mapping) and "link" in content
+
+
+def _is_template(payload: Mapping[str, Any]) -> bool:
+    return payload.get("type") == "template"
+
+
+_SECONDS = _backoff(2.0, limit=60.0)
+_MINUTES = _backoff(60.0, limit=900.0, at_least=60.0)
+
+TRANSIENT = ErrorClass(FailureAction.RETRY, delay=_SECONDS)
+PERMANENT = ErrorClass(FailureAction.FAIL)
+BLOCKED = ErrorClass(FailureAction.PAUSE_CONNECTION, Scope.NUMBER)
+
+# Graph's codes decide, never HTTP status or title: Meta documents both as unstable.
+ERROR_CLASSES: tuple[tuple[ErrorClass, tuple[int | range, ...]], ...] = (
+    (ErrorClass(FailureAction.RETRY, Scope.NUMBER, _SECONDS), (130429,)),
+    (ErrorClass(FailureAction.RETRY, Scope.RECIPIENT, _pair_delay), (131056,)),
+    (ErrorClass(FailureAction.RETRY, Scope.APP, _MINUTES), (4, 80007)),
+    (TRANSIENT, (1, 2, 131000, 131016, 133004)),
+    (ErrorClass(FailureAction.RETRY, delay=_MINUTES), (131057, 134101)),
+    (ErrorClass(FailureAction.RETRY, delay=_SECONDS, tries=2, only=_has_linked_media), (131053,)),
+    (BLOCKED, (0, 3, 10, 190, range(200, 300), 131005)),  # authorisation
+    (BLOCKED, (33, 131037, 131045, 133006, 133010)),  # the number itself
+    (BLOCKED, (368, 131031)),  # policy
+    (BLOCKED, (131042,)),  # billing
+    (BLOCKED, (131048, 131064)),  # spam
+    (ErrorClass(FailureAction.RETRY, delay=lambda _: DAY_SECONDS, only=_is_template), (131049,)),
+    (PERMANENT, (100, 131008, 131009, 131021, 131026, 131050, 131051, 131062, 131063)),
+    (PERMANENT, (130403, 130472, 130497, range(132000, 132017), 132068, 132069, 135000)),
+    (ErrorClass(FailureAction.FAIL, advice="Send an approved template instead."), (131047,)),
+)
+
+_CLASS_OF_CODE: Mapping[int, ErrorClass] = {
+    code: error_class
+    for error_class, codes in ERROR_CLASSES
+    for group in codes
+    for code in (group if isinstance(group, range) else (group,))
+}
+
+
+class GraphClient:
+    """Meta's Graph API for any number of connections: the token comes with each call and is kept nowhere."""
+
+    def __init__(self, http: httpx.AsyncClient, *, base_url: str, version: str) -> None:
+        self._http = http
+        self._url = f"{base_url.rstrip('/')}/{version}"
+
+    async def send_message(
+        self,
+        *,
+        phone_number_id: str,
+        access_token: str,
+        recipient: str,
+        payload: Mapping[str, Any],
+        opaque_id: str,
+        attempts: int = 1,
+    ) -> SendOutcome:
+        """Send one message from a number; what Meta or the network does is an outcome, never an exception.
+
+        Not idempotent: after `Unknown` wait for a status that carries `opaque_id`.
+
+        Args:
+            recipient: `+` and a phone number with country code, or a business-scoped user id.
+            payload: the body of `/messages` without product, recipient and opaque id.
+            opaque_id: comes back with every status of the message; at most 512 characters.
+            attempts: how often this message was tried, this time included; delays grow with it.
+
+        Raises:
+            InvalidInput: `invalid_value`, the opaque id is too long; nothing was sent.
+        """
+        if len(opaque_id) > OPAQUE_ID_LIMIT:
+            raise InvalidInput("invalid_value", detail={"field": "opaque_id", "max_length": OPAQUE_ID_LIMIT})
+        # The libraries below quote an unusable header in their errors: check the token before they see it.
+        if not access_token or not all("!" <= character <= "~" for character in access_token):
+            return Refused(
+                action=FailureAction.PAUSE_CONNECTION,
+                error_code="access_token_malformed",
+                error_text="The connection's access token is empty or contains characters no token has.",
+                scope=Scope.NUMBER,
+            )
+        try:
+            response = await self._http.post(
+                f"{self._url}/{quote(phone_number_id, safe='')}/messages",
+                headers={"Authorization": f"Bearer {access_token}"},
+                json={
+                    **payload,
+                    "messaging_product": "whatsapp",
+                    "recipient_type": "individual",
+                    ("to" if recipient.startswith("+") else "recipient"): recipient,
+                    "biz_opaque_callback_data": opaque_id,
+                },
+                follow_redirects=False,
+            )
+        except _BEFORE_SENDING as error:
+            return _refused(TRANSIENT, "not_sent", f"No connection to Graph ({type(error).__name__}).", attempts)
+        except httpx.HTTPError as error:
+            return Unknown(
+                error_code="no_answer",
+                error_text=f"The request left, but no whole answer came back ({type(error).__name__}).",
+            )
+        return _outcome_of(response, payload=payload, attempts=attempts, access_token=access_token)
+
+
+def _outcome_of(
+    response: httpx.Response, *, payload: Mapping[str, Any], attempts: int, access_token: str
+) -> SendOutcome:
+    body = _json_object(response)
+    if response.is_success:
+        accepted = _accepted(body)
+        if accepted is not None:
+            return accepted
+    error = body.get("error")
+    code = _error_code(error)
+    if isinstance(error, Mapping) and code is not None:
+        # Graph quotes a malformed token back.
+        text = _error_text(error).replace(access_token, "[access token]")
+        return _refused(_class_of(code, error, response.status_code), str(code), text, attempts, payload=payload)
+    if response.is_success:
+        return Unknown(
+            error_code="answer_unreadable",
+            error_text=f"Graph answered {response.status_code} without a message id that can be read.",
+        )
+    # No verdict of Graph's on the message: something in between answered, or Graph broke down. Meta asks for
+    # 5xx and 429 to be repeated after a pause, and 3xx and other 4xx say that the request wasn't acted on.
+    # Failing for good would lose a message over somebody else's trouble, so all of them back off; at worst it
+    # ends as a dead letter.
+    return _refused(
+        TRANSIENT,
+        f"http_{response.status_code}",
+        f"HTTP {response.status_code} without an error of Graph's.",
+        attempts,
+    )
+
+
+def _class_of(code: int, error: Mapping[str, Any], status: int) -> ErrorClass:
+    # "Object does not exist, or missing permissions", said about the number: the same trouble as code 33, and
+    # not the message's fault.
+    if code == 100 and str(error.get("error_subcode")) == "33":
+        return BLOCKED
+    known = _CLASS_OF_CODE.get(code)
+    if known is not None:
+        return known
+    return TRANSIENT if error.get("is_transient") is True or status == 429 or status >= 500 else PERMANENT
+
+
+def _refused(
+    error_class: ErrorClass, code: str, text: str, attempts: int, *, payload: Mapping[str, Any] | None = None
+) -> Refused:
+    exhausted = error_class.tries is not None and attempts >= error_class.tries
+    unsuited = error_class.only is not None and not error_class.only(payload or {})
+    action = FailureAction.FAIL if exhausted or unsuited else error_class.action
+    return Refused(
+        action=action,
+        error_code=code,
+        error_text=f"{text} {error_class.advice}" if error_class.advice else text,
+        delay=error_class.delay(attempts) if action is FailureAction.RETRY and error_class.delay else None,
+        scope=error_class.scope,
+    )
+
+
+def _json_object(response: httpx.Response) -> dict[str, Any]:
+    try:
+        body = response.json()
+    except (ValueError, RecursionError):
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _accepted(body: Mapping[str, Any]) -> Accepted | None:
+    messages = body.get("messages")
+    first: Any = messages[0] if isinstance(messages, list) and messages else None
+    try:
+        return Accepted.model_validate({"provider_message_id": first["id"]})
+    except (ValidationError, TypeError, KeyError):
+        return None
+
+
+def _error_code(error: object) -> int | None:
+    code = error.get("code") if isinstance(error, Mapping) else None
+    if isinstance(code, str) and code.isascii() and code.isdigit() and len(code) < 10:
+        return int(code)
+    return code if isinstance(code, int) and not isinstance(code, bool) else None
+
+
+def _error_text(error: Mapping[str, Any]) -> str:
+    data = error.get("error_data")
+    details = data.get("details") if isinstance(data, Mapping) else None
+    return ": ".join(text for text in (error.get("message"), details) if isinstance(text, str) and text)

@@ -1,0 +1,183 @@
+"""The one place where an answer of the API becomes a value or a typed error."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from typing import Any, Protocol, TypeVar
+from uuid import UUID
+
+import httpx
+import structlog
+from postgrest import APIError
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import to_jsonable_python
+
+from qero.errors import (
+    Conflict,
+    InvalidInput,
+    NetworkError,
+    NotAuthenticated,
+    NotFound,
+    PermissionDenied,
+    QeroError,
+    Unavailable,
+    error_for,
+)
+from supabase import AsyncClient
+
+T = TypeVar("T")
+log = structlog.get_logger("qero")
+
+
+class Query(Protocol):
+    """Anything the Supabase client can execute: a table query or an RPC with filters."""
+
+    async def execute(self) -> Any: ...
+
+
+async def call(client: AsyncClient, function: str, result: type[T], **arguments: Any) -> T:
+    """Call one RPC and validate its answer as `result` (a model, a scalar, `list[Model]`, or `type(None)`).
+
+    Raises:
+        QeroError: the class and code that the registry gives for what the database raised.
+        QeroError: `answer_unreadable` when the answer doesn't fit `result`.
+    """
+    return await execute(client.rpc(function, to_jsonable_python(arguments)), result, operation=function)
+
+
+async def execute(query: Query, result: type[T], *, operation: str) -> T:
+    """Run a built query and validate its data as `result`. Raises as `call`."""
+    started = time.perf_counter()
+    outcome = "ok"
+    try:
+        data = (await query.execute()).data
+        return _adapter(result).validate_python(data)
+    except APIError as error:
+        typed = error_from_api(error)
+        outcome = typed.code
+        raise typed from error
+    except httpx.HTTPError as error:
+        outcome = "network_error"
+        raise NetworkError("network_error", detail={"operation": operation, "reason": type(error).__name__}) from error
+    except ValidationError as error:
+        outcome = "answer_unreadable"
+        problems = error.errors(include_input=False, include_url=False, include_context=False)
+        raise QeroError("answer_unreadable", detail={"operation": operation, "problems": problems[:3]}) from error
+    finally:
+        log.debug(
+            "database_call",
+            operation=operation,
+            outcome=outcome,
+            duration_ms=round((time.perf_counter() - started) * 1000, 2),
+        )
+
+
+def _adapter(result: type[T]) -> TypeAdapter[T]:
+    """Building one costs far more than using it, and a program asks for few types."""
+    adapter: TypeAdapter[T] | None = _adapters.get(result)
+    if adapter is None:
+        adapter = _adapters[result] = TypeAdapter(result)
+    return adapter
+
+
+_adapters: dict[Any, TypeAdapter[Any]] = {}
+
+
+def error_from_api(error: APIError) -> QeroError:
+    """The typed error for an answer of PostgREST, or of whatever stood in its place."""
+    raw_code = str(error.code or "")
+    message = error.message or ""
+    if raw_code.startswith("PT"):
+        return error_for(message, detail=_detail(error.details), hint=error.hint, status=_status_of_sqlstate(raw_code))
+    known = _KNOWN.get(raw_code)
+    if known is not None:
+        error_class, code = known
+        return error_class(code, detail=_safe_detail(error, raw_code))
+    if raw_code.startswith(("53", "57P", "08", "58")) or raw_code in (
+        "PGRST000",
+        "PGRST001",
+        "PGRST002",
+        "PGRST003",
+    ):
+        return Unavailable("database_unavailable", detail={"sqlstate": raw_code})
+    if raw_code.startswith("22"):
+        return InvalidInput("invalid_value", detail=_safe_detail(error, raw_code))
+    if raw_code.isdigit() and len(raw_code) == 3:
+        return _error_of_http_status(int(raw_code), message)
+    if "api key" in message.lower():
+        return NotAuthenticated("api_key_invalid")
+    return QeroError("internal_error", detail={"sqlstate": raw_code, "message": message})
+
+
+_KNOWN: Mapping[str, tuple[type[QeroError], str]] = {
+    "23505": (Conflict, "already_exists"),
+    "23503": (InvalidInput, "reference_not_found"),
+    "23514": (InvalidInput, "invalid_value"),
+    "23502": (InvalidInput, "invalid_value"),
+    "23P01": (Conflict, "conflict"),
+    "40001": (Unavailable, "try_again"),
+    "40P01": (Unavailable, "try_again"),
+    "55P03": (Unavailable, "try_again"),
+    "57014": (Unavailable, "timed_out"),
+    "42501": (PermissionDenied, "permission_denied"),
+    "42P01": (QeroError, "schema_outdated"),
+    "42703": (QeroError, "schema_outdated"),
+    "42883": (QeroError, "schema_outdated"),
+    "PGRST116": (NotFound, "not_found"),
+    "PGRST202": (QeroError, "schema_outdated"),
+    "PGRST203": (QeroError, "schema_outdated"),
+    "PGRST204": (QeroError, "schema_outdated"),
+    "PGRST205": (QeroError, "schema_outdated"),
+    "PGRST300": (Unavailable, "unavailable"),
+    "PGRST301": (NotAuthenticated, "token_invalid"),
+    "PGRST302": (NotAuthenticated, "not_authenticated"),
+    "PGRST303": (NotAuthenticated, "token_invalid"),
+}
+
+
+def _error_of_http_status(status: int, message: str) -> QeroError:
+    if status == 401:
+        return NotAuthenticated("api_key_invalid")
+    if status >= 500:
+        return Unavailable("unavailable", detail={"http_status": status})
+    return error_for("internal_error", detail={"http_status": status, "message": message[:200]})
+
+
+def _status_of_sqlstate(sqlstate: str) -> int:
+    digits = sqlstate.removeprefix("PT")
+    return int(digits) if digits.isdigit() else 500
+
+
+def _detail(details: Any) -> dict[str, Any]:
+    if isinstance(details, str):
+        try:
+            details = json.loads(details)
+        except ValueError:
+            return {"reason": details}
+    return details if isinstance(details, dict) else {}
+
+
+def _safe_detail(error: APIError, sqlstate: str) -> dict[str, Any]:
+    """Names the constraint or column, never the row: Postgres puts whole rows of values into its detail."""
+    detail: dict[str, Any] = {"sqlstate": sqlstate}
+    words = (error.message or "").split('"')
+    if len(words) > 1:
+        names = [words[index] for index in range(1, len(words), 2)]
+        # Postgres names the relation first and the constraint last where it names both.
+        detail["constraint" if sqlstate.startswith("23") and sqlstate != "23502" else "name"] = names[
+            0 if sqlstate == "23502" else -1
+        ]
+    return detail
+
+
+def one_row(rows: list[T], code: str, **ids: UUID | str) -> T:
+    """The single row of an answer.
+
+    Raises:
+        NotFound: `code`, when there is none: what isn't there and what isn't yours look the same.
+    """
+    if not rows:
+        raise error_for(code, detail={name: str(value) for name, value in ids.items()})
+    return rows[0]

@@ -1,0 +1,406 @@
+"""The error tree, and the one registry that maps every stable code to its class, status and remedy.
+
+SQL raises errors with SQLSTATE `PT` + HTTP status, the code as message, JSON as detail and a hint that says what to
+do; `qero.clients.rpc` turns each answer into one of these classes. docs/errors.md is generated from `REGISTRY`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+
+class QeroError(Exception):
+    """Base of everything qero raises on purpose.
+
+    Attributes:
+        code: stable snake_case name; branch on this, never on the text.
+        message: one sentence for a person.
+        detail: which field, row or limit; JSON-serialisable, free of secrets.
+        hint: what to do next.
+        status: the HTTP status that says the same.
+        retryable: True when the same call may succeed later without any change.
+    """
+
+    status: int = 500
+    retryable: bool = False
+    default_code: ClassVar[str] = "internal_error"
+
+    def __init__(
+        self,
+        code: str | None = None,
+        message: str | None = None,
+        *,
+        detail: Mapping[str, Any] | None = None,
+        hint: str | None = None,
+        status: int | None = None,
+        retryable: bool | None = None,
+    ) -> None:
+        self.code = code or self.default_code
+        spec = REGISTRY.get(self.code)
+        self.message = message or (spec.meaning if spec else self.code.replace("_", " "))
+        self.hint = hint or (spec.remedy if spec else None)
+        self.detail = dict(detail or {})
+        if status is not None:
+            self.status = status
+        elif spec is not None:
+            self.status = spec.status
+        if retryable is not None:
+            self.retryable = retryable
+        super().__init__(self.code, self.message)
+
+    def __str__(self) -> str:
+        text = f"{self.message} [{self.code}]"
+        return f"{text} {self.hint}" if self.hint else text
+
+    def to_dict(self) -> dict[str, Any]:
+        """The error as plain JSON, for `--json` output and HTTP answers."""
+        return {
+            "code": self.code,
+            "message": self.message,
+            "detail": self.detail,
+            "hint": self.hint,
+            "status": self.status,
+            "retryable": self.retryable,
+        }
+
+
+class InvalidInput(QeroError):
+    """The caller sent something that can't be accepted; `detail` names the field."""
+
+    status = 400
+    default_code = "invalid_value"
+
+
+class NotAuthenticated(QeroError):
+    """There is no verified user where one is needed."""
+
+    status = 401
+    default_code = "not_authenticated"
+
+
+class PermissionDenied(QeroError):
+    """The caller is known and may not do this."""
+
+    status = 403
+    default_code = "permission_denied"
+
+
+class NotFound(QeroError):
+    """Nothing there, or nothing the caller may see: the two look the same."""
+
+    status = 404
+    default_code = "not_found"
+
+
+class Conflict(QeroError):
+    """The request contradicts what is already stored."""
+
+    status = 409
+    default_code = "conflict"
+
+
+class InvalidState(Conflict):
+    """The row exists but its present state doesn't allow this."""
+
+    default_code = "invalid_state"
+
+
+class LimitExceeded(QeroError):
+    """A limit of size, number or rate; `detail` says which and how much is allowed."""
+
+    status = 429
+    default_code = "rate_limited"
+
+
+class Unavailable(QeroError):
+    """Something qero depends on didn't answer; nothing was done unless `detail` says otherwise."""
+
+    status = 503
+    retryable = True
+    default_code = "unavailable"
+
+
+class NetworkError(Unavailable):
+    """The connection failed or timed out before an answer arrived."""
+
+    default_code = "network_error"
+
+
+class SettingsError(QeroError):
+    """A setting is missing or malformed; `detail` names it, the hint says where to get it."""
+
+    default_code = "setting_missing"
+
+
+@dataclass(frozen=True)
+class ErrorSpec:
+    """One row of the registry: what a code means and what to do about it."""
+
+    error: type[QeroError]
+    status: int
+    meaning: str
+    remedy: str
+
+
+def _specs(error: type[QeroError], status: int, **codes: tuple[str, str]) -> dict[str, ErrorSpec]:
+    return {code: ErrorSpec(error, status, meaning, remedy) for code, (meaning, remedy) in codes.items()}
+
+
+REGISTRY: Mapping[str, ErrorSpec] = {
+    **_specs(
+        NotAuthenticated,
+        401,
+        not_authenticated=(
+            "No user is signed in.",
+            "Send the user's access token as a bearer token, or Supabase's session cookies.",
+        ),
+        token_expired=(
+            "The access token has expired.",
+            "Refresh the session and send the new access token.",
+        ),
+        token_invalid=(
+            "The access token is malformed, forged or from another project.",
+            "Sign in again and send the access token that this project's auth issued.",
+        ),
+        token_wrong_audience=(
+            "The token was not issued for signed-in users of this project.",
+            "Send a user's access token (audience and role `authenticated`), not an API key.",
+        ),
+        api_key_invalid=(
+            "The project rejected the API key.",
+            "Compare SUPABASE_URL and the keys with the project's API settings, or `qero local env`.",
+        ),
+        signature_invalid=(
+            "The webhook's signature doesn't match its body.",
+            "Check META_APP_SECRET, and that nothing in front re-encodes the body before it arrives.",
+        ),
+    ),
+    **_specs(
+        PermissionDenied,
+        403,
+        permission_denied=(
+            "The caller may not do this.",
+            "Ask an owner or admin of the workspace, or use a client with the right role.",
+        ),
+        role_required=(
+            "The caller's role in the workspace doesn't allow this.",
+            "Ask an owner or admin; viewers only read.",
+        ),
+        verify_token_invalid=(
+            "The webhook verification token doesn't match.",
+            "Set META_VERIFY_TOKEN to the token entered in Meta's app dashboard.",
+        ),
+    ),
+    **_specs(
+        NotFound,
+        404,
+        not_found=("There is no such row.", "Check the id; rows of other workspaces look missing too."),
+        workspace_not_found=(
+            "Workspace not found",
+            "Check the slug or id; only workspaces you belong to can be named.",
+        ),
+        contact_not_found=("Contact not found.", "Check the id; it may belong to another workspace."),
+        thread_not_found=("Thread not found.", "Check the id; it may belong to another workspace."),
+        event_not_found=("Webhook event not found.", "List stored events to find its id."),
+        outbox_message_not_found=(
+            "Outbox message not found.",
+            "Check the id; it may belong to another workspace.",
+        ),
+    ),
+    **_specs(
+        Conflict,
+        409,
+        conflict=("The request contradicts what is stored.", "Read the row again and decide anew."),
+        already_exists=("A row with these values exists already.", "Use the existing row, or other values."),
+        slug_taken=("The slug is in use.", "Choose another slug."),
+        phone_number_taken=(
+            "The phone number id is connected already.",
+            "Disconnect it where it is in use before connecting it here.",
+        ),
+        still_referenced=("Other rows still refer to this one.", "Remove or move those first."),
+        lease_lost=(
+            "The lease on this batch has ended; another worker may own it.",
+            "Drop the batch; extend leases sooner when sends are slow.",
+        ),
+        idempotency_conflict=(
+            "The idempotency key was used for a different message.",
+            "Use a new key for a new message; repeat a key only to repeat the same request.",
+        ),
+    ),
+    **_specs(
+        InvalidState,
+        409,
+        invalid_state=("The row's present state doesn't allow this.", "Read the row again."),
+        connection_not_found=(
+            "The WhatsApp number isn't connected here.",
+            "Connect the number to this workspace first.",
+        ),
+        connection_inactive=(
+            "The WhatsApp number is connected but not active.",
+            "Reactivate the connection, then repeat the request.",
+        ),
+        window_closed=(
+            "The customer's last message is more than 24 hours old, so free text can't be sent.",
+            "Send an approved template instead.",
+        ),
+        last_owner=(
+            "A workspace needs an owner, and this is the last one.",
+            "Make someone else an owner first.",
+        ),
+        workspace_suspended=("The workspace is suspended.", "Ask an operator to lift the suspension."),
+    ),
+    **_specs(
+        InvalidInput,
+        400,
+        invalid_value=("A value was refused.", "Correct the field that the detail names."),
+        reference_not_found=("A referenced row doesn't exist.", "Check the id that the detail names."),
+        slug_invalid=(
+            "The slug isn't usable.",
+            "Use 2 to 63 lower-case letters, digits and dashes, starting with a letter, and not shaped like a uuid.",
+        ),
+        lead_status_invalid=(
+            "The lead status isn't one of the allowed values.",
+            "Use one that the detail lists.",
+        ),
+        body_required=("The message has no text.", "Send at least one character that isn't white space."),
+        body_too_long=(
+            "The message text is too long.",
+            "WhatsApp takes at most 4096 characters in a text message.",
+        ),
+        body_not_json=("The request body isn't JSON.", "Send UTF-8 encoded JSON."),
+        body_not_an_object=(
+            "The request body isn't the expected JSON object.",
+            "Send the payload as Meta documents it.",
+        ),
+        recipient_missing=(
+            "The contact has neither a phone number nor a WhatsApp identity.",
+            "Add a phone number to the contact.",
+        ),
+    ),
+    **_specs(
+        LimitExceeded,
+        413,
+        body_too_large=(
+            "The request body is too large.",
+            "Send at most 3 MB, and at most 64 levels of nesting.",
+        ),
+    ),
+    **_specs(
+        LimitExceeded,
+        429,
+        rate_limited=("Too many requests.", "Wait for the time the detail gives, then repeat."),
+        too_many_items=("The request names too many items.", "Split it; the detail gives the limit."),
+    ),
+    **_specs(
+        Unavailable,
+        503,
+        unavailable=(
+            "A service qero depends on didn't answer.",
+            "Repeat later; `qero doctor` shows what is down.",
+        ),
+        database_unavailable=(
+            "The database can't be reached.",
+            "Repeat later; `qero doctor` shows what is down.",
+        ),
+        try_again=("The database couldn't finish because of concurrent work.", "Repeat the same request."),
+        timed_out=("The database took longer than it may.", "Repeat, with fewer rows if it happens again."),
+        network_error=("The connection failed before an answer arrived.", "Check the address and repeat."),
+        realtime_unavailable=(
+            "The realtime channel couldn't be opened.",
+            "Repeat; the detail holds the server's reason.",
+        ),
+    ),
+    **_specs(
+        QeroError,
+        500,
+        internal_error=(
+            "qero met an error it doesn't know.",
+            "Report it with the detail; nothing was hidden.",
+        ),
+        schema_outdated=(
+            "The database lacks a table or function that this version calls.",
+            "Run the migrations with `supabase db push`, then reload the API's schema cache.",
+        ),
+        answer_unreadable=(
+            "An answer didn't have the documented shape.",
+            "Compare the versions of qero and the database.",
+        ),
+    ),
+    **_specs(
+        SettingsError,
+        500,
+        setting_missing=("A required setting is missing.", "Set the variable that the detail names."),
+        setting_invalid=("A setting has an unusable value.", "Correct the variable that the detail names."),
+        secret_undecryptable=(
+            "A stored secret can't be decrypted with the configured keys.",
+            "Put the key it was encrypted with back into QERO_SECRET_KEYS.",
+        ),
+    ),
+    **_specs(
+        QeroError,
+        500,
+        tool_missing=("A tool that the local stack needs isn't installed.", "Install it as the detail says."),
+        tool_failed=("A tool ended with an error.", "Read the output in the detail."),
+        stack_not_running=("The local stack isn't running.", "Start it with `qero local up`."),
+        stack_start_failed=("The local stack didn't start.", "Read the log that the detail names."),
+        port_in_use=("The port is in use.", "Free it, or leave out --port to take a free one."),
+        migration_failed=(
+            "A migration failed; it was rolled back.",
+            "Correct the file that the detail names, then repeat.",
+        ),
+    ),
+}
+
+
+def error_for(
+    code: str,
+    message: str | None = None,
+    *,
+    detail: Mapping[str, Any] | None = None,
+    hint: str | None = None,
+    status: int | None = None,
+) -> QeroError:
+    """Build the error class that the registry names for `code`; an unknown code is classed by `status`."""
+    spec = REGISTRY.get(code)
+    if spec is not None:
+        return spec.error(code, message, detail=detail, hint=hint)
+    return _class_by_status(status or 500)(code, message, detail=detail, hint=hint, status=status)
+
+
+def _class_by_status(status: int) -> type[QeroError]:
+    by_status: dict[int, type[QeroError]] = {
+        400: InvalidInput,
+        401: NotAuthenticated,
+        403: PermissionDenied,
+        404: NotFound,
+        409: Conflict,
+        413: LimitExceeded,
+        422: InvalidInput,
+        429: LimitExceeded,
+    }
+    if status >= 502:
+        return Unavailable
+    return by_status.get(status, QeroError)
+
+
+def registry_markdown() -> str:
+    """docs/errors.md: every code with its class, HTTP status, meaning and remedy."""
+    lines = [
+        "# Errors",
+        "",
+        "Every error qero raises carries one of these codes. SQL raises the same codes, so a caller that talks to the",
+        "RPCs directly sees the code as `message` and the HTTP status in the SQLSTATE (`PT404`).",
+        "Retry only what is retryable (`error.retryable`); everything else needs a change first.",
+        "",
+        "| code | class | status | retryable | meaning | what to do |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for code in sorted(REGISTRY):
+        spec = REGISTRY[code]
+        retryable = "yes" if spec.error.retryable else ""
+        lines.append(
+            f"| `{code}` | {spec.error.__name__} | {spec.status} | {retryable} | {spec.meaning} | {spec.remedy} |"
+        )
+    return "\n".join(lines) + "\n"

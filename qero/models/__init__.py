@@ -1,0 +1,1 @@
+"""Frozen rows and inputs, one file per domain."""

@@ -1,0 +1,41 @@
+"""Workspaces, and who the caller is in them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from qero.models.row import Row
+
+Role = Literal["owner", "admin", "member", "viewer"]
+
+
+class Workspace(Row):
+    id: UUID
+    slug: str
+    name: str
+    status: Literal["active", "suspended"]
+    created_at: datetime
+    updated_at: datetime
+
+
+class Membership(Row):
+    """A workspace the caller is in, and as what."""
+
+    id: UUID
+    slug: str
+    role: Role
+
+
+class WhoAmI(Row):
+    """Who the API takes a client for, and what it can see."""
+
+    user_id: UUID | None
+    email: str | None
+    role: str
+    """The role in the token: `authenticated`, or `service_role`."""
+    database_role: str
+    workspaces: list[Membership]
+    personal_rows: dict[str, Any]
+    """How many rows of each personal table are the caller's."""
