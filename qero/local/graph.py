@@ -1,0 +1,805 @@
+"""A stand-in for Meta's Graph API: checks what it is sent as Meta does, remembers it, and fails when told to.
+
+    async with GraphStandIn.serve([Number("1234567890", access_token="token")]) as graph:
+        client = GraphClient(http, base_url=graph.url, version="v26.0")
+        ...
+        body = encode(status_webhook(graph.sent[0], "delivered"))
+        headers = {"X-Hub-Signature-256": sign(body, app_secret)}
+
+It is stricter than Meta in one point: a phone number needs its `+`. Without one Meta guesses a country, and
+the message may reach somebody else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import json
+import re
+import socket
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal
+from uuid import uuid4
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+SUPPORTED_VERSIONS = frozenset(f"v{major}.0" for major in range(20, 27))
+
+Status = Literal["sent", "delivered", "read", "played", "failed"]
+
+
+@dataclass(frozen=True)
+class Number:
+    """A business phone number that the stand-in answers for."""
+
+    phone_number_id: str
+    access_token: str = field(repr=False)
+    display_phone_number: str = "15550001111"
+    waba_id: str = "102290129340398"
+
+
+@dataclass(frozen=True)
+class SentMessage:
+    """A message the stand-in accepted."""
+
+    phone_number_id: str
+    display_phone_number: str
+    waba_id: str
+    token_fingerprint: str
+    to: str
+    """The recipient as it was sent: `+` and a phone number, or a business-scoped user id."""
+    payload: Mapping[str, Any]
+    """The whole request body."""
+    opaque_id: str | None
+    wamid: str
+    sent_at: datetime
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A request the stand-in refused."""
+
+    path: str
+    status: int
+    code: int
+    message: str
+    details: str | None
+    body: Any
+
+
+@dataclass(frozen=True)
+class GraphFault:
+    """Refuse with one of Graph's errors; the HTTP status is Meta's usual one unless given."""
+
+    code: int
+    details: str = "Refused on request."
+    subcode: int | None = None
+    status: int | None = None
+    is_transient: bool | None = None
+
+
+@dataclass(frozen=True)
+class Garbage:
+    """Answer with something that isn't Graph's JSON. With a 2xx the message was accepted all the same."""
+
+    status: int = 502
+    body: bytes = b"<html><body>Bad Gateway</body></html>"
+    content_type: str = "text/html"
+
+
+@dataclass(frozen=True)
+class Hang:
+    """Never answer; the connection stays open until the client gives up or the stand-in stops."""
+
+    accepts: bool = True
+
+
+@dataclass(frozen=True)
+class Drop:
+    """Close the connection instead of answering."""
+
+    accepts: bool = True
+
+
+@dataclass(frozen=True)
+class Slow:
+    """Accept, and answer after so many seconds."""
+
+    seconds: float
+
+
+Fault = GraphFault | Garbage | Hang | Drop | Slow
+
+
+@dataclass
+class _PlannedFault:
+    fault: Fault
+    times: int | None
+    phone_number_id: str | None
+    recipient: str | None
+
+    def take(self, phone_number_id: str, recipient: str) -> bool:
+        if self.times == 0 or self.phone_number_id not in (None, phone_number_id):
+            return False
+        if self.recipient not in (None, recipient):
+            return False
+        if self.times is not None:
+            self.times -= 1
+        return True
+
+
+class _GraphError(Exception):
+    def __init__(
+        self,
+        code: int,
+        details: str | None = None,
+        *,
+        message: str | None = None,
+        subcode: int | None = None,
+        status: int | None = None,
+        is_transient: bool | None = None,
+    ) -> None:
+        super().__init__(code, details)
+        self.code = code
+        self.details = details
+        self.message = message or f"(#{code}) {_TITLES.get(code, 'Error')}"
+        self.subcode = subcode
+        self.status = status or _status_of(code)
+        self.is_transient = is_transient
+
+    def answer(self) -> JSONResponse:
+        error: dict[str, Any] = {"message": self.message, "type": "OAuthException", "code": self.code}
+        if self.subcode is not None:
+            error["error_subcode"] = self.subcode
+        if self.is_transient is not None:
+            error["is_transient"] = self.is_transient
+        if self.details is not None:
+            error["error_data"] = {"messaging_product": "whatsapp", "details": self.details}
+        error["fbtrace_id"] = base64.urlsafe_b64encode(uuid4().bytes).decode().rstrip("=")
+        return JSONResponse({"error": error}, status_code=self.status)
+
+
+class _NoAnswer(Response):
+    """Answers nothing and returns when the connection has gone."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+
+class _Server(uvicorn.Server):
+    """Runs inside somebody else's event loop: leaves signals alone, says when it listens, stops at once."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = asyncio.Event()
+        self.stopping = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.listening.set()
+
+    async def main_loop(self) -> None:
+        await self.stopping.wait()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    def drop(self, client: tuple[str, int] | None = None) -> None:
+        """Close the connection of one client, or every connection."""
+        for connection in list(self.server_state.connections):
+            transport = connection.transport
+            if client is None or transport.get_extra_info("peername")[:2] == client:
+                transport.abort()
+
+
+class GraphStandIn:
+    """Graph's `/messages` for a set of numbers.
+
+    `sent`, `read_receipts` and `refused` keep everything that came, in order.
+    """
+
+    def __init__(self, numbers: Iterable[Number] = ()) -> None:
+        self.sent: list[SentMessage] = []
+        self.read_receipts: list[Mapping[str, Any]] = []
+        self.refused: list[Refusal] = []
+        self.url = ""
+        self._numbers: dict[str, Number] = {}
+        self._faults: list[_PlannedFault] = []
+        self._server: _Server | None = None
+        for number in numbers:
+            self.add_number(number)
+        self.app = Starlette(
+            routes=[Route("/{path:path}", self._answer, methods=["GET", "POST", "PUT", "PATCH", "DELETE"])]
+        )
+
+    @classmethod
+    @asynccontextmanager
+    async def serve(cls, numbers: Iterable[Number] = (), *, port: int = 0) -> AsyncIterator[GraphStandIn]:
+        """Run on 127.0.0.1 in this event loop until the block ends; without a port, on a free one."""
+        stand_in = cls(numbers)
+        # asyncio disables Nagle's algorithm only for sockets that name their protocol; it costs 40 ms an answer.
+        with socket.socket(proto=socket.IPPROTO_TCP) as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(("127.0.0.1", port))
+            stand_in.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            server = _Server(
+                uvicorn.Config(stand_in.app, lifespan="off", log_config=None, access_log=False, proxy_headers=False)
+            )
+            stand_in._server = server
+            serving = asyncio.create_task(server.serve(sockets=[listener]))
+            try:
+                await server.listening.wait()
+                yield stand_in
+            finally:
+                # Requests that hang would otherwise keep the server from ending.
+                server.drop()
+                server.stopping.set()
+                await serving
+
+    def add_number(self, number: Number) -> None:
+        """Answer for a number, or replace what is known of it: a new token makes the old one invalid."""
+        self._numbers[number.phone_number_id] = number
+
+    def next_answer(
+        self,
+        fault: Fault,
+        *,
+        times: int | None = 1,
+        phone_number_id: str | None = None,
+        recipient: str | None = None,
+    ) -> None:
+        """Plan a fault for the next valid messages, of one number or to one recipient where given.
+
+        Faults apply in the order they were planned; `times=None` means until `clear_faults`.
+        """
+        self._faults.append(_PlannedFault(fault, times, phone_number_id, recipient))
+
+    def clear_faults(self) -> None:
+        """Forget every planned fault."""
+        self._faults.clear()
+
+    async def _answer(self, request: Request) -> Response:
+        body: Any = None
+        try:
+            number = self._authorise(request)
+            body = _json(await request.body(), request.headers.get("content-type", ""))
+            if not isinstance(body, dict):
+                raise _GraphError(100, "The request body must be a JSON object.")
+            if body.get("status") is not None:
+                _check_read_receipt(body)
+                self.read_receipts.append({"phone_number_id": number.phone_number_id, **body})
+                return JSONResponse({"success": True})
+            _check_message(body)
+            return await self._accept(request, number, body)
+        except _GraphError as error:
+            self.refused.append(Refusal(request.url.path, error.status, error.code, error.message, error.details, body))
+            return error.answer()
+
+    def _authorise(self, request: Request) -> Number:
+        version, _, rest = request.path_params["path"].partition("/")
+        phone_number_id, _, edge = rest.partition("/")
+        if version not in SUPPORTED_VERSIONS:
+            raise _GraphError(2500, message=f"Unknown path components: /{request.path_params['path']}")
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        owned = {number.phone_number_id for number in self._numbers.values() if number.access_token == token}
+        if scheme != "Bearer" or not owned:
+            raise _GraphError(190, message="Invalid OAuth access token - Cannot parse access token")
+        if request.method != "POST" or edge != "messages" or phone_number_id not in self._numbers:
+            raise _GraphError(
+                100,
+                message=f"Unsupported {request.method.lower()} request. Object with ID '{phone_number_id}' "
+                "does not exist, cannot be loaded due to missing permissions, or does not support this "
+                "operation.",
+                subcode=33,
+            )
+        if phone_number_id not in owned:
+            raise _GraphError(
+                190,
+                message="Error validating access token: it has no access to this phone number.",
+                subcode=467,
+            )
+        return self._numbers[phone_number_id]
+
+    async def _accept(self, request: Request, number: Number, body: dict[str, Any]) -> Response:
+        recipient = str(body.get("to") or body["recipient"])
+        planned = next((plan for plan in self._faults if plan.take(number.phone_number_id, recipient)), None)
+        fault = planned.fault if planned else None
+        if isinstance(fault, GraphFault):
+            raise _GraphError(
+                fault.code,
+                fault.details,
+                subcode=fault.subcode,
+                status=fault.status,
+                is_transient=fault.is_transient,
+            )
+        if isinstance(fault, Garbage) and not 200 <= fault.status < 300:
+            return Response(fault.body, fault.status, media_type=fault.content_type)
+        if not isinstance(fault, Hang | Drop) or fault.accepts:
+            self._record(number, recipient, body)
+        if isinstance(fault, Garbage):
+            return Response(fault.body, fault.status, media_type=fault.content_type)
+        if isinstance(fault, Hang):
+            return _NoAnswer()
+        if isinstance(fault, Drop):
+            if self._server is not None and request.client is not None:
+                self._server.drop((request.client.host, request.client.port))
+            return _NoAnswer()
+        sent = self.sent[-1]
+        if isinstance(fault, Slow):
+            await asyncio.sleep(fault.seconds)
+        message = {"id": sent.wamid}
+        if body.get("type") == "template":
+            message["message_status"] = "accepted"
+        return JSONResponse(
+            {
+                "messaging_product": "whatsapp",
+                "contacts": [{"input": recipient, **_person(recipient)}],
+                "messages": [message],
+            }
+        )
+
+    def _record(self, number: Number, recipient: str, body: dict[str, Any]) -> None:
+        self.sent.append(
+            SentMessage(
+                phone_number_id=number.phone_number_id,
+                display_phone_number=number.display_phone_number,
+                waba_id=number.waba_id,
+                token_fingerprint=fingerprint(number.access_token),
+                to=recipient,
+                payload=body,
+                opaque_id=body.get("biz_opaque_callback_data"),
+                wamid=new_wamid(),
+                sent_at=datetime.now(UTC),
+            )
+        )
+
+
+def fingerprint(access_token: str) -> str:
+    """Tells tokens apart without showing them."""
+    return hashlib.sha256(access_token.encode()).hexdigest()[:16]
+
+
+def new_wamid() -> str:
+    """A message id in the shape of Meta's."""
+    return f"wamid.{base64.b64encode(b'HBgL' + uuid4().bytes).decode()}"
+
+
+# --- Webhooks ---
+
+
+def status_webhook(
+    sent: SentMessage,
+    status: Status,
+    *,
+    at: datetime | None = None,
+    error_code: int | None = None,
+    error_details: str = "Message undeliverable.",
+) -> dict[str, Any]:
+    """The webhook with which Meta reports what became of a message; `failed` needs an error code."""
+    item: dict[str, Any] = {
+        "id": sent.wamid,
+        "status": status,
+        "timestamp": _timestamp(at),
+        **_person(sent.to, phone_key="recipient_id", user_key="recipient_user_id"),
+    }
+    if sent.opaque_id is not None:
+        item["biz_opaque_callback_data"] = sent.opaque_id
+    value: dict[str, Any] = {}
+    if status == "failed":
+        if error_code is None:
+            raise ValueError("a failed status names its error_code")
+        title = _TITLES.get(error_code, "Error")
+        item["errors"] = [
+            {
+                "code": error_code,
+                "title": title,
+                "message": title,
+                "error_data": {"details": error_details},
+                "href": "https://developers.facebook.com/docs/whatsapp/cloud-api/support/error-codes/",
+            }
+        ]
+    else:
+        # Meta leaves the contacts out of failed statuses.
+        value["contacts"] = [_person(sent.to)]
+        item["conversation"] = {"id": sent.wamid[-32:], "origin": {"type": "service"}}
+        item["pricing"] = {
+            "billable": False,
+            "pricing_model": "PMP",
+            "type": "regular",
+            "category": "service",
+        }
+    return _webhook(sent.waba_id, sent.phone_number_id, sent.display_phone_number, {**value, "statuses": [item]})
+
+
+def text_webhook(
+    number: Number,
+    sender: str,
+    text: str,
+    *,
+    name: str = "Ada Example",
+    user_id: str | None = None,
+    wamid: str | None = None,
+    at: datetime | None = None,
+) -> dict[str, Any]:
+    """The webhook with which Meta delivers a text message.
+
+    Args:
+        sender: `+` and a phone number, or a business-scoped user id for a person who hides theirs.
+        user_id: the sender's business-scoped user id beside the phone number.
+    """
+    person = _person(sender) | ({"user_id": user_id} if user_id else {})
+    origin = _person(sender, phone_key="from", user_key="from_user_id")
+    if user_id:
+        origin["from_user_id"] = user_id
+    message = {
+        **origin,
+        "id": wamid or new_wamid(),
+        "timestamp": _timestamp(at),
+        "text": {"body": text},
+        "type": "text",
+    }
+    value = {"contacts": [{"profile": {"name": name}, **person}], "messages": [message]}
+    return _webhook(number.waba_id, number.phone_number_id, number.display_phone_number, value)
+
+
+def batch(*webhooks: Mapping[str, Any]) -> dict[str, Any]:
+    """Several webhooks in one request, as Meta sends them under load."""
+    entries = [entry for webhook in webhooks for entry in webhook["entry"]]
+    return {"object": "whatsapp_business_account", "entry": entries}
+
+
+def encode(webhook: Mapping[str, Any]) -> bytes:
+    """A webhook's raw bytes as Meta writes and signs them: ASCII only, slashes escaped too."""
+    return json.dumps(webhook, separators=(",", ":")).replace("/", "\\/").encode()
+
+
+def sign(body: bytes, app_secret: str) -> str:
+    """The value of `X-Hub-Signature-256` for raw bytes."""
+    return f"sha256={hmac.new(app_secret.encode(), body, hashlib.sha256).hexdigest()}"
+
+
+def _webhook(waba_id: str, phone_number_id: str, display_phone_number: str, value: dict[str, Any]) -> dict[str, Any]:
+    metadata = {"display_phone_number": display_phone_number, "phone_number_id": phone_number_id}
+    change = {"value": {"messaging_product": "whatsapp", "metadata": metadata, **value}, "field": "messages"}
+    return {"object": "whatsapp_business_account", "entry": [{"id": waba_id, "changes": [change]}]}
+
+
+def _person(recipient: str, *, phone_key: str = "wa_id", user_key: str = "user_id") -> dict[str, str]:
+    return {phone_key: recipient[1:]} if recipient.startswith("+") else {user_key: recipient}
+
+
+def _timestamp(at: datetime | None) -> str:
+    return str(int((at or datetime.now(UTC)).timestamp()))
+
+
+# --- What Meta checks ---
+
+_PHONE = re.compile(r"\+[1-9][0-9]{6,14}")
+_USER_ID = re.compile(r"[A-Z]{2}\.(ENT\.)?[A-Za-z0-9]{1,128}")
+_TEMPLATE_NAME = re.compile(r"[a-z0-9_]{1,512}")
+_LANGUAGE = re.compile(r"[a-z]{2,3}(_[A-Z]{2,4})?")
+
+_ENVELOPE = frozenset(
+    {"messaging_product", "recipient_type", "to", "recipient", "type", "context", "biz_opaque_callback_data"}
+)
+_MEDIA_KEYS: Mapping[str, frozenset[str]] = {
+    "audio": frozenset({"id", "link", "voice"}),
+    "document": frozenset({"id", "link", "caption", "filename"}),
+    "image": frozenset({"id", "link", "caption"}),
+    "sticker": frozenset({"id", "link"}),
+    "video": frozenset({"id", "link", "caption"}),
+}
+_INTERACTIVE_TYPES = frozenset(
+    {
+        "address_message",
+        "button",
+        "call_permission_request",
+        "carousel",
+        "catalog_message",
+        "cta_url",
+        "flow",
+        "list",
+        "location_request_message",
+        "product",
+        "product_list",
+        "voice_call",
+    }
+)
+# The key that a template parameter of each type must carry.
+_PARAMETER_KEYS: Mapping[str, str] = {
+    "action": "action",
+    "coupon_code": "coupon_code",
+    "currency": "currency",
+    "date_time": "date_time",
+    "document": "document",
+    "image": "image",
+    "limited_time_offer": "limited_time_offer",
+    "location": "location",
+    "payload": "payload",
+    "text": "text",
+    "video": "video",
+}
+
+
+def _json(raw: bytes, content_type: str) -> Any:
+    if content_type.partition(";")[0].strip().lower() != "application/json":
+        raise _GraphError(100, "The request body must be application/json.")
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError):
+        raise _GraphError(100, "The request body is not valid JSON.") from None
+
+
+def _check_message(body: dict[str, Any]) -> None:
+    _check_product(body)
+    if body.get("recipient_type", "individual") != "individual":
+        raise _invalid("recipient_type must be individual.")
+    _check_recipient(body)
+    kind = body.get("type", "text")
+    check = _CONTENT_CHECKS.get(kind) if isinstance(kind, str) else None
+    if check is None:
+        raise _invalid("type must be one of " + ", ".join(sorted(_CONTENT_CHECKS)) + ".")
+    _check_keys(body, _ENVELOPE | {kind})
+    if "context" in body:
+        _string(_object(body, "context"), "message_id")
+    opaque_id = body.get("biz_opaque_callback_data")
+    if opaque_id is not None and not (isinstance(opaque_id, str) and len(opaque_id) <= 512):
+        raise _too_long("biz_opaque_callback_data", 512)
+    check(_object(body, kind))
+
+
+def _check_product(body: dict[str, Any]) -> None:
+    if "messaging_product" not in body:
+        raise _GraphError(100, message="(#100) The parameter messaging_product is required.")
+    if body["messaging_product"] != "whatsapp":
+        raise _GraphError(100, "messaging_product must be whatsapp.")
+
+
+def _check_recipient(body: dict[str, Any]) -> None:
+    if body.get("to"):
+        # `to` wins where both are given.
+        if not _matches(_PHONE, body["to"]):
+            raise _invalid("to must be + and a phone number with country code.")
+    elif not body.get("recipient"):
+        raise _GraphError(100, message="(#100) The parameter to is required.")
+    elif not _matches(_USER_ID, body["recipient"]):
+        raise _invalid("recipient must be a business-scoped user id.")
+
+
+def _check_read_receipt(body: dict[str, Any]) -> None:
+    _check_product(body)
+    _check_keys(body, frozenset({"messaging_product", "status", "message_id", "typing_indicator"}))
+    if body["status"] != "read":
+        raise _invalid("status must be read.")
+    if not _string(body, "message_id").startswith("wamid."):
+        raise _invalid("message_id must be the id of a message.")
+    if "typing_indicator" in body and body["typing_indicator"] != {"type": "text"}:
+        raise _invalid("typing_indicator.type must be text.")
+
+
+def _check_text(text: dict[str, Any]) -> None:
+    _check_keys(text, frozenset({"body", "preview_url"}), "text")
+    if len(_string(text, "body")) > 4096:
+        raise _too_long("text['body']", 4096)
+    if not isinstance(text.get("preview_url", False), bool):
+        raise _invalid("text.preview_url must be a boolean.")
+
+
+def _check_media(kind: str) -> Callable[[dict[str, Any]], None]:
+    def check(media: dict[str, Any]) -> None:
+        _check_keys(media, _MEDIA_KEYS[kind], kind)
+        if ("id" in media) == ("link" in media):
+            raise _missing(f"{kind} needs either id or link.")
+        if "link" in media and not _string(media, "link").startswith(("http://", "https://")):
+            raise _invalid(f"{kind}.link must be a URL.")
+        if "id" in media:
+            _string(media, "id")
+        if "caption" in media and len(_string(media, "caption")) > 1024:
+            raise _too_long(f"{kind}['caption']", 1024)
+
+    return check
+
+
+def _check_template(template: dict[str, Any]) -> None:
+    _check_keys(template, frozenset({"name", "language", "components", "namespace"}), "template")
+    if not _TEMPLATE_NAME.fullmatch(_string(template, "name")):
+        raise _invalid("template.name must be lower-case letters, digits and underscores.")
+    language = _object(template, "language")
+    _check_keys(language, frozenset({"code", "policy"}), "template.language")
+    if not _LANGUAGE.fullmatch(_string(language, "code")):
+        raise _invalid("template.language.code must be a language code.")
+    components = template.get("components", [])
+    if not isinstance(components, list):
+        raise _invalid("template.components must be an array.")
+    for component in components:
+        _check_component(component)
+
+
+def _check_component(component: Any) -> None:
+    if not isinstance(component, dict):
+        raise _invalid("template.components must contain objects.")
+    allowed = {"type", "parameters", "sub_type", "index", "cards"}
+    _check_keys(component, frozenset(allowed), "template.components")
+    kind = _string(component, "type").lower()
+    if kind not in ("header", "body", "button", "carousel", "limited_time_offer", "order_status"):
+        raise _invalid(f"{kind} is not a type of template component.")
+    if kind == "button":
+        _string(component, "sub_type")
+        if not re.fullmatch(r"[0-9]", str(component.get("index"))):
+            raise _invalid("A button component needs an index from 0 to 9.")
+    parameters = component.get("parameters", [])
+    if not isinstance(parameters, list):
+        raise _invalid("parameters must be an array.")
+    for parameter in parameters:
+        if not isinstance(parameter, dict):
+            raise _invalid("parameters must contain objects.")
+        parameter_kind = _string(parameter, "type").lower()
+        key = _PARAMETER_KEYS.get(parameter_kind)
+        if key is None:
+            raise _invalid(f"{parameter_kind} is not a type of template parameter.")
+        value = parameter.get(key)
+        if not value or (key == "text" and not isinstance(value, str)):
+            raise _GraphError(100, f"Parameter '{key}' is mandatory for component parameter type '{parameter_kind}'")
+
+
+def _check_reaction(reaction: dict[str, Any]) -> None:
+    _check_keys(reaction, frozenset({"message_id", "emoji"}), "reaction")
+    _string(reaction, "message_id")
+    # An empty emoji takes the reaction back.
+    if not isinstance(reaction.get("emoji"), str):
+        raise _missing("reaction.emoji is required.")
+
+
+def _check_location(location: dict[str, Any]) -> None:
+    _check_keys(location, frozenset({"latitude", "longitude", "name", "address"}), "location")
+    for key, limit in (("latitude", 90), ("longitude", 180)):
+        try:
+            degrees = float(location[key])
+        except KeyError:
+            raise _missing(f"location.{key} is required.") from None
+        except (TypeError, ValueError):
+            raise _invalid(f"location.{key} must be a number.") from None
+        if not -limit <= degrees <= limit:
+            raise _invalid(f"location.{key} is out of range.")
+
+
+def _check_interactive(interactive: dict[str, Any]) -> None:
+    _check_keys(interactive, frozenset({"type", "header", "body", "footer", "action"}), "interactive")
+    if _string(interactive, "type") not in _INTERACTIVE_TYPES:
+        raise _invalid("interactive.type is not known.")
+    _object(interactive, "action")
+    if "body" in interactive and len(_string(_object(interactive, "body"), "text")) > 4096:
+        raise _too_long("interactive['body']['text']", 4096)
+
+
+def _check_contacts(contacts: Any) -> None:
+    if not isinstance(contacts, list) or not contacts:
+        raise _missing("contacts must be a non-empty array.")
+    for contact in contacts:
+        if not isinstance(contact, dict):
+            raise _invalid("contacts must contain objects.")
+        _string(_object(contact, "name"), "formatted_name")
+
+
+_CONTENT_CHECKS: Mapping[str, Callable[[Any], None]] = {
+    "contacts": _check_contacts,
+    "interactive": _check_interactive,
+    "location": _check_location,
+    "reaction": _check_reaction,
+    "template": _check_template,
+    "text": _check_text,
+    **{kind: _check_media(kind) for kind in _MEDIA_KEYS},
+}
+
+
+def _check_keys(value: dict[str, Any], allowed: frozenset[str], parameter: str | None = None) -> None:
+    for key in value:
+        if key not in allowed:
+            where = f' on param "{parameter}"' if parameter else ""
+            raise _GraphError(100, f'Unexpected key "{key}"{where}.', message="(#100) Invalid parameter")
+
+
+def _object(parent: dict[str, Any], key: str) -> Any:
+    """The object under `key`; contact cards, the one content that is an array, are checked by their own."""
+    if key not in parent:
+        raise _missing(f"{key} is required.")
+    if not isinstance(parent[key], dict) and key != "contacts":
+        raise _invalid(f"{key} must be an object.")
+    return parent[key]
+
+
+def _string(parent: dict[str, Any], key: str) -> str:
+    value = parent.get(key)
+    if value is None or value == "":
+        raise _missing(f"Parameter {key} is missing or empty.")
+    if not isinstance(value, str):
+        raise _invalid(f"{key} must be a string.")
+    return value
+
+
+def _matches(pattern: re.Pattern[str], value: Any) -> bool:
+    return isinstance(value, str) and pattern.fullmatch(value) is not None
+
+
+def _missing(details: str) -> _GraphError:
+    return _GraphError(131008, details)
+
+
+def _invalid(details: str) -> _GraphError:
+    return _GraphError(131009, details)
+
+
+def _too_long(parameter: str, limit: int) -> _GraphError:
+    return _GraphError(100, message=f"(#100) Param {parameter} must be at most {limit} characters long.")
+
+
+_TITLES: Mapping[int, str] = {
+    1: "API Unknown",
+    2: "API Service",
+    4: "API Too Many Calls",
+    10: "Permission Denied",
+    33: "Parameter value is not valid",
+    100: "Invalid parameter",
+    190: "Access token has expired",
+    368: "Temporarily blocked for policies violations",
+    80007: "Rate limit issues",
+    130403: "Permission denied",
+    130429: "Rate limit hit",
+    130472: "User's number is part of an experiment",
+    131000: "Something went wrong",
+    131005: "Access denied",
+    131008: "Required parameter is missing",
+    131009: "Parameter value is not valid",
+    131016: "Service unavailable",
+    131021: "Recipient cannot be sender",
+    131026: "Message undeliverable",
+    131031: "Business account locked",
+    131042: "Business eligibility payment issue",
+    131045: "Incorrect certificate",
+    131047: "Re-engagement message",
+    131048: "Spam rate limit hit",
+    131049: "This message was not delivered to maintain healthy ecosystem engagement",
+    131051: "Unsupported message type",
+    131053: "Media upload error",
+    131056: "(Business Account, Consumer Account) pair rate limit hit",
+    131057: "Account in maintenance mode",
+    132000: "Number of parameters does not match the expected number of params",
+    132001: "Template name does not exist in the translation",
+    132015: "Template is paused",
+    132016: "Template is disabled",
+    133010: "Phone number not registered",
+    135000: "Generic user error",
+}
+_STATUSES: Mapping[int, int] = {
+    2: 503,
+    3: 500,
+    10: 403,
+    190: 401,
+    368: 403,
+    130429: 429,
+    131000: 500,
+    131005: 403,
+    131016: 503,
+    131031: 403,
+    131045: 500,
+    131056: 429,
+    131057: 500,
+    132001: 404,
+    133004: 503,
+}
+
+
+def _status_of(code: int) -> int:
+    return 403 if 200 <= code < 300 else _STATUSES.get(code, 400)

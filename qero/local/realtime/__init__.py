@@ -1,0 +1,5 @@
+"""The local stack's realtime server."""
+
+from qero.local.realtime.server import Realtime
+
+__all__ = ["Realtime"]

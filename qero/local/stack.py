@@ -1,0 +1,233 @@
+"""Starts, finds, stops and removes local stacks. The CLI, the demo and the tests all go through here."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from qero.errors import QeroError
+from qero.local.postgres import data_folder
+from qero.local.state import Home, State
+from qero.local.supervisor import Options
+from qero.local.toolchain import ensure_tools
+from qero.ops.push import migrations_workdir, push_migrations
+from qero.settings import Settings
+
+UP_SECONDS = 120
+DOWN_SECONDS = 45
+
+
+@dataclass(frozen=True)
+class Address:
+    """What a program needs to use a running stack."""
+
+    url: str
+    publishable_key: str
+    secret_key: str = field(repr=False)
+    anon_key: str
+    service_role_key: str = field(repr=False)
+    jwt_secret: str = field(repr=False)
+    db_url: str = field(repr=False)
+
+    def environment(self) -> dict[str, str]:
+        """The variables that `Settings` and the Supabase clients read."""
+        return {
+            "SUPABASE_URL": self.url,
+            "SUPABASE_PUBLISHABLE_KEY": self.publishable_key,
+            "SUPABASE_SECRET_KEY": self.secret_key,
+            "SUPABASE_ANON_KEY": self.anon_key,
+            "SUPABASE_SERVICE_ROLE_KEY": self.service_role_key,
+            "SUPABASE_JWT_SECRET": self.jwt_secret,
+            "SUPABASE_DB_URL": self.db_url,
+        }
+
+    def settings(self, **overrides: object) -> Settings:
+        return Settings.load(
+            **{"supabase_url": self.url, "publishable_key": self.publishable_key, "secret_key": self.secret_key,
+               "jwt_secret": self.jwt_secret, "db_url": self.db_url, **overrides}
+        )  # fmt: skip
+
+
+def project_folder(start: Path | None = None) -> Path:
+    """The nearest folder upwards that has `supabase/` or `.qero/`; else the starting folder."""
+    start = (start or Path.cwd()).resolve()
+    for folder in (start, *start.parents):
+        if (folder / "supabase").is_dir() or (folder / ".qero").is_dir():
+            return folder
+    return start
+
+
+class Stack:
+    """One local stack, running or not. Its folder is `<project>/.qero/local/<name>`."""
+
+    def __init__(self, project: Path, name: str = "default") -> None:
+        if not name.replace("-", "").replace("_", "").isalnum():
+            raise QeroError("setting_invalid", "A stack's name has letters, digits, dashes and underscores only.")
+        self.project = project
+        self.home = Home(project / ".qero" / "local" / name)
+        self._owned: subprocess.Popen[bytes] | None = None
+
+    def up(
+        self,
+        *,
+        port: int = 0,
+        migrate: bool = True,
+        durable: bool = True,
+        default_grants: bool = False,
+        jwt_expiry_seconds: int = 3600,
+        with_me: bool = False,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> Address:
+        """Start the stack and push what migrations are missing; on a running stack only push.
+
+        Args:
+            port: the gateway's; 0 keeps the last one, or takes a free one.
+            migrate: False leaves the database as hosted hands it over.
+            durable: False switches fsync off, for tests.
+            default_grants: True grants new tables to the API roles as older hosted projects do.
+            jwt_expiry_seconds: the life of access tokens.
+            with_me: stop the stack when this process ends, however it ends.
+            say: told each step, for a progress display.
+
+        Raises:
+            QeroError: `port_in_use`, `tool_missing`, `tool_failed`, `migration_failed`, `stack_start_failed`.
+        """
+        workdir = migrations_workdir(self.project) if migrate else None
+        tools = ensure_tools(say)
+        running = self.running_state()
+        if running is not None:
+            if workdir is not None:
+                say("migrations")
+                push_migrations(tools.supabase, db_url=self.address().db_url, workdir=workdir, home=self.home.path)
+            return self.address()
+        self.home.create()
+        options = Options(
+            home=self.home.path,
+            workdir=workdir,
+            port=port,
+            durable=durable,
+            default_grants=default_grants,
+            jwt_expiry_seconds=jwt_expiry_seconds,
+            stop_when_stdin_closes=with_me,
+        )
+        with (self.home.logs / "supervisor.log").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "qero.local.supervisor", options.model_dump_json()],
+                stdin=subprocess.PIPE if with_me else subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.home.path,
+                start_new_session=True,
+            )
+        if with_me:
+            self._owned = process
+        return self._wait_until_ready(process, say)
+
+    def _wait_until_ready(self, process: subprocess.Popen[bytes], say: Callable[[str], None]) -> Address:
+        said = ""
+        deadline = time.monotonic() + UP_SECONDS
+        while time.monotonic() < deadline:
+            ended = process.poll() is not None
+            state = self.home.state()
+            if state is not None and state.supervisor_pid == process.pid:
+                if state.phase == "ready":
+                    return self.address()
+                if state.phase == "failed":
+                    process.wait(DOWN_SECONDS)
+                    raise _as_error(state.error or {})
+                if state.step and state.step != said:
+                    said = state.step
+                    say(said)
+            if ended:
+                break
+            time.sleep(0.02)
+        process.terminate()
+        process.wait(DOWN_SECONDS)
+        log = self.home.logs / "supervisor.log"
+        raise QeroError(
+            "stack_start_failed",
+            detail={"log": str(log), "output": "\n".join(log.read_text().splitlines()[-15:])},
+        )
+
+    def down(self) -> bool:
+        """Stop the stack, keeping its data. False when it wasn't running.
+
+        Raises:
+            QeroError: `tool_failed`, it didn't stop in time.
+        """
+        state = self.running_state()
+        if state is None:
+            return False
+        supervisor = psutil.Process(state.supervisor_pid)
+        supervisor.terminate()
+        try:
+            if self._owned is not None:
+                self._owned.communicate(timeout=DOWN_SECONDS)
+            else:
+                supervisor.wait(DOWN_SECONDS)
+        except (psutil.TimeoutExpired, subprocess.TimeoutExpired) as error:
+            raise QeroError(
+                "tool_failed", f"The stack didn't stop within {DOWN_SECONDS} s.",
+                detail={"pid": state.supervisor_pid, "log": str(self.home.logs / "supervisor.log")},
+            ) from error  # fmt: skip
+        self._owned = None
+        return True
+
+    def remove(self) -> None:
+        """Stop the stack and delete everything of it: data, keys, logs."""
+        self.down()
+        shutil.rmtree(data_folder(self.home.path), ignore_errors=True)
+        shutil.rmtree(self.home.path, ignore_errors=True)
+
+    def reset(self, **options: object) -> Address:
+        """Delete the data and start afresh, with the same keys and addresses. Takes and raises as `up`."""
+        self.down()
+        shutil.rmtree(data_folder(self.home.path), ignore_errors=True)
+        return self.up(**options)  # type: ignore[arg-type]
+
+    def running_state(self) -> State | None:
+        """The state of the stack while its supervisor lives, else None."""
+        state = self.home.state()
+        if state is None or state.phase not in ("starting", "ready"):
+            return None
+        try:
+            started = psutil.Process(state.supervisor_pid).create_time()
+        except psutil.NoSuchProcess:
+            return None
+        return state if abs(started - state.supervisor_started) < 1 else None
+
+    def address(self) -> Address:
+        """
+        Raises:
+            QeroError: `stack_not_running`.
+        """
+        state = self.running_state()
+        if state is None:
+            raise QeroError("stack_not_running", detail={"home": str(self.home.path)})
+        keys = self.home.keys()
+        return Address(
+            url=state.url,
+            publishable_key=keys.publishable,
+            secret_key=keys.secret,
+            anon_key=keys.anon,
+            service_role_key=keys.service_role,
+            jwt_secret=keys.jwt_secret,
+            db_url=f"postgresql://postgres:{keys.database_password}@127.0.0.1:{state.database_port}/postgres?sslmode=disable",
+        )
+
+
+def _as_error(fields: dict[str, object]) -> QeroError:
+    detail = fields.get("detail")
+    return QeroError(
+        str(fields.get("code", "stack_start_failed")),
+        str(fields.get("message", "")) or None,
+        detail=detail if isinstance(detail, dict) else {},
+        hint=str(fields.get("hint") or "") or None,
+    )

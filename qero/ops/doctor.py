@@ -1,0 +1,199 @@
+"""Looks at everything qero needs and says what is wrong and how to mend it."""
+
+from __future__ import annotations
+
+import json
+import platform
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal
+
+import httpx
+import psycopg
+
+from qero.errors import QeroError
+from qero.ops.push import migrations_workdir
+from qero.settings import Settings
+
+MINIMUM_POSTGRES = 15
+REALTIME_TABLES = ("contacts", "wa_threads", "wa_messages")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at."""
+
+    check: str
+    state: Literal["ok", "warning", "problem"]
+    message: str
+    remedy: str | None = None
+
+
+def examine(settings: Settings, project: Path, supabase_cli: Path | None) -> list[Finding]:
+    """Every finding, in the order in which to mend problems. Never raises for what it finds."""
+    findings = [_versions(), *_settings(settings)]
+    if settings.supabase_url and settings.publishable_key:
+        findings += _api(settings)
+    if settings.db_url:
+        findings += _database(settings.require("db_url"), project)
+        findings.append(_advisor(settings.require("db_url"), supabase_cli))
+    return findings
+
+
+def _versions() -> Finding:
+    packages = ", ".join(f"{name} {version(name)}" for name in ("qero", "supabase", "postgrest", "realtime"))
+    return Finding("versions", "ok", f"Python {platform.python_version()} on {sys.platform}; {packages}")
+
+
+def _settings(settings: Settings) -> list[Finding]:
+    findings = []
+    for name, needed_for in (
+        ("supabase_url", "everything"),
+        ("publishable_key", "everything"),
+        ("secret_key", "the worker, webhooks and scripts"),
+        ("db_url", "migrations and the checks below"),
+        ("secret_keys", "connecting numbers and sending"),
+        ("meta_app_secret", "receiving webhooks"),
+        ("meta_verify_token", "receiving webhooks"),
+    ):
+        try:
+            settings.require(name)
+        except QeroError as error:
+            essential = needed_for == "everything"
+            findings.append(
+                Finding(
+                    "settings", "problem" if essential else "warning",
+                    f"{error.message} It is needed for {needed_for}.", error.hint,
+                )
+            )  # fmt: skip
+    return findings or [Finding("settings", "ok", "every setting is there")]
+
+
+def _api(settings: Settings) -> list[Finding]:
+    url, key = settings.require("supabase_url").rstrip("/"), settings.require("publishable_key")
+    remedy = "Check SUPABASE_URL and the keys; for a local stack run `qero local up`, then `qero local env`."
+    findings = []
+    keys = {"publishable key": key}
+    if settings.secret_key:
+        keys["secret key"] = settings.require("secret_key")
+    for name, path in (("auth", "/auth/v1/settings"), ("rest", "/rest/v1/workspaces?select=id&limit=1")):
+        for key_name, value in keys.items():
+            headers = {"apikey": value, "authorization": f"Bearer {value}"}
+            try:
+                answer = httpx.get(f"{url}{path}", headers=headers, timeout=10)
+            except httpx.HTTPError as error:
+                return [Finding("api", "problem", f"{url} can't be reached ({type(error).__name__}).", remedy)]
+            # Without a user there is nothing to see: a refusal by grants shows that the key itself was taken.
+            accepted = answer.status_code < 300 or '"42501"' in answer.text
+            findings.append(
+                Finding("api", "ok", f"{name} accepts the {key_name}") if accepted
+                else Finding("api", "problem", f"{name} answers {answer.status_code} to the {key_name}.", remedy)
+            )  # fmt: skip
+    return findings
+
+
+def _database(db_url: str, project: Path) -> list[Finding]:
+    try:
+        with psycopg.connect(db_url, connect_timeout=10, autocommit=True) as connection:
+            connection.execute("set statement_timeout = '10s'")
+            return [
+                check(connection)
+                for check in (_server_version, lambda db: _pending_migrations(db, project), _publication)
+            ]
+    except psycopg.OperationalError as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        return [
+            Finding(
+                "database", "problem", f"The database can't be reached: {_without_secrets(reason, db_url)}",
+                "Check SUPABASE_DB_URL: host, port, password, and whether it needs ?sslmode=require.",
+            )
+        ]  # fmt: skip
+
+
+def _server_version(connection: psycopg.Connection) -> Finding:
+    major = connection.info.server_version // 10000
+    if major < MINIMUM_POSTGRES:
+        return Finding("database", "problem", f"Postgres {major} is too old.", "Upgrade to Postgres 15 or newer.")
+    return Finding("database", "ok", f"Postgres {major} answers as {connection.info.user}")
+
+
+def _pending_migrations(connection: psycopg.Connection, project: Path) -> Finding:
+    files = sorted((migrations_workdir(project) / "supabase" / "migrations").glob("*.sql"))
+    wanted = {match[1]: file.name for file in files if (match := re.match(r"(\d+)_", file.name))}
+    applied: set[str] = set()
+    [exists] = _first(connection, "select to_regclass('supabase_migrations.schema_migrations') is not null")
+    if exists:
+        rows = connection.execute("select version from supabase_migrations.schema_migrations").fetchall()
+        applied = {str(row[0]) for row in rows}
+    pending = [name for version, name in wanted.items() if version not in applied]
+    if pending:
+        return Finding(
+            "migrations", "problem", f"{len(pending)} pending: {', '.join(pending)}",
+            "Push them with `supabase db push`; locally `qero local up` does.",
+        )  # fmt: skip
+    return Finding("migrations", "ok", f"all {len(wanted)} applied")
+
+
+def _publication(connection: psycopg.Connection) -> Finding:
+    rows = connection.execute(
+        "select tablename from pg_publication_tables where pubname = 'supabase_realtime' and schemaname = 'public'"
+    ).fetchall()
+    missing = sorted(set(REALTIME_TABLES) - {str(row[0]) for row in rows})
+    if missing:
+        return Finding(
+            "realtime", "problem", f"Not in the publication supabase_realtime: {', '.join(missing)}",
+            f"Run: alter publication supabase_realtime add table {', '.join('public.' + name for name in missing)};",
+        )  # fmt: skip
+    return Finding("realtime", "ok", "the publication has every table that realtime serves")
+
+
+def _advisor(db_url: str, supabase_cli: Path | None) -> Finding:
+    if supabase_cli is None:
+        return Finding(
+            "advisor", "warning", "The Supabase CLI isn't installed, so the advisor didn't run.",
+            "Install it, or `pip install 'qero[local]'`.",
+        )  # fmt: skip
+    try:
+        found = advisor_findings(supabase_cli, db_url)
+    except QeroError as error:
+        return Finding("advisor", "warning", error.message, error.hint)
+    if found:
+        return Finding(
+            "advisor", "problem", "; ".join(found[:5]) + (" …" if len(found) > 5 else ""),
+            "Run `supabase db advisors` for the whole list, and mend it by a migration.",
+        )  # fmt: skip
+    return Finding("advisor", "ok", "Supabase's security and performance advisor has no findings")
+
+
+def advisor_findings(supabase_cli: Path, db_url: str) -> list[str]:
+    """What Supabase's security and performance advisor has to say about a database, one line a finding.
+
+    Raises:
+        QeroError: `tool_failed`.
+    """
+    command = [str(supabase_cli), "db", "advisors", f"--remote={db_url}", "--type", "all", "--level", "info",
+               "--fail-on", "none", "--output-format", "json"]  # fmt: skip
+    try:
+        finished = subprocess.run(
+            command, capture_output=True, text=True, timeout=120, check=False, stdin=subprocess.DEVNULL
+        )
+        results = json.loads(finished.stdout)["results"]
+    except (subprocess.TimeoutExpired, ValueError, KeyError, OSError) as error:
+        raise QeroError("tool_failed", "The advisor couldn't be run.", detail={"reason": str(error)[:200]}) from error
+    # An index that nothing has used yet says something about the traffic, not about the schema.
+    return [f"{item['name']}: {item['detail']}" for item in results if item["name"] != "unused_index"]
+
+
+def _first(connection: psycopg.Connection, query: str) -> tuple[object, ...]:
+    row = connection.execute(query).fetchone()  # type: ignore[arg-type, call-overload, unused-ignore]
+    assert row is not None
+    return tuple(row)
+
+
+def _without_secrets(text: str, db_url: str) -> str:
+    password = re.search(r"://[^:/]+:([^@]+)@", db_url)
+    return text.replace(password[1], "***") if password else text
