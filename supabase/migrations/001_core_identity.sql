@@ -1,0 +1,329 @@
+-- Purpose:   profiles, workspaces and memberships, and the private helpers every policy and RPC builds on.
+-- Needs:     auth.users, auth.uid(), auth.role().
+-- Used by:   every later migration; qero.services.workspaces, qero.services.identity.
+-- Raises:    PT401 not_authenticated · PT403 role_required · PT404 workspace_not_found · PT409 slug_taken, last_owner
+--            · PT400 slug_invalid, invalid_value.
+-- Roll back: drop schema private cascade; drop table workspace_memberships, workspaces, profiles cascade; drop trigger
+--            profiles_mirror_auth_users on auth.users. Loses every workspace: back up first.
+
+set lock_timeout = '5s';
+set statement_timeout = '60s';
+
+------------------------------------------------------------------------------------------------------------------------
+-- Schema private: helpers and definer code, never exposed through the API
+------------------------------------------------------------------------------------------------------------------------
+create schema if not exists private;
+revoke all on schema private from public, anon, authenticated, service_role;
+-- Policies and invoker functions run as the caller, so the caller needs to reach the helpers they call.
+grant usage on schema private to authenticated, service_role;
+
+create or replace function private.raise_error(
+  p_status integer, p_code text, p_detail jsonb default '{}'::jsonb, p_hint text default null
+) returns void
+language plpgsql set search_path = '' as $$
+begin
+  raise exception using
+    errcode = 'PT' || p_status, message = p_code, detail = p_detail::text, hint = coalesce(p_hint, '');
+end $$;
+comment on function private.raise_error(integer, text, jsonb, text) is
+  'Raises SQLSTATE PT<status>, which PostgREST turns into that HTTP status; the code is the message.';
+
+create or replace function private.set_updated_at() returns trigger
+language plpgsql set search_path = '' as $$
+begin
+  new.updated_at := now();
+  return new;
+end $$;
+
+create or replace function private.refuse_change() returns trigger
+language plpgsql set search_path = '' as $$
+begin
+  perform private.raise_error(409, 'append_only', jsonb_build_object('table', tg_table_name),
+    'Rows of this table are never changed or removed; add a correcting row instead.');
+  return null;
+end $$;
+
+------------------------------------------------------------------------------------------------------------------------
+-- Tables
+------------------------------------------------------------------------------------------------------------------------
+create table if not exists public.profiles (
+  id uuid primary key references auth.users (id) on delete cascade,
+  email text,
+  full_name text,
+  timezone text not null default 'UTC',
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint profiles_full_name_check check (length(full_name) <= 200)
+);
+
+create table if not exists public.workspaces (
+  id uuid primary key default gen_random_uuid(),
+  slug text not null,
+  name text not null,
+  status text not null default 'active',
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint workspaces_slug_key unique (slug),
+  constraint workspaces_slug_check check (
+    slug ~ '^[a-z][a-z0-9-]{1,62}$'
+    and slug !~ '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$'
+  ),
+  constraint workspaces_name_check check (length(btrim(name)) between 1 and 200),
+  constraint workspaces_status_check check (status in ('active', 'suspended'))
+);
+
+create table if not exists public.workspace_memberships (
+  workspace_id uuid not null references public.workspaces (id) on delete cascade,
+  user_id uuid not null references public.profiles (id) on delete cascade,
+  role text not null,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint workspace_memberships_pkey primary key (workspace_id, user_id),
+  constraint workspace_memberships_role_check check (role in ('owner', 'admin', 'member', 'viewer'))
+);
+
+------------------------------------------------------------------------------------------------------------------------
+-- Indexes
+------------------------------------------------------------------------------------------------------------------------
+-- Answers "which workspaces am I in, as what" from the index alone: every policy asks it once per statement.
+create index if not exists workspace_memberships_user_id_idx
+  on public.workspace_memberships (user_id) include (workspace_id, role);
+
+------------------------------------------------------------------------------------------------------------------------
+-- Who is asking
+------------------------------------------------------------------------------------------------------------------------
+create or replace function private.is_service() returns boolean
+language sql stable set search_path = '' as $$
+  select coalesce((select auth.role()) = 'service_role', false)
+$$;
+
+create or replace function private.require_user() returns uuid
+language plpgsql stable set search_path = '' as $$
+begin
+  if (select auth.uid()) is null then
+    perform private.raise_error(401, 'not_authenticated', '{}', 'Send the access token of a signed-in user.');
+  end if;
+  return (select auth.uid());
+end $$;
+
+-- Definer, because a policy on workspace_memberships that read workspace_memberships would recurse (42P17).
+create or replace function private.my_workspace_ids() returns setof uuid
+language sql stable security definer set search_path = '' as $$
+  select membership.workspace_id from public.workspace_memberships as membership
+  where membership.user_id = (select auth.uid())
+$$;
+
+create or replace function private.my_workspace_ids_as(variadic p_roles text[]) returns setof uuid
+language sql stable security definer set search_path = '' as $$
+  select membership.workspace_id from public.workspace_memberships as membership
+  where membership.user_id = (select auth.uid()) and membership.role = any (p_roles)
+$$;
+
+-- For definer RPCs: the caller may act in the workspace with one of the roles, or is the service. A workspace the
+-- caller isn't in gives p_missing_code, so that it looks the same as a row that doesn't exist.
+create or replace function private.require_role(
+  p_workspace_id uuid, p_roles text[], p_missing_code text, p_detail jsonb
+) returns void
+language plpgsql stable security definer set search_path = '' as $$
+declare
+  v_user_id uuid;
+  v_role text;
+begin
+  if private.is_service() then
+    if p_workspace_id is null then
+      perform private.raise_error(404, p_missing_code, p_detail, 'Check the id; it may belong to another workspace.');
+    end if;
+    return;
+  end if;
+  v_user_id := private.require_user();
+  select membership.role into v_role from public.workspace_memberships as membership
+  where membership.workspace_id = p_workspace_id and membership.user_id = v_user_id;
+  if v_role is null then
+    perform private.raise_error(404, p_missing_code, p_detail, 'Check the id; it may belong to another workspace.');
+  elsif not v_role = any (p_roles) then
+    perform private.raise_error(403, 'role_required', jsonb_build_object('role', v_role, 'needs', p_roles),
+      'Ask an owner or admin of the workspace.');
+  end if;
+end $$;
+
+------------------------------------------------------------------------------------------------------------------------
+-- Row security
+------------------------------------------------------------------------------------------------------------------------
+alter table public.profiles enable row level security;
+alter table public.workspaces enable row level security;
+alter table public.workspace_memberships enable row level security;
+
+-- A colleague's name and address are needed wherever a list shows who did something.
+drop policy if exists profiles_select_colleague on public.profiles;
+create policy profiles_select_colleague on public.profiles for select to authenticated
+  using (
+    id = (select auth.uid())
+    or id in (
+      select membership.user_id from public.workspace_memberships as membership
+      where membership.workspace_id = any (array(select private.my_workspace_ids()))
+    )
+  );
+
+drop policy if exists profiles_update_self on public.profiles;
+create policy profiles_update_self on public.profiles for update to authenticated
+  using (id = (select auth.uid())) with check (id = (select auth.uid()));
+
+drop policy if exists workspaces_select_member on public.workspaces;
+create policy workspaces_select_member on public.workspaces for select to authenticated
+  using (id = any (array(select private.my_workspace_ids())));
+
+drop policy if exists workspace_memberships_select_member on public.workspace_memberships;
+create policy workspace_memberships_select_member on public.workspace_memberships for select to authenticated
+  using (workspace_id = any (array(select private.my_workspace_ids())));
+
+------------------------------------------------------------------------------------------------------------------------
+-- Grants on tables
+------------------------------------------------------------------------------------------------------------------------
+revoke all on table public.profiles, public.workspaces, public.workspace_memberships
+  from public, anon, authenticated, service_role;
+grant select on table public.profiles, public.workspaces, public.workspace_memberships to authenticated;
+grant update (full_name, timezone) on table public.profiles to authenticated;
+grant select, insert, update, delete on table public.profiles, public.workspaces, public.workspace_memberships
+  to service_role;
+
+------------------------------------------------------------------------------------------------------------------------
+-- Functions
+------------------------------------------------------------------------------------------------------------------------
+create or replace function public.resolve_workspace(p_ref text) returns uuid
+language plpgsql stable security invoker set search_path = '' as $$
+declare
+  v_id uuid;
+begin
+  if not private.is_service() then
+    perform private.require_user();
+  end if;
+  if p_ref ~* '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$' then
+    select workspace.id into v_id from public.workspaces as workspace where workspace.id = p_ref::uuid;
+  else
+    select workspace.id into v_id from public.workspaces as workspace where workspace.slug = p_ref;
+  end if;
+  if v_id is null then
+    perform private.raise_error(404, 'workspace_not_found', jsonb_build_object('workspace', left(p_ref, 100)),
+      'Check the slug or id; only workspaces you belong to can be named.');
+  end if;
+  return v_id;
+end $$;
+comment on function public.resolve_workspace(text) is
+  'The id of the workspace with this slug or uuid; one the caller isn''t in looks like a missing one.';
+
+create or replace function public.create_workspace(p_slug text, p_name text) returns public.workspaces
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_user_id uuid := private.require_user();
+  v_workspace public.workspaces;
+begin
+  insert into public.workspaces (slug, name) values (p_slug, btrim(p_name)) returning * into v_workspace;
+  insert into public.workspace_memberships (workspace_id, user_id, role) values (v_workspace.id, v_user_id, 'owner');
+  return v_workspace;
+exception
+  when unique_violation then
+    perform private.raise_error(409, 'slug_taken', jsonb_build_object('slug', p_slug), 'Choose another slug.');
+  when check_violation or not_null_violation then
+    if p_slug is null
+      or p_slug !~ '^[a-z][a-z0-9-]{1,62}$'
+      or p_slug ~ '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$' then
+      perform private.raise_error(400, 'slug_invalid', jsonb_build_object('field', 'slug'),
+        'Use 2 to 63 lower-case letters, digits and dashes, starting with a letter, not shaped like a uuid.');
+    end if;
+    perform private.raise_error(400, 'invalid_value', jsonb_build_object('field', 'name'),
+      'Give the workspace a name of 1 to 200 characters.');
+end $$;
+comment on function public.create_workspace(text, text) is 'Creates a workspace; the caller becomes its owner.';
+
+create or replace function public.whoami() returns jsonb
+language sql stable security invoker set search_path = '' as $$
+  select jsonb_build_object(
+    'user_id', (select auth.uid()),
+    'email', (select profile.email from public.profiles as profile where profile.id = (select auth.uid())),
+    'role', (select auth.role()),
+    'database_role', current_user,
+    'workspaces', coalesce((
+      select jsonb_agg(
+        jsonb_build_object('id', workspace.id, 'slug', workspace.slug, 'role', membership.role)
+        order by workspace.slug)
+      from public.workspace_memberships as membership
+      join public.workspaces as workspace on workspace.id = membership.workspace_id
+      where membership.user_id = (select auth.uid())), '[]'::jsonb),
+    'personal_rows', '{}'::jsonb
+  )
+$$;
+comment on function public.whoami() is 'Who the API takes the caller for, and what it sees: for support.';
+
+revoke all on function
+  private.raise_error(integer, text, jsonb, text), private.set_updated_at(), private.refuse_change(),
+  private.is_service(), private.require_user(), private.my_workspace_ids(), private.my_workspace_ids_as(text[]),
+  private.require_role(uuid, text[], text, jsonb),
+  public.resolve_workspace(text), public.create_workspace(text, text), public.whoami()
+  from public, anon, authenticated, service_role;
+grant execute on function
+  private.raise_error(integer, text, jsonb, text), private.is_service(), private.require_user(),
+  private.my_workspace_ids(), private.my_workspace_ids_as(text[]), private.require_role(uuid, text[], text, jsonb),
+  public.resolve_workspace(text), public.whoami()
+  to authenticated, service_role;
+grant execute on function public.create_workspace(text, text) to authenticated;
+
+------------------------------------------------------------------------------------------------------------------------
+-- Triggers
+------------------------------------------------------------------------------------------------------------------------
+create or replace trigger profiles_set_updated_at before update on public.profiles
+  for each row execute function private.set_updated_at();
+create or replace trigger workspaces_set_updated_at before update on public.workspaces
+  for each row execute function private.set_updated_at();
+create or replace trigger workspace_memberships_set_updated_at before update on public.workspace_memberships
+  for each row execute function private.set_updated_at();
+
+-- Definer: the auth server writes auth.users with a role that has no rights in public.
+create or replace function private.mirror_auth_user() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  insert into public.profiles as profile (id, email, full_name)
+  values (new.id, new.email, left(coalesce(new.raw_user_meta_data ->> 'full_name', new.raw_user_meta_data ->> 'name'), 200))
+  on conflict (id) do update
+    set email = excluded.email, full_name = coalesce(excluded.full_name, profile.full_name)
+    where (profile.email, profile.full_name)
+      is distinct from (excluded.email, coalesce(excluded.full_name, profile.full_name));
+  return null;
+end $$;
+revoke all on function private.mirror_auth_user() from public, anon, authenticated, service_role;
+
+create or replace trigger profiles_mirror_auth_users
+  after insert or update of email, raw_user_meta_data on auth.users
+  for each row execute function private.mirror_auth_user();
+
+insert into public.profiles (id, email, full_name)
+select id, email, left(coalesce(raw_user_meta_data ->> 'full_name', raw_user_meta_data ->> 'name'), 200)
+from auth.users
+on conflict (id) do nothing;
+
+-- A deferred check, so that handing ownership over may pass through a moment without an owner within one transaction.
+-- It locks the workspace row: two owners leaving at once would otherwise each see the other still there.
+create or replace function private.keep_an_owner() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  perform 1 from public.workspaces as workspace where workspace.id = old.workspace_id for no key update;
+  if not found then
+    return null;  -- the whole workspace is going
+  end if;
+  if not exists (
+    select 1 from public.workspace_memberships as membership
+    where membership.workspace_id = old.workspace_id and membership.role = 'owner'
+  ) then
+    perform private.raise_error(409, 'last_owner', jsonb_build_object('workspace_id', old.workspace_id),
+      'Make someone else an owner first.');
+  end if;
+  return null;
+end $$;
+revoke all on function private.keep_an_owner() from public, anon, authenticated, service_role;
+
+drop trigger if exists workspace_memberships_keep_an_owner on public.workspace_memberships;
+create constraint trigger workspace_memberships_keep_an_owner
+  after update or delete on public.workspace_memberships
+  deferrable initially deferred
+  for each row when (old.role = 'owner') execute function private.keep_an_owner();
+
+notify pgrst, 'reload schema';
