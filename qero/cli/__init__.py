@@ -1,0 +1,68 @@
+"""The `qero` command.
+
+Exit codes: 0 done · 1 refused or failed · 2 wrong usage · 3 a setting is missing or wrong · 4 something needed doesn't
+answer (repeat later).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import typer
+from rich.console import Console
+
+from qero.errors import QeroError, SettingsError, Unavailable
+from qero.logs import configure_logs
+
+app = typer.Typer(
+    name="qero",
+    help="Supabase-native services for WhatsApp-first CRM teams.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+out = Console()
+err = Console(stderr=True)
+
+
+@app.callback()
+def _options(
+    verbose: bool = typer.Option(False, "--verbose", "-v", help="Log every operation with its duration."),
+) -> None:
+    configure_logs(verbose=verbose)
+
+
+def main() -> None:
+    """Run the command; a typed error becomes its message, its remedy and an exit code."""
+    from qero.cli import doctor, local, secrets, serve, whoami, worker  # noqa: F401  (each adds its commands)
+
+    try:
+        app()
+    except QeroError as error:
+        if "--json" in sys.argv:
+            print(json.dumps({"error": error.to_dict()}), file=sys.stderr)  # noqa: T201
+        else:
+            _explain(error)
+        sys.exit(exit_code(error))
+
+
+def exit_code(error: QeroError) -> int:
+    """The exit code that says what kind of error it was."""
+    if isinstance(error, SettingsError):
+        return 3
+    return 4 if isinstance(error, Unavailable) else 1
+
+
+def print_json(value: object) -> None:
+    """One JSON document on standard output, for programs."""
+    print(json.dumps(value, indent=2, default=str))  # noqa: T201
+
+
+def _explain(error: QeroError) -> None:
+    err.print(f"[bold red]Error[/]: {error.message} [dim]({error.code})[/]", highlight=False)
+    for name, value in error.detail.items():
+        text = str(value).rstrip()
+        err.print(f"  {name}: {text}" if "\n" not in text else f"  {name}:\n{text}", highlight=False, markup=False)
+    if error.hint:
+        err.print(error.hint, highlight=False, markup=False)

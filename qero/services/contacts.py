@@ -1,0 +1,58 @@
+"""Contacts of a workspace."""
+
+from __future__ import annotations
+
+import builtins
+from uuid import UUID
+
+from qero.clients.factory import UserClient
+from qero.clients.rpc import call, execute, one_row
+from qero.models.contact import Contact, LeadStatus
+
+PAGE_LIMIT = 200
+
+
+class Contacts:
+    """Row security: contacts of the caller's workspaces. Viewers only read."""
+
+    def __init__(self, client: UserClient) -> None:
+        self._client = client
+
+    async def list(self, workspace_id: UUID, *, limit: int = 50) -> builtins.list[Contact]:
+        """The newest contacts of a workspace, at most `limit` (1 to 200). Empty for a foreign workspace: resolve first.
+
+        SQL: select on public.contacts
+        """
+        query = (
+            self._client.table("contacts")
+            .select("*")
+            .eq("workspace_id", str(workspace_id))
+            .order("created_at", desc=True)
+            .order("id", desc=True)
+            .limit(min(max(limit, 1), PAGE_LIMIT))
+        )
+        return await execute(query, list[Contact], operation="contacts.list")
+
+    async def get(self, contact_id: UUID) -> Contact:
+        """One contact.
+
+        Raises:
+            NotFound: `contact_not_found`, none such, or another workspace's.
+        SQL: select on public.contacts
+        """
+        query = self._client.table("contacts").select("*").eq("id", str(contact_id))
+        rows = await execute(query, list[Contact], operation="contacts.get")
+        return one_row(rows, "contact_not_found", contact_id=contact_id)
+
+    async def update_status(self, contact_id: UUID, lead_status: LeadStatus) -> Contact:
+        """Set the lead status of exactly this contact; nothing else changes. Idempotent.
+
+        Raises:
+            NotFound: `contact_not_found`, none such, or another workspace's.
+            PermissionDenied: `role_required`, viewers only read.
+            InvalidInput: `lead_status_invalid`; the detail lists the allowed values.
+        SQL: public.update_contact_status
+        """
+        return await call(
+            self._client, "update_contact_status", Contact, p_contact_id=contact_id, p_lead_status=lead_status
+        )
