@@ -1,0 +1,1 @@
+"""Tests against a real Postgres, PostgREST, auth server and realtime, through the official clients."""

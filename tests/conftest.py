@@ -1,0 +1,67 @@
+"""One stack for the whole run: a local one in a temporary folder, or the Supabase that the environment names."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from qero import Clients, SecretBox, Settings
+from qero.local.graph import GraphStandIn
+from qero.local.stack import Stack
+from tests.support import APP_SECRET, VERIFY_TOKEN, World
+
+OWN_SETTINGS = {
+    "meta_app_secret": APP_SECRET,
+    "meta_verify_token": VERIFY_TOKEN,
+    "secret_keys": SecretBox.generate_key(),
+}
+
+
+@pytest.fixture(scope="session")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """Where the tests run. Set SUPABASE_URL, keys and SUPABASE_DB_URL to run them against another Supabase."""
+    if os.environ.get("SUPABASE_URL"):
+        settings = Settings.load(**OWN_SETTINGS)
+        settings.require("db_url")
+        yield settings
+        return
+    project = tmp_path_factory.mktemp("stack")
+    # Postgres runs as another account when the tests run as root, and has to get in.
+    for folder in (project, project.parent, project.parent.parent):
+        folder.chmod(folder.stat().st_mode | 0o055)
+    (project / "supabase").symlink_to(Path(__file__).parents[1] / "supabase")
+    stack = Stack(project)
+    address = stack.up(durable=False, with_me=True)
+    yield address.settings(**OWN_SETTINGS)
+    stack.remove()
+
+
+@pytest.fixture(scope="session")
+async def clients(settings: Settings) -> AsyncIterator[Clients]:
+    async with Clients(settings) as clients:
+        yield clients
+
+
+@pytest.fixture(scope="session")
+async def database(settings: Settings) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+    """The owner of the tables: only for arranging what no API offers, and for looking at the outcome."""
+    connection = await psycopg.AsyncConnection.connect(settings.require("db_url"), autocommit=True)
+    async with connection:
+        yield connection
+
+
+@pytest.fixture
+def world(settings: Settings, clients: Clients, database: psycopg.AsyncConnection[Any]) -> World:
+    return World(settings, clients, database)
+
+
+@pytest.fixture
+async def graph() -> AsyncIterator[GraphStandIn]:
+    """A stand-in for Meta's Graph API that checks what it is sent."""
+    async with GraphStandIn.serve() as graph:
+        yield graph
