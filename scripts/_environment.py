@@ -11,13 +11,17 @@ import shutil
 import subprocess
 import sys
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 VENV = os.path.join(ROOT, ".qero", "venv")
 PYTHON = os.path.join(VENV, "bin", "python")
 MINIMUM = (3, 11)
 
 
-def enter():
+def enter() -> None:
     """Re-run the calling script inside the environment, installing it first where it is missing or outdated."""
     if os.environ.get("QERO_ENVIRONMENT") == ROOT and sys.prefix == VENV:
         return
@@ -33,7 +37,7 @@ def enter():
     os.execve(PYTHON, [PYTHON, *sys.argv], environment)
 
 
-def _use_newer_python():
+def _use_newer_python() -> None:
     for minor in range(14, MINIMUM[1] - 1, -1):
         found = shutil.which("python3.%d" % minor)
         if found:
@@ -42,7 +46,7 @@ def _use_newer_python():
 
 
 @contextlib.contextmanager
-def _lock():
+def _lock() -> "Iterator[None]":
     os.makedirs(os.path.dirname(VENV), exist_ok=True)
     ignore = os.path.join(os.path.dirname(VENV), ".gitignore")
     with open(ignore, "w") as file:
@@ -52,7 +56,7 @@ def _lock():
         yield
 
 
-def _wanted():
+def _wanted() -> str:
     digest = hashlib.sha256(("%s %s" % (ROOT, sys.version)).encode())
     for name in ("pyproject.toml", "requirements.lock"):
         with open(os.path.join(ROOT, name), "rb") as file:
@@ -60,7 +64,7 @@ def _wanted():
     return digest.hexdigest()
 
 
-def _installed():
+def _installed() -> "str | None":
     try:
         with open(os.path.join(VENV, "installed")) as file:
             return file.read()
@@ -68,7 +72,7 @@ def _installed():
         return None
 
 
-def _install():
+def _install() -> None:
     sys.stderr.write("Installing qero's environment in .qero/venv (once per version of the lock file) …\n")
     shutil.rmtree(VENV, ignore_errors=True)
     made = subprocess.run([sys.executable, "-m", "venv", VENV], capture_output=True, text=True, check=False)
@@ -89,7 +93,7 @@ def _install():
         file.write(_wanted())
 
 
-def _pip_environment():
+def _pip_environment() -> "dict[str, str]":
     # The settings of an environment that happens to be active must not leak into this one.
     unwanted = ("VIRTUAL_ENV", "PYTHONHOME", "PYTHONPATH", "PIP_TARGET", "PIP_PREFIX", "PIP_USER")
     return {name: value for name, value in os.environ.items() if name not in unwanted}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import re
 import subprocess
@@ -14,9 +15,10 @@ from typing import Literal
 
 import httpx
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 
 from qero.errors import QeroError
-from qero.ops.push import migrations_workdir
+from qero.ops.push import migrations_workdir, without_password
 from qero.settings import Settings
 
 MINIMUM_POSTGRES = 15
@@ -39,8 +41,10 @@ def examine(settings: Settings, project: Path, supabase_cli: Path | None) -> lis
     if settings.supabase_url and settings.publishable_key:
         findings += _api(settings)
     if settings.db_url:
-        findings += _database(settings.require("db_url"), project)
-        findings.append(_advisor(settings.require("db_url"), supabase_cli))
+        database = _database(settings.require("db_url"), project)
+        findings += database
+        if database[-1].check != "database":
+            findings.append(_advisor(settings.require("db_url"), supabase_cli))
     return findings
 
 
@@ -98,13 +102,25 @@ def _api(settings: Settings) -> list[Finding]:
 
 def _database(db_url: str, project: Path) -> list[Finding]:
     try:
+        host = str(conninfo_to_dict(db_url).get("host", ""))
+    except psycopg.ProgrammingError:
+        host = "@"
+    if "@" in host:
+        # The driver's own words would quote the part it stumbled over, which is the password more often than not.
+        return [
+            Finding(
+                "database", "problem", "SUPABASE_DB_URL can't be read.",
+                "Percent-encode special characters of the password (@ is %40, / is %2F, % is %25, a space is %20).",
+            )
+        ]  # fmt: skip
+    try:
         with psycopg.connect(db_url, connect_timeout=10, autocommit=True) as connection:
             connection.execute("set statement_timeout = '10s'")
             return [
                 check(connection)
                 for check in (_server_version, lambda db: _pending_migrations(db, project), _publication)
             ]
-    except psycopg.OperationalError as error:
+    except psycopg.Error as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         return [
             Finding(
@@ -175,15 +191,19 @@ def advisor_findings(supabase_cli: Path, db_url: str) -> list[str]:
     Raises:
         QeroError: `tool_failed`.
     """
-    command = [str(supabase_cli), "db", "advisors", f"--remote={db_url}", "--type", "all", "--level", "info",
+    address, password = without_password(db_url)
+    command = [str(supabase_cli), "db", "advisors", f"--remote={address}", "--type", "all", "--level", "info",
                "--fail-on", "none", "--output-format", "json"]  # fmt: skip
     try:
         finished = subprocess.run(
-            command, capture_output=True, text=True, timeout=120, check=False, stdin=subprocess.DEVNULL
-        )
+            command, capture_output=True, text=True, timeout=120, check=False, stdin=subprocess.DEVNULL,
+            env={**os.environ, "PGPASSWORD": password},
+        )  # fmt: skip
         results = json.loads(finished.stdout)["results"]
     except (subprocess.TimeoutExpired, ValueError, KeyError, OSError) as error:
-        raise QeroError("tool_failed", "The advisor couldn't be run.", detail={"reason": str(error)[:200]}) from error
+        raise QeroError(
+            "tool_failed", "The advisor couldn't be run.", detail={"reason": type(error).__name__}
+        ) from error
     # An index that nothing has used yet says something about the traffic, not about the schema.
     return [f"{item['name']}: {item['detail']}" for item in results if item["name"] != "unused_index"]
 

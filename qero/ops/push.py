@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
+import tempfile
 from pathlib import Path
+from urllib.parse import unquote, urlsplit, urlunsplit
 
-from qero.errors import QeroError
+from qero.errors import QeroError, Unavailable
 
 PUSH_TIMEOUT_SECONDS = 600
 
@@ -28,40 +31,46 @@ def migrations_workdir(project: Path) -> Path:
     )
 
 
-def push_migrations(supabase: Path, *, db_url: str, workdir: Path, home: Path) -> list[str]:
+def push_migrations(supabase: Path, *, db_url: str, workdir: Path) -> list[str]:
     """Push what the database doesn't have yet.
 
     Args:
         supabase: the CLI's binary.
         db_url: a direct connection as the role that owns the migrations.
         workdir: holds `supabase/migrations`.
-        home: where the CLI may keep its own files.
 
     Returns: the names of the migrations that were applied; none when everything was there already.
 
     Raises:
         QeroError: `migration_failed` with the CLI's words; the failing file was rolled back.
+        Unavailable: `database_unavailable`.
     """
-    command = [
-        str(supabase), "db", "push", f"--remote={db_url}", "--workdir", str(workdir), "--include-all", "--skip-vault",
-        "--yes",
-    ]  # fmt: skip
-    environment = {
-        "PATH": os.environ.get("PATH", ""),
-        "HOME": str(home),
-        "SUPABASE_TELEMETRY_DISABLED": "1",
-        "DO_NOT_TRACK": "1",
-        "SUPABASE_INTERNAL_NO_UPDATE_CHECK": "1",
-        "NO_COLOR": "1",
-    }
-    try:
-        finished = subprocess.run(
-            command, env=environment, cwd=workdir, capture_output=True, text=True, timeout=PUSH_TIMEOUT_SECONDS,
-            check=False, stdin=subprocess.DEVNULL,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired as error:
-        raise QeroError("migration_failed", f"Pushing took longer than {PUSH_TIMEOUT_SECONDS} s.") from error
-    output = _without_password(finished.stdout + finished.stderr, db_url)
+    address, password = without_password(db_url)
+    with tempfile.TemporaryDirectory(prefix="qero-push-") as staging:
+        # A copy, because the CLI writes beside what it reads, and an installed package is no place to write.
+        shutil.copytree(workdir / "supabase" / "migrations", Path(staging) / "supabase" / "migrations")
+        (Path(staging) / "supabase" / "config.toml").write_text('project_id = "qero"\n')
+        environment = {
+            "PATH": os.environ.get("PATH", ""),
+            "HOME": staging,
+            # By environment, because other users of the machine can read a program's arguments.
+            "PGPASSWORD": password,
+            "SUPABASE_TELEMETRY_DISABLED": "1",
+            "DO_NOT_TRACK": "1",
+            "NO_COLOR": "1",
+        }
+        push = [str(supabase), "db", "push", "--workdir", staging, "--include-all", "--yes"]
+        finished = _run([*push, f"--remote={address}"], environment)
+        if finished.returncode != 0 and "unknown flag" in finished.stderr:
+            # Version 2 of the CLI; later ones deprecate this flag, then drop it.
+            finished = _run([*push, "--db-url", address], environment)
+    output = finished.stdout + finished.stderr
+    if "failed to connect" in output:
+        raise Unavailable(
+            "database_unavailable",
+            detail={"output": output.strip()[-1000:]},
+            hint="Check SUPABASE_DB_URL: host, port, user, password, and whether it needs ?sslmode=require.",
+        )
     if finished.returncode != 0:
         raise QeroError(
             "migration_failed",
@@ -71,6 +80,31 @@ def push_migrations(supabase: Path, *, db_url: str, workdir: Path, home: Path) -
     return re.findall(r"Applying migration ([\w.-]+\.sql)", output)
 
 
-def _without_password(text: str, db_url: str) -> str:
-    password = re.search(r"://[^:/]+:([^@]+)@", db_url)
-    return text.replace(password[1], "***") if password else text
+def _run(command: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(
+            command,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=PUSH_TIMEOUT_SECONDS,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise QeroError("migration_failed", f"Pushing took longer than {PUSH_TIMEOUT_SECONDS} s.") from error
+    except OSError as error:
+        raise QeroError(
+            "tool_missing",
+            "The Supabase CLI can't be run.",
+            detail={"path": command[0], "reason": str(error)},
+            hint="Install it and put it on PATH, or `pip install 'qero[local]'`.",
+        ) from error
+
+
+def without_password(db_url: str) -> tuple[str, str]:
+    """A database URL without its password, and the password."""
+    parts = urlsplit(db_url)
+    userinfo, _, host = parts.netloc.rpartition("@")
+    user = userinfo.partition(":")[0]
+    return urlunsplit(parts._replace(netloc=f"{user}@{host}" if user else host)), unquote(parts.password or "")

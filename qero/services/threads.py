@@ -46,7 +46,7 @@ class Threads:
             .eq("connection_id", str(thread.connection_id))
             .eq("workspace_id", str(thread.workspace_id))
             .order("occurred_at", desc=True)
-            .order("id", desc=True)
+            .order("sequence", desc=True)
             .limit(min(max(limit, 1), PAGE_LIMIT))
         )
         return await execute(query, list[Message], operation="threads.messages")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from datetime import UTC, datetime
 from uuid import uuid4
 
 import pytest
@@ -131,6 +132,19 @@ async def test_repeats_a_batch_and_an_unknown_number(world: World) -> None:
     assert await world.rows(
         "select hits, processed_at from orphan_webhook_events where phone_number_id = %s", unknown.phone_number_id
     ) == [(2, None)]
+
+
+async def test_what_a_person_writes_within_one_second_keeps_its_order(world: World) -> None:
+    number = await world.number(await world.workspace())
+    sender, at = f"+{digits(11)}", datetime.now(UTC)
+    texts = [f"line {index}" for index in range(20)]
+
+    await world.receive(batch(*[text_webhook(number.at_meta, sender, text, at=at) for text in texts]))
+
+    threads = Threads((await world.user("olga")).client)
+    [thread] = await threads.list(number.connection.workspace_id)
+    assert [message.body for message in reversed(await threads.messages(thread))] == texts
+    assert thread.last_message_body == texts[-1]
 
 
 async def test_connecting_a_number_applies_what_arrived_before(world: World) -> None:
