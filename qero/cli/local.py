@@ -7,8 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
 
 import typer
@@ -17,15 +16,8 @@ from rich.table import Table
 from qero.cli import app, err, out, print_json
 from qero.errors import QeroError
 
-try:
-    from qero.local.stack import Address, Stack, project_folder
-    from qero.local.toolchain import ensure_tools
-except ModuleNotFoundError as error:
-    _missing = error.name
-
-    def project_folder(start: Path | None = None) -> Path:
-        raise QeroError("tool_missing", f"The local stack needs {_missing}.", hint="Run `pip install 'qero[local]'`.")
-
+if TYPE_CHECKING:
+    from qero.local.stack import Stack
 
 local = typer.Typer(
     help="Run the whole Supabase surface that qero uses on this machine, without Docker.",
@@ -35,6 +27,13 @@ app.add_typer(local, name="local")
 
 Name = Annotated[str, typer.Option("--name", "-n", help="Which stack of this project.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+DefaultGrants = Annotated[
+    bool,
+    typer.Option(
+        "--default-grants", help="Make the database grant new tables to the API roles, as older hosted projects do."
+    ),
+]
 
 STEPS = {
     "tools": "Finding the tools",
@@ -49,9 +48,7 @@ def up(
     name: Name = "default",
     port: Annotated[int, typer.Option(help="The stack's port; 0 keeps the last one or takes a free one.")] = 0,
     migrate: Annotated[bool, typer.Option(help="Push the migrations that the database lacks.")] = True,
-    default_grants: Annotated[
-        bool, typer.Option(help="Grant new tables to the API roles, as older hosted projects do.")
-    ] = False,
+    default_grants: DefaultGrants = False,
     as_json: Json = False,
 ) -> None:
     """Start the stack, or push new migrations to the running one.
@@ -82,10 +79,10 @@ def down(
 
 
 @local.command()
-def reset(name: Name = "default", as_json: Json = False) -> None:
+def reset(name: Name = "default", default_grants: DefaultGrants = False, as_json: Json = False) -> None:
     """Delete the stack's data and start afresh, with the same keys and address."""
     with _progress(quiet=as_json) as say:
-        address = _stack(name).reset(say=say)
+        address = _stack(name).reset(default_grants=default_grants, say=say)
     if as_json:
         print_json({"url": address.url})
     else:
@@ -142,6 +139,8 @@ def psql(
     Example: `qero local psql -c 'select * from workspaces'`
     """
     parts = urlsplit(_stack(name).address().db_url)
+    from qero.local.toolchain import ensure_tools
+
     program = ensure_tools().client_bin / "psql"
     environment = {
         **os.environ,
@@ -176,6 +175,13 @@ def logs(
 
 
 def _stack(name: str) -> Stack:
+    # Imported here: an installation without the extra has every other command.
+    try:
+        from qero.local.stack import Stack, project_folder
+    except ModuleNotFoundError as error:
+        raise QeroError(
+            "tool_missing", f"The local stack needs {error.name}.", hint="Run `pip install 'qero[local]'`."
+        ) from error
     return Stack(project_folder(), name)
 
 
@@ -190,6 +196,3 @@ def _progress(*, quiet: bool) -> Iterator[Callable[[str], None]]:
             spinner.update(STEPS.get(step, step))
 
         yield say
-
-
-__all__ = ["Address", "local"]

@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import os
 import shutil
-import signal
 import subprocess
 import tempfile
 from pathlib import Path
@@ -84,8 +83,6 @@ class Postgres:
             log=self._home / "logs" / "postgres.log",
             account=self._account,
             cwd=self.folder,
-            # Fast shutdown: roll open transactions back and stop, instead of waiting for clients to leave.
-            stop_signal=signal.SIGINT,
         )
         await self._wait_until_ready()
         if not (self.folder / _READY_MARK).exists():

@@ -10,9 +10,12 @@ import pwd
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 from qero.errors import QeroError
 
@@ -95,8 +98,8 @@ class Program:
         environment: Mapping[str, str] | None = None,
         account: Account | None = None,
         cwd: Path | None = None,
-        stop_signal: signal.Signals = signal.SIGTERM,
     ) -> Program:
+        stop_signal = stop_signal_of(name)
         with log.open("ab") as output:
             process = await asyncio.create_subprocess_exec(
                 *[str(part) for part in command],
@@ -133,6 +136,52 @@ class Program:
             return "\n".join(self.log.read_text(errors="replace").splitlines()[-count:])
         except OSError:
             return ""
+
+
+def end_leftovers(pids: Mapping[str, int], *, seen_at: float) -> None:
+    """End programs that a killed supervisor left, and wait for those that are ending already.
+
+    Args:
+        seen_at: when they were known to run. A process that began later has only been given the same number.
+    """
+    left = []
+    for name, pid in pids.items():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process = psutil.Process(pid)
+            if process.create_time() > seen_at + 1:
+                continue
+            process.send_signal(stop_signal_of(name))
+            left.append(process)
+    stubborn = still_running(left, seconds=STOP_SECONDS)
+    for process in stubborn:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    still_running(stubborn, seconds=STOP_SECONDS)
+
+
+def still_running(processes: Sequence[psutil.Process], *, seconds: float = 0) -> list[psutil.Process]:
+    """Those that haven't ended within so many seconds.
+
+    One that has ended counts so at once: in containers nobody may ever collect it.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        processes = [process for process in processes if not _has_ended(process)]
+        if not processes or time.monotonic() >= deadline:
+            return processes
+        time.sleep(0.01)
+
+
+def _has_ended(process: psutil.Process) -> bool:
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def stop_signal_of(name: str) -> signal.Signals:
+    """Postgres's fast shutdown rolls open transactions back and stops, instead of waiting for clients to leave."""
+    return signal.SIGINT if name == "postgres" else signal.SIGTERM
 
 
 def _minimal_environment() -> dict[str, str]:

@@ -6,14 +6,18 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import psutil
 
 from qero.errors import QeroError
 from qero.local.postgres import data_folder
+from qero.local.processes import still_running
 from qero.local.state import Home, State
 from qero.local.supervisor import Options
 from qero.local.toolchain import ensure_tools
@@ -91,7 +95,8 @@ class Stack:
             port: the gateway's; 0 keeps the last one, or takes a free one.
             migrate: False leaves the database as hosted hands it over.
             durable: False switches fsync off, for tests.
-            default_grants: True grants new tables to the API roles as older hosted projects do.
+            default_grants: True grants new tables to the API roles, as older hosted projects do; it takes effect when
+                the data is made.
             jwt_expiry_seconds: the life of access tokens.
             with_me: stop the stack when this process ends, however it ends.
             say: told each step, for a progress display.
@@ -101,34 +106,51 @@ class Stack:
         """
         workdir = migrations_workdir(self.project) if migrate else None
         tools = ensure_tools(say)
-        running = self.running_state()
-        if running is not None:
-            if workdir is not None:
-                say("migrations")
-                push_migrations(tools.supabase, db_url=self.address().db_url, workdir=workdir, home=self.home.path)
-            return self.address()
         self.home.create()
-        options = Options(
-            home=self.home.path,
-            workdir=workdir,
-            port=port,
-            durable=durable,
-            default_grants=default_grants,
-            jwt_expiry_seconds=jwt_expiry_seconds,
-            stop_when_stdin_closes=with_me,
-        )
-        with (self.home.logs / "supervisor.log").open("ab") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "qero.local.supervisor", options.model_dump_json()],
-                stdin=subprocess.PIPE if with_me else subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd=self.home.path,
-                start_new_session=True,
+        with self.home.starting():
+            running = self._settled_state()
+            if running is not None:
+                if port not in (0, running.port):
+                    raise QeroError(
+                        "port_in_use",
+                        f"The stack is running already, on port {running.port}.",
+                        detail={"port": running.port},
+                        hint="Stop it with `qero local down`, then start it on the other port.",
+                    )
+                if workdir is not None:
+                    say("migrations")
+                    push_migrations(tools.supabase, db_url=self.address().db_url, workdir=workdir)
+                return self.address()
+            options = Options(
+                home=self.home.path,
+                workdir=workdir,
+                port=port,
+                durable=durable,
+                default_grants=default_grants,
+                jwt_expiry_seconds=jwt_expiry_seconds,
+                stop_when_stdin_closes=with_me,
             )
-        if with_me:
-            self._owned = process
-        return self._wait_until_ready(process, say)
+            with (self.home.logs / "supervisor.log").open("ab") as log:
+                process = subprocess.Popen(
+                    [sys.executable, "-m", "qero.local.supervisor", options.model_dump_json()],
+                    stdin=subprocess.PIPE if with_me else subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    cwd=self.home.path,
+                    start_new_session=True,
+                )
+            if with_me:
+                self._owned = process
+            return self._wait_until_ready(process, say)
+
+    def _settled_state(self) -> State | None:
+        """The running stack's state; one that is still starting, because its `up` was interrupted, is waited for."""
+        deadline = time.monotonic() + UP_SECONDS
+        while (state := self.running_state()) is not None and state.phase == "starting":
+            if time.monotonic() > deadline:
+                raise QeroError("stack_start_failed", detail={"log": str(self.home.logs / "supervisor.log")})
+            time.sleep(0.02)
+        return state
 
     def _wait_until_ready(self, process: subprocess.Popen[bytes], say: Callable[[str], None]) -> Address:
         said = ""
@@ -167,16 +189,13 @@ class Stack:
             return False
         supervisor = psutil.Process(state.supervisor_pid)
         supervisor.terminate()
-        try:
-            if self._owned is not None:
-                self._owned.communicate(timeout=DOWN_SECONDS)
-            else:
-                supervisor.wait(DOWN_SECONDS)
-        except (psutil.TimeoutExpired, subprocess.TimeoutExpired) as error:
+        if still_running([supervisor], seconds=DOWN_SECONDS):
             raise QeroError(
                 "tool_failed", f"The stack didn't stop within {DOWN_SECONDS} s.",
                 detail={"pid": state.supervisor_pid, "log": str(self.home.logs / "supervisor.log")},
-            ) from error  # fmt: skip
+            )  # fmt: skip
+        if self._owned is not None:
+            self._owned.communicate()
         self._owned = None
         return True
 
@@ -184,7 +203,7 @@ class Stack:
         """Stop the stack and delete everything of it: data, keys, logs."""
         self.down()
         shutil.rmtree(data_folder(self.home.path), ignore_errors=True)
-        shutil.rmtree(self.home.path, ignore_errors=True)
+        self.home.remove()
 
     def reset(self, **options: object) -> Address:
         """Delete the data and start afresh, with the same keys and addresses. Takes and raises as `up`."""
@@ -198,10 +217,11 @@ class Stack:
         if state is None or state.phase not in ("starting", "ready"):
             return None
         try:
-            started = psutil.Process(state.supervisor_pid).create_time()
+            supervisor = psutil.Process(state.supervisor_pid)
+            is_ours = abs(supervisor.create_time() - state.supervisor_started) < 1
         except psutil.NoSuchProcess:
             return None
-        return state if abs(started - state.supervisor_started) < 1 else None
+        return state if is_ours and still_running([supervisor]) else None
 
     def address(self) -> Address:
         """
@@ -231,3 +251,14 @@ def _as_error(fields: dict[str, object]) -> QeroError:
         detail=detail if isinstance(detail, dict) else {},
         hint=str(fields.get("hint") or "") or None,
     )
+
+
+@contextmanager
+def temporary_stack(**options: Any) -> Iterator[Address]:
+    """A stack that exists while the block runs, and goes with this process. Takes and raises as `Stack.up`."""
+    with TemporaryDirectory(prefix="qero-") as folder:
+        stack = Stack(Path(folder))
+        try:
+            yield stack.up(with_me=True, **options)
+        finally:
+            stack.remove()

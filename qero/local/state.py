@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
+import shutil
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -26,6 +31,7 @@ class State(BaseModel):
     pids: dict[str, int] = {}
     migrations: list[str] = []
     error: dict[str, object] | None = None
+    written_at: float = 0
 
     @property
     def url(self) -> str:
@@ -45,6 +51,22 @@ class Home:
         if not ignore.exists():
             ignore.write_text("*\n")
 
+    def remove(self) -> None:
+        """Delete the folder, and those around it that hold nothing else."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        everything = self.path.parents[1]
+        with contextlib.suppress(OSError):
+            self.path.parent.rmdir()
+            if [path.name for path in everything.iterdir()] == [".gitignore"]:
+                shutil.rmtree(everything)
+
+    @contextlib.contextmanager
+    def starting(self) -> Iterator[None]:
+        """Held by whoever starts the stack: a second one waits, and then finds it running."""
+        with (self.path / "start.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
     def keys(self) -> Keys:
         """The stack's keys, made on first use and kept, so that a restart doesn't sign anybody out."""
         file = self.path / "keys.json"
@@ -61,7 +83,8 @@ class Home:
             return None
 
     def write_state(self, state: State) -> None:
-        _write(self.path / "state.json", state.model_dump_json(indent=2), mode=0o644)
+        stamped = state.model_copy(update={"written_at": time.time()})
+        _write(self.path / "state.json", stamped.model_dump_json(indent=2), mode=0o644)
 
 
 def _write(file: Path, text: str, *, mode: int) -> None:

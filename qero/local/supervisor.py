@@ -28,7 +28,7 @@ from qero.local.auth import SERVER as AUTH_SERVER
 from qero.local.auth.admin import admin_routes
 from qero.local.gateway import gateway
 from qero.local.postgres import SUPERUSER, Postgres
-from qero.local.processes import Program, free_port, port_is_free
+from qero.local.processes import Program, end_leftovers, free_port, port_is_free
 from qero.local.realtime import Realtime
 from qero.local.state import Home, State
 from qero.local.toolchain import Tools, ensure_tools
@@ -80,17 +80,19 @@ class Supervisor:
             async with contextlib.AsyncExitStack() as stack:
                 starting = asyncio.create_task(self._start(stack, previous))
                 stopping = asyncio.create_task(self._stop.wait())
-                await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
-                if not starting.done():
-                    starting.cancel()
-                    await asyncio.wait({starting})
-                else:
-                    starting.result()
-                    self._report(phase="ready", step="")
-                    await self._until_stopped(stopping)
-                stopping.cancel()
-                for watcher in self._watchers:
-                    watcher.cancel()
+                try:
+                    await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+                    if not starting.done():
+                        starting.cancel()
+                        await asyncio.wait({starting})
+                    else:
+                        starting.result()
+                        self._report(phase="ready", step="")
+                        await self._until_stopped(stopping)
+                finally:
+                    # Before anything is stopped: a watcher would start it again.
+                    for task in (stopping, *self._watchers):
+                        task.cancel()
         except QeroError as caught:
             error = caught
         except Exception as caught:
@@ -107,6 +109,8 @@ class Supervisor:
 
     async def _start(self, stack: contextlib.AsyncExitStack, previous: State | None) -> None:
         options, keys = self._options, self._keys
+        if previous is not None:
+            await asyncio.to_thread(end_leftovers, previous.pids, seen_at=previous.written_at)
         # The same addresses as last time where they are free, so that settings written from them stay right.
         listener = listen(options.port or _if_free(previous.port if previous else 0))
         stack.callback(listener.close)
@@ -133,8 +137,7 @@ class Supervisor:
         if options.workdir is not None:
             self._report(step="migrations")
             applied = await asyncio.to_thread(
-                push_migrations, tools.supabase, db_url=postgres.url("postgres"), workdir=options.workdir,
-                home=options.home,
+                push_migrations, tools.supabase, db_url=postgres.url("postgres"), workdir=options.workdir
             )  # fmt: skip
             self._report(migrations=applied)
         self._report(step="api")
@@ -239,7 +242,8 @@ def _if_free(port: int) -> int:
 
 
 def _call_when_stdin_closes(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
-    while sys.stdin.buffer.read(4096):
+    # Not through sys.stdin: a thread that waits there keeps the interpreter from ending.
+    while os.read(sys.stdin.fileno(), 4096):
         pass
     with contextlib.suppress(RuntimeError):
         loop.call_soon_threadsafe(callback)

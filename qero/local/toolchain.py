@@ -84,6 +84,7 @@ def _install(node: Path, target: Path, locked: dict[str, bytes]) -> None:
         # Nothing of what is installed gets to run: the one install script that matters is done below.
         command = [
             str(node),
+            "--use-system-ca",  # the certificates that pip and a system's own npm trust
             str(_npm(node)),
             "ci",
             "--ignore-scripts",

@@ -2,7 +2,8 @@
 -- Run by:  supabase_admin (superuser), first; safe to run again. Sets no passwords: the caller does.
 --
 -- Differs from hosted: its authenticator preloads safeupdate, which refuses UPDATE and DELETE without WHERE.
--- Postgres builds from package registries don't carry that module, so such a statement succeeds here.
+-- Postgres builds from package registries don't carry that module. The gateway refuses such requests in its
+-- place; inside a function the statement succeeds here.
 -- And on Postgres 15 CREATEROLE lets postgres alter or join the supabase_* roles, which hosted reserves.
 
 -- roles -----------------------------------------------------------------------------------------------------
