@@ -203,11 +203,6 @@ REGISTRY: Mapping[str, ErrorSpec] = {
         ),
         contact_not_found=("Contact not found.", "Check the id; it may belong to another workspace."),
         thread_not_found=("Thread not found.", "Check the id; it may belong to another workspace."),
-        event_not_found=("Webhook event not found.", "List stored events to find its id."),
-        outbox_message_not_found=(
-            "Outbox message not found.",
-            "Check the id; it may belong to another workspace.",
-        ),
     ),
     **_specs(
         Conflict,
@@ -249,7 +244,10 @@ REGISTRY: Mapping[str, ErrorSpec] = {
             "A workspace needs an owner, and this is the last one.",
             "Make someone else an owner first.",
         ),
-        workspace_suspended=("The workspace is suspended.", "Ask an operator to lift the suspension."),
+        append_only=(
+            "Rows of this table are never changed or removed.",
+            "Add a correcting row instead.",
+        ),
     ),
     **_specs(
         InvalidInput,
@@ -291,7 +289,6 @@ REGISTRY: Mapping[str, ErrorSpec] = {
         LimitExceeded,
         429,
         rate_limited=("Too many requests.", "Wait for the time the detail gives, then repeat."),
-        too_many_items=("The request names too many items.", "Split it; the detail gives the limit."),
     ),
     **_specs(
         Unavailable,

@@ -73,6 +73,7 @@ class Outbox:
 
         Raises:
             Conflict: `lease_lost`, it ended already; drop the batch.
+            InvalidInput: `invalid_value`, the seconds aren't 1 to 600.
             PermissionDenied: `permission_denied`, not the service role.
             Unavailable: `network_error`, `database_unavailable`, `try_again` or `timed_out`.
         SQL: public.extend_lease

@@ -43,6 +43,18 @@ begin
   return null;
 end $$;
 
+-- UTC or a region's zone that Postgres knows. It would take offsets and abbreviations too, which don't follow summer
+-- time and which other programs don't know. Asking like this, because pg_timezone_names reads every zone's file;
+-- immutable, so that a check may call it.
+create or replace function private.is_timezone(p_name text) returns boolean
+language plpgsql immutable set search_path = '' as $$
+begin
+  perform timestamptz 'epoch' at time zone p_name;
+  return p_name ~ '^(UTC|[A-Z][A-Za-z]+(/[A-Z][A-Za-z_-]+)+|Etc/GMT[+-][0-9]{1,2})$';
+exception when invalid_parameter_value then
+  return false;
+end $$;
+
 ------------------------------------------------------------------------------------------------------------------------
 -- Tables
 ------------------------------------------------------------------------------------------------------------------------
@@ -53,7 +65,8 @@ create table if not exists public.profiles (
   timezone text not null default 'UTC',
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
-  constraint profiles_full_name_check check (length(full_name) <= 200)
+  constraint profiles_full_name_check check (length(full_name) <= 200),
+  constraint profiles_timezone_check check (length(timezone) <= 100 and private.is_timezone(timezone))
 );
 
 create table if not exists public.workspaces (
@@ -256,14 +269,14 @@ comment on function public.whoami() is 'Who the API takes the caller for, and wh
 
 revoke all on function
   private.raise_error(integer, text, jsonb, text), private.set_updated_at(), private.refuse_change(),
-  private.is_service(), private.require_user(), private.my_workspace_ids(), private.my_workspace_ids_as(text[]),
-  private.require_role(uuid, text[], text, jsonb),
+  private.is_timezone(text), private.is_service(), private.require_user(), private.my_workspace_ids(),
+  private.my_workspace_ids_as(text[]), private.require_role(uuid, text[], text, jsonb),
   public.resolve_workspace(text), public.create_workspace(text, text), public.whoami()
   from public, anon, authenticated, service_role;
 grant execute on function
-  private.raise_error(integer, text, jsonb, text), private.is_service(), private.require_user(),
-  private.my_workspace_ids(), private.my_workspace_ids_as(text[]), private.require_role(uuid, text[], text, jsonb),
-  public.resolve_workspace(text), public.whoami()
+  private.raise_error(integer, text, jsonb, text), private.is_timezone(text), private.is_service(),
+  private.require_user(), private.my_workspace_ids(), private.my_workspace_ids_as(text[]),
+  private.require_role(uuid, text[], text, jsonb), public.resolve_workspace(text), public.whoami()
   to authenticated, service_role;
 grant execute on function public.create_workspace(text, text) to authenticated;
 
@@ -280,13 +293,21 @@ create or replace trigger workspace_memberships_set_updated_at before update on 
 -- Definer: the auth server writes auth.users with a role that has no rights in public.
 create or replace function private.mirror_auth_user() returns trigger
 language plpgsql security definer set search_path = '' as $$
+declare
+  v_full_name text := left(coalesce(new.raw_user_meta_data ->> 'full_name', new.raw_user_meta_data ->> 'name'), 200);
+  v_timezone text := new.raw_user_meta_data ->> 'timezone';
 begin
-  insert into public.profiles as profile (id, email, full_name)
-  values (new.id, new.email, left(coalesce(new.raw_user_meta_data ->> 'full_name', new.raw_user_meta_data ->> 'name'), 200))
+  -- Nobody's sign-up fails for a zone that Postgres doesn't know.
+  if length(v_timezone) > 100 or not private.is_timezone(v_timezone) then
+    v_timezone := null;
+  end if;
+  insert into public.profiles as profile (id, email, full_name, timezone)
+  values (new.id, new.email, v_full_name, coalesce(v_timezone, 'UTC'))
   on conflict (id) do update
-    set email = excluded.email, full_name = coalesce(excluded.full_name, profile.full_name)
-    where (profile.email, profile.full_name)
-      is distinct from (excluded.email, coalesce(excluded.full_name, profile.full_name));
+    set email = excluded.email, full_name = coalesce(v_full_name, profile.full_name),
+      timezone = coalesce(v_timezone, profile.timezone)
+    where (profile.email, profile.full_name, profile.timezone) is distinct from
+      (excluded.email, coalesce(v_full_name, profile.full_name), coalesce(v_timezone, profile.timezone));
   return null;
 end $$;
 revoke all on function private.mirror_auth_user() from public, anon, authenticated, service_role;

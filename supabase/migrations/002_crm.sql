@@ -20,12 +20,15 @@ create table if not exists public.contacts (
   status_tags text[] not null default '{}',
   tags text[] not null default '{}',
   source text not null default 'manual',
-  assigned_to uuid references public.profiles (id) on delete set null,
+  assigned_to uuid,
   created_by uuid references public.profiles (id) on delete set null,
   deleted_at timestamptz,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   constraint contacts_workspace_id_id_key unique (workspace_id, id),
+  -- Only a member can be in charge, and whoever leaves the workspace no longer is.
+  constraint contacts_workspace_id_assigned_to_fkey foreign key (workspace_id, assigned_to)
+    references public.workspace_memberships (workspace_id, user_id) on delete set null (assigned_to),
   constraint contacts_name_check check (length(name) between 1 and 300),
   constraint contacts_email_check check (length(email) <= 320 and email ~ '^[^@[:space:]]+@[^@[:space:]]+$'),
   constraint contacts_phone_check check (phone ~ '^\+[1-9][0-9]{6,14}$'),
@@ -60,7 +63,8 @@ create unique index if not exists contacts_workspace_id_phone_idx
   on public.contacts (workspace_id, phone) where deleted_at is null and phone is not null;
 create index if not exists contacts_workspace_id_created_at_idx
   on public.contacts (workspace_id, created_at desc, id desc) where deleted_at is null;
-create index if not exists contacts_assigned_to_idx on public.contacts (assigned_to) where assigned_to is not null;
+create index if not exists contacts_workspace_id_assigned_to_idx
+  on public.contacts (workspace_id, assigned_to) where assigned_to is not null;
 create index if not exists contacts_created_by_idx on public.contacts (created_by) where created_by is not null;
 create index if not exists contact_identities_workspace_id_contact_id_idx
   on public.contact_identities (workspace_id, contact_id);

@@ -60,7 +60,7 @@ create table if not exists public.wa_threads (
   connection_id uuid not null,
   contact_id uuid not null,
   status text not null default 'open',
-  assignee_id uuid references public.profiles (id) on delete set null,
+  assignee_id uuid,
   tags text[] not null default '{}',
   snoozed_until timestamptz,
   last_inbound_at timestamptz,
@@ -76,6 +76,9 @@ create table if not exists public.wa_threads (
     foreign key (workspace_id, connection_id) references public.wa_phone_numbers (workspace_id, id) on delete cascade,
   constraint wa_threads_workspace_id_contact_id_fkey
     foreign key (workspace_id, contact_id) references public.contacts (workspace_id, id) on delete cascade,
+  -- Only a member can be in charge, and whoever leaves the workspace no longer is.
+  constraint wa_threads_workspace_id_assignee_id_fkey foreign key (workspace_id, assignee_id)
+    references public.workspace_memberships (workspace_id, user_id) on delete set null (assignee_id),
   constraint wa_threads_status_check check (status in ('open', 'pending', 'snoozed', 'closed')),
   constraint wa_threads_unread_count_check check (unread_count >= 0)
 ) with (fillfactor = 80);
@@ -87,6 +90,7 @@ create table if not exists public.wa_messages (
   workspace_id uuid not null,
   connection_id uuid not null,
   thread_id uuid not null,
+  sequence bigint generated always as identity,
   direction text not null,
   wa_message_id text,
   type text not null,
@@ -113,6 +117,9 @@ create table if not exists public.wa_messages (
       and status in ('pending', 'unknown', 'sent', 'failed', 'delivered', 'read', 'played'))
   )
 ) with (fillfactor = 85);
+
+comment on column public.wa_messages.sequence is
+  'Order of arrival, which decides between messages of the same second: Meta''s times are whole seconds.';
 
 create table if not exists public.wa_message_statuses (
   connection_id uuid not null references public.wa_phone_numbers (id) on delete cascade,
@@ -176,10 +183,12 @@ create index if not exists wa_threads_workspace_id_last_message_at_idx
   on public.wa_threads (workspace_id, last_message_at desc, id desc);
 create index if not exists wa_threads_workspace_id_connection_id_idx on public.wa_threads (workspace_id, connection_id);
 create index if not exists wa_threads_workspace_id_contact_id_idx on public.wa_threads (workspace_id, contact_id);
-create index if not exists wa_threads_assignee_id_idx on public.wa_threads (assignee_id) where assignee_id is not null;
+create index if not exists wa_threads_workspace_id_assignee_id_idx
+  on public.wa_threads (workspace_id, assignee_id) where assignee_id is not null;
 create index if not exists wa_messages_thread_id_occurred_at_idx
-  on public.wa_messages (thread_id, connection_id, workspace_id, occurred_at desc, id desc);
-create index if not exists wa_messages_outbox_id_idx on public.wa_messages (outbox_id) where outbox_id is not null;
+  on public.wa_messages (thread_id, connection_id, workspace_id, occurred_at desc, sequence desc);
+create unique index if not exists wa_messages_outbox_id_idx
+  on public.wa_messages (outbox_id, workspace_id) where outbox_id is not null;
 create index if not exists wa_messages_sent_by_idx on public.wa_messages (sent_by) where sent_by is not null;
 create index if not exists meta_webhook_events_workspace_id_connection_id_idx
   on public.meta_webhook_events (workspace_id, connection_id);
@@ -237,6 +246,10 @@ grant select on table public.wa_phone_numbers, public.wa_threads, public.wa_mess
 grant select, insert, update, delete on table public.wa_phone_numbers, private.wa_connection_secrets, public.wa_threads,
   public.wa_messages, public.wa_message_statuses, public.meta_webhook_events, public.orphan_webhook_events
   to service_role;
+-- Older projects grant new sequences to the API roles; writing an identity column needs no grant on its sequence.
+revoke all on sequence public.wa_messages_sequence_seq, public.meta_webhook_events_id_seq,
+  public.orphan_webhook_events_id_seq
+  from public, anon, authenticated, service_role;
 
 ------------------------------------------------------------------------------------------------------------------------
 -- Triggers

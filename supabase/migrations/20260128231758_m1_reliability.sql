@@ -38,8 +38,12 @@ create table if not exists public.outbox_messages (
   constraint outbox_messages_workspace_id_idempotency_key_key unique (workspace_id, idempotency_key),
   constraint outbox_messages_workspace_id_connection_id_fkey
     foreign key (workspace_id, connection_id) references public.wa_phone_numbers (workspace_id, id) on delete cascade,
-  constraint outbox_messages_workspace_id_thread_id_fkey
-    foreign key (workspace_id, thread_id) references public.wa_threads (workspace_id, id) on delete cascade,
+  constraint outbox_messages_id_workspace_id_key unique (id, workspace_id),
+  -- One key says all of it: a thread's messages leave by the thread's own number.
+  constraint outbox_messages_thread_id_connection_id_workspace_id_fkey
+    foreign key (thread_id, connection_id, workspace_id)
+    references public.wa_threads (id, connection_id, workspace_id) on delete cascade,
+  constraint outbox_messages_thread_id_check check (thread_id is null or connection_id is not null),
   constraint outbox_messages_channel_check check (channel in ('whatsapp', 'web_push')),
   constraint outbox_messages_whatsapp_check check (channel <> 'whatsapp' or connection_id is not null),
   constraint outbox_messages_status_check check (
@@ -62,6 +66,18 @@ create table if not exists private.outbox_leases (
 );
 comment on table private.outbox_leases is 'One row per claimed batch. A batch whose lease has ended can''t be settled.';
 
+do $$
+begin
+  if not exists (
+    select 1 from pg_constraint
+    where conrelid = 'public.wa_messages'::regclass and conname = 'wa_messages_outbox_id_workspace_id_fkey'
+  ) then
+    alter table public.wa_messages add constraint wa_messages_outbox_id_workspace_id_fkey
+      foreign key (outbox_id, workspace_id) references public.outbox_messages (id, workspace_id)
+      on delete set null (outbox_id);
+  end if;
+end $$;
+
 ------------------------------------------------------------------------------------------------------------------------
 -- Indexes
 ------------------------------------------------------------------------------------------------------------------------
@@ -73,8 +89,8 @@ create index if not exists outbox_messages_lease_token_idx
   on public.outbox_messages (lease_token) where status = 'processing';
 create index if not exists outbox_messages_workspace_id_connection_id_idx
   on public.outbox_messages (workspace_id, connection_id);
-create index if not exists outbox_messages_workspace_id_thread_id_idx
-  on public.outbox_messages (workspace_id, thread_id);
+create index if not exists outbox_messages_thread_id_idx
+  on public.outbox_messages (thread_id, connection_id, workspace_id) where thread_id is not null;
 create index if not exists outbox_messages_created_by_idx
   on public.outbox_messages (created_by) where created_by is not null;
 
@@ -98,6 +114,9 @@ create policy outbox_leases_all_service on private.outbox_leases for all to serv
 revoke all on table public.outbox_messages, private.outbox_leases from public, anon, authenticated, service_role;
 grant select on table public.outbox_messages to authenticated;
 grant select, insert, update, delete on table public.outbox_messages, private.outbox_leases to service_role;
+-- Older projects grant new sequences to the API roles; writing an identity column needs no grant on its sequence.
+revoke all on sequence public.outbox_messages_sequence_seq, private.outbox_leases_token_seq
+  from public, anon, authenticated, service_role;
 
 ------------------------------------------------------------------------------------------------------------------------
 -- Functions: WhatsApp in
@@ -143,6 +162,30 @@ begin
   return v_contact_id;
 end $$;
 
+-- Keeps two transactions from making one person twice. Every identity that isn't known yet is locked, not every sender:
+-- the same person may come with a phone number here and a business-scoped id there. All locks are taken before anything
+-- is written and in one order, so that no two transactions can wait for each other; 256 a workspace at most, so that
+-- a large batch can't use up the server's lock table.
+create or replace function private.lock_new_whatsapp_senders(p_event_ids bigint[]) returns void
+language plpgsql security invoker set search_path = '' as $$
+begin
+  perform pg_advisory_xact_lock(slot.key)
+  from (
+    select distinct hashtextextended(event.workspace_id::text, hashtext(identity.kind || identity.value) & 255) as key
+    from public.meta_webhook_events as event
+    join public.wa_phone_numbers as connection on connection.id = event.connection_id
+    cross join lateral (values
+      ('wa_id', '', event.event ->> 'wa_id'), ('bsuid', connection.waba_id, event.event ->> 'user_id')
+    ) as identity (kind, scope, value)
+    where event.id = any (p_event_ids) and event.kind = 'message' and identity.value is not null
+      and not exists (
+        select 1 from public.contact_identities as known
+        where known.workspace_id = event.workspace_id and known.kind = identity.kind
+          and known.scope = identity.scope and known.value = identity.value)
+    order by key
+  ) as slot;
+end $$;
+
 -- Applies recorded events, set by set. One statement can fail for one item's sake: the caller then applies the items
 -- one by one and sets the bad one aside.
 create or replace function private.apply_whatsapp_events(p_event_ids bigint[]) returns void
@@ -150,8 +193,8 @@ language plpgsql security invoker set search_path = '' as $$
 declare
   v_sender record;
 begin
-  -- Senders with an identity that isn't known yet. The lock keeps two transactions from making one person twice; it is
-  -- taken in a fixed order, so that they can't wait for each other.
+  perform private.lock_new_whatsapp_senders(p_event_ids);
+  -- Senders with an identity that isn't known yet.
   for v_sender in
     with sender as materialized (
       select distinct on (event.workspace_id, coalesce(event.event ->> 'wa_id', event.event ->> 'user_id'))
@@ -175,7 +218,6 @@ begin
     -- Senders with a phone number first: a later item of the same person may carry the business-scoped id alone.
     order by sender.workspace_id, sender.wa_id nulls last, sender.user_id
   loop
-    perform pg_advisory_xact_lock(hashtextextended(v_sender.workspace_id || coalesce(v_sender.wa_id, v_sender.user_id), 0));
     perform private.ensure_whatsapp_contact(
       v_sender.workspace_id, v_sender.waba_id, v_sender.wa_id, v_sender.user_id, v_sender.name);
   end loop;
@@ -193,15 +235,21 @@ begin
   with incoming as materialized (
     select distinct on (event.connection_id, event.event ->> 'wa_message_id')
       event.workspace_id, event.connection_id, event.event,
-      (event.event ->> 'occurred_at')::timestamptz as occurred_at, thread.id as thread_id
-    from public.meta_webhook_events as event
+      (event.event ->> 'occurred_at')::timestamptz as occurred_at, thread.id as thread_id, applied.position
+    from unnest(p_event_ids) with ordinality as applied (event_id, position)
+    join public.meta_webhook_events as event on event.id = applied.event_id and event.kind = 'message'
     join public.wa_phone_numbers as connection on connection.id = event.connection_id
     cross join lateral private.whatsapp_sender(
       event.workspace_id, connection.waba_id, event.event ->> 'wa_id', event.event ->> 'user_id') as identity (contact_id)
     join public.wa_threads as thread
       on thread.connection_id = event.connection_id and thread.contact_id = identity.contact_id
-    where event.id = any (p_event_ids) and event.kind = 'message'
-    order by event.connection_id, event.event ->> 'wa_message_id', event.id
+    order by event.connection_id, event.event ->> 'wa_message_id', event.event ->> 'type' = 'unsupported',
+      applied.position
+  ), locked as (
+    select thread.id from public.wa_threads as thread
+    where thread.id in (select incoming.thread_id from incoming)
+    order by thread.id
+    for no key update
   ), stored as (
     insert into public.wa_messages as message
       (workspace_id, connection_id, thread_id, direction, wa_message_id, type, body, content, occurred_at)
@@ -209,16 +257,16 @@ begin
       incoming.event ->> 'type', incoming.event ->> 'body', coalesce(incoming.event -> 'content', '{}'::jsonb),
       incoming.occurred_at
     from incoming
+    -- Threads are locked before, all of them: messages that two webhooks share can then be written in any order.
+    where (select count(*) from locked) > 0
+    -- As they came: what a person writes within one second keeps its order.
+    order by incoming.position
     -- A placeholder of type unsupported can come first; the content that follows under the same id replaces it.
     on conflict on constraint wa_messages_connection_id_wa_message_id_key do update
       set type = excluded.type, body = excluded.body, content = excluded.content
       where message.type = 'unsupported' and excluded.type <> 'unsupported'
-    returning message.thread_id, message.occurred_at, message.body, (message.xmax = 0)::integer as is_new
-  ), locked as (
-    select thread.id from public.wa_threads as thread
-    where thread.id in (select stored.thread_id from stored)
-    order by thread.id
-    for no key update
+    returning message.thread_id, message.occurred_at, message.sequence, message.body,
+      (message.xmax = 0)::integer as is_new
   )
   update public.wa_threads as thread
   set last_inbound_at = greatest(thread.last_inbound_at, latest.occurred_at),
@@ -232,10 +280,9 @@ begin
     snoozed_until = null
   from (
     select stored.thread_id, max(stored.occurred_at) as occurred_at, sum(stored.is_new) as message_count,
-      left((array_agg(stored.body order by stored.occurred_at desc))[1], 200) as body
+      left((array_agg(stored.body order by stored.occurred_at desc, stored.sequence desc))[1], 200) as body
     from stored group by stored.thread_id
   ) as latest
-  join locked on locked.id = latest.thread_id
   where thread.id = latest.thread_id;
 
   perform private.apply_whatsapp_statuses(p_event_ids);
@@ -244,6 +291,17 @@ end $$;
 create or replace function private.apply_whatsapp_statuses(p_event_ids bigint[]) returns void
 language plpgsql security invoker set search_path = '' as $$
 begin
+  -- Outbox rows before their messages, and by id, as every report of a worker locks them: a status often comes while
+  -- its send is being reported.
+  perform 1 from public.outbox_messages as outbox
+  where outbox.id in (
+      select (event.event ->> 'opaque_id')::uuid from public.meta_webhook_events as event
+      where event.id = any (p_event_ids) and event.kind = 'status'
+        and event.event ->> 'opaque_id' ~ '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$')
+    and outbox.status in ('unknown', 'queued', 'processing')
+  order by outbox.id
+  for no key update;
+
   -- A status names its message by Meta's id, and the outbox row by the opaque id that the send carried: the second
   -- finds messages whose send was never answered. The furthest status of each message wins, whatever the order.
   with status as materialized (
@@ -274,7 +332,7 @@ begin
     for no key update
   ), furthest as (
     select matched.id, matched.wa_message_id,
-      (array_agg(matched.status order by matched.rank desc))[1] as status, max(matched.rank) as rank,
+      (array_agg(matched.status order by matched.rank desc nulls last))[1] as status, max(matched.rank) as rank,
       max(matched.error_code) as error_code, max(matched.error_text) as error_text
     from matched join locked on locked.id = matched.id
     group by matched.id, matched.wa_message_id
@@ -288,7 +346,8 @@ begin
     where message.id = furthest.id and message.direction = 'out'
       and (furthest.rank > message.status_rank or furthest.error_code is not null or message.wa_message_id is null)
   ), settled as (
-    -- Proof that a send without an answer arrived, or that a message waiting for a retry had gone out after all.
+    -- Proof that a send without an answer arrived, or that a message waiting for a retry had gone out after all. While
+    -- a worker still has it in hand too: should the worker die or misjudge the send, nobody asks for this status again.
     update public.outbox_messages as outbox
     set status = case when furthest.status = 'failed' then 'failed' else 'sent' end,
       provider_message_id = coalesce(outbox.provider_message_id, furthest.wa_message_id),
@@ -298,7 +357,7 @@ begin
     from furthest
     join matched on matched.id = furthest.id and matched.outbox_id is not null
     where outbox.id = matched.outbox_id and outbox.workspace_id = matched.workspace_id
-      and outbox.status in ('unknown', 'queued')
+      and outbox.status in ('unknown', 'queued', 'processing')
   )
   insert into public.wa_message_statuses (connection_id, wa_message_id, status, error_code, error_text, occurred_at)
   select status.connection_id, status.wa_message_id, status.status, status.error_code, status.error_text,
@@ -324,6 +383,15 @@ begin
   if jsonb_typeof(p_events) is distinct from 'array' then
     perform private.raise_error(400, 'invalid_value', '{"field": "p_events"}', 'Send an array of events.');
   end if;
+
+  -- Shared among webhooks, against connecting the number: either this sees the connection, or connecting sees this.
+  perform pg_advisory_xact_lock_shared(address.key)
+  from (
+    select distinct hashtextextended(
+      coalesce(item.value ->> 'phone_number_id', 'waba:' || coalesce(item.value ->> 'waba_id', '')), 1) as key
+    from jsonb_array_elements(p_events) as item
+    order by key
+  ) as address;
 
   with input as materialized (
     select item.ordinality::integer as ordinal, item.value as event, item.value ->> 'event_key' as event_key,
@@ -383,7 +451,8 @@ begin
       and orphaned.phone_number_id = coalesce(routed.phone_number_id, 'waba:' || coalesce(routed.waba_id, ''))
   )
   select jsonb_agg(to_jsonb(answer)),
-    array_agg(answer.event_id) filter (where answer.outcome = 'recorded' and answer.kind in ('message', 'status'))
+    array_agg(answer.event_id order by answer.ordinal)
+      filter (where answer.outcome = 'recorded' and answer.kind in ('message', 'status'))
   into v_recorded, v_apply
   from answer;
 
@@ -391,7 +460,21 @@ begin
     begin
       perform private.apply_whatsapp_events(v_apply);
     exception when data_exception or integrity_constraint_violation or program_limit_exceeded then
-      -- One item is bad. Its siblings must not pay for it: apply them one by one.
+      -- One item is bad. Its siblings must not pay for it: apply them one by one. The locks went with what was undone,
+      -- and taking them item by item would have no order.
+      perform private.lock_new_whatsapp_senders(v_apply);
+      perform 1 from public.wa_threads as thread
+      where thread.id in (
+        select known.id
+        from public.meta_webhook_events as event
+        join public.wa_phone_numbers as connection on connection.id = event.connection_id
+        cross join lateral private.whatsapp_sender(event.workspace_id, connection.waba_id,
+          event.event ->> 'wa_id', event.event ->> 'user_id') as identity (contact_id)
+        join public.wa_threads as known
+          on known.connection_id = event.connection_id and known.contact_id = identity.contact_id
+        where event.id = any (v_apply) and event.kind = 'message')
+      order by thread.id
+      for no key update;
       foreach v_event_id in array v_apply loop
         begin
           perform private.apply_whatsapp_events(array[v_event_id]);
@@ -416,6 +499,29 @@ end $$;
 comment on function public.ingest_whatsapp_events(jsonb) is
   'Records each webhook item once and applies it, a whole batch in one transaction; answers per item: recorded, deduped, orphan, or set_aside with a reason.';
 
+-- What arrived for a number before it was known takes effect, in the order it arrived; so does what arrived for its
+-- business account, once that belongs to one workspace only.
+create or replace function private.replay_whatsapp_orphans(p_phone_number_id text, p_waba_id text) returns void
+language plpgsql security invoker set search_path = '' as $$
+declare
+  v_orphans jsonb;
+begin
+  with replayed as (
+    update public.orphan_webhook_events as orphan set processed_at = now()
+    where orphan.processed_at is null
+      and (orphan.phone_number_id = p_phone_number_id
+        or (orphan.phone_number_id = 'waba:' || p_waba_id and 1 = (
+          select count(distinct connection.workspace_id) from public.wa_phone_numbers as connection
+          where connection.waba_id = p_waba_id and connection.deleted_at is null
+            and connection.status <> 'inactive')))
+    returning orphan.id, orphan.event
+  )
+  select jsonb_agg(replayed.event order by replayed.id) into v_orphans from replayed;
+  if v_orphans is not null then
+    perform public.ingest_whatsapp_events(v_orphans);
+  end if;
+end $$;
+
 create or replace function public.connect_wa_phone_number(
   p_workspace_id uuid, p_waba_id text, p_phone_number_id text, p_access_token_ciphertext text,
   p_display_phone_number text default null, p_verified_name text default null
@@ -423,8 +529,12 @@ create or replace function public.connect_wa_phone_number(
 language plpgsql security invoker set search_path = '' as $$
 declare
   v_connection public.wa_phone_numbers;
-  v_orphans jsonb;
 begin
+  -- Waits for webhooks that are being set aside for want of this connection, so that the replay below sees them all.
+  perform pg_advisory_xact_lock(hashtextextended(address.name, 1))
+  from (values (p_phone_number_id), ('waba:' || p_waba_id)) as address (name)
+  where address.name is not null
+  order by hashtextextended(address.name, 1);
   select connection.* into v_connection from public.wa_phone_numbers as connection
   where connection.workspace_id = p_workspace_id and connection.phone_number_id = p_phone_number_id
     and connection.deleted_at is null
@@ -444,17 +554,7 @@ begin
   values (v_connection.id, p_access_token_ciphertext)
   on conflict (connection_id) do update
     set access_token_ciphertext = excluded.access_token_ciphertext, updated_at = now();
-
-  -- What arrived before the number was known takes effect now, in the order it arrived.
-  with replayed as (
-    update public.orphan_webhook_events as orphan set processed_at = now()
-    where orphan.phone_number_id = p_phone_number_id and orphan.processed_at is null
-    returning orphan.id, orphan.event
-  )
-  select jsonb_agg(replayed.event order by replayed.id) into v_orphans from replayed;
-  if v_orphans is not null then
-    perform public.ingest_whatsapp_events(v_orphans);
-  end if;
+  perform private.replay_whatsapp_orphans(p_phone_number_id, p_waba_id);
   return v_connection;
 exception
   when unique_violation then
@@ -507,6 +607,9 @@ begin
   select outbox.* into v_outbox from public.outbox_messages as outbox
   where outbox.workspace_id = v_thread.workspace_id and outbox.idempotency_key = p_idempotency_key;
   if not found then
+    -- Messages of one thread are numbered in the order in which they become visible: a smaller number that came to
+    -- light later could overtake a message that is already on its way.
+    select thread.* into v_thread from public.wa_threads as thread where thread.id = p_thread_id for no key update;
     v_connection := public.resolve_connection_for_thread(p_thread_id);
     if coalesce(v_thread.last_inbound_at, '-infinity') <= now() - interval '24 hours' then
       perform private.raise_error(409, 'window_closed',
@@ -647,6 +750,7 @@ begin
   with result as materialized (
     select result.id, result.provider_message_id
     from jsonb_to_recordset(p_results) as result (id uuid, provider_message_id text)
+    order by result.id
   ), sent as (
     update public.outbox_messages as outbox
     set status = 'sent', provider_message_id = result.provider_message_id,
@@ -677,7 +781,7 @@ begin
     case
       when sent.id is not null then 'sent'
       when outbox.id is null then 'not_found'
-      when outbox.lease_token = p_token and outbox.status = 'sent' then 'sent'
+      when outbox.lease_token = p_token and outbox.status <> 'processing' then outbox.status
       else 'lease_lost'
     end
   from result
@@ -706,6 +810,7 @@ begin
   with failure as materialized (
     select failure.* from jsonb_to_recordset(p_failures) as failure
       (id uuid, action text, error_code text, error_text text, delay_seconds double precision)
+    order by failure.id
   ), settled as (
     update public.outbox_messages as outbox
     set status = case
@@ -793,15 +898,19 @@ comment on function public.extend_lease(bigint, integer) is 'Keeps a leased batc
 -- Grants on functions
 ------------------------------------------------------------------------------------------------------------------------
 revoke all on function
-  private.whatsapp_sender(uuid, text, text, text), private.ensure_whatsapp_contact(uuid, text, text, text, text), private.apply_whatsapp_events(bigint[]),
-  private.apply_whatsapp_statuses(bigint[]), private.end_lease_when_empty(bigint),
+  private.whatsapp_sender(uuid, text, text, text), private.ensure_whatsapp_contact(uuid, text, text, text, text),
+  private.lock_new_whatsapp_senders(bigint[]), private.apply_whatsapp_events(bigint[]),
+  private.apply_whatsapp_statuses(bigint[]), private.replay_whatsapp_orphans(text, text),
+  private.end_lease_when_empty(bigint),
   public.ingest_whatsapp_events(jsonb), public.connect_wa_phone_number(uuid, text, text, text, text, text),
   public.send_whatsapp_text(uuid, text, text), public.claim_outbox(integer, text),
   public.complete_outbox(bigint, jsonb), public.fail_outbox(bigint, jsonb), public.extend_lease(bigint, integer)
   from public, anon, authenticated, service_role;
 grant execute on function
-  private.whatsapp_sender(uuid, text, text, text), private.ensure_whatsapp_contact(uuid, text, text, text, text), private.apply_whatsapp_events(bigint[]),
-  private.apply_whatsapp_statuses(bigint[]), private.end_lease_when_empty(bigint),
+  private.whatsapp_sender(uuid, text, text, text), private.ensure_whatsapp_contact(uuid, text, text, text, text),
+  private.lock_new_whatsapp_senders(bigint[]), private.apply_whatsapp_events(bigint[]),
+  private.apply_whatsapp_statuses(bigint[]), private.replay_whatsapp_orphans(text, text),
+  private.end_lease_when_empty(bigint),
   public.ingest_whatsapp_events(jsonb), public.connect_wa_phone_number(uuid, text, text, text, text, text),
   public.send_whatsapp_text(uuid, text, text), public.claim_outbox(integer, text),
   public.complete_outbox(bigint, jsonb), public.fail_outbox(bigint, jsonb), public.extend_lease(bigint, integer)

@@ -1,0 +1,200 @@
+"""Who is who in the access tests, and requests past every check that Python might make."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+from psycopg.types.json import Jsonb
+
+from qero.models.whatsapp import Thread
+from qero.models.workspace import Workspace
+from tests.support import Number, World, digits
+
+IDENTITIES = ("anon", "owner", "admin", "member", "viewer", "stranger", "removed", "service")
+MEMBERS = ("owner", "admin", "member", "viewer")
+SECRET = "ciphertext-that-nobody-may-see"
+
+
+@dataclass
+class Cast:
+    """One workspace with a row in every table, everybody who may or may not see it, and another workspace like it."""
+
+    world: World
+    workspace: Workspace
+    foreign: Workspace
+    tokens: dict[str, str]
+    user_ids: dict[str, UUID]
+    number: Number
+    thread: Thread
+    foreign_number: Number
+    foreign_thread: Thread
+    rows: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    async def request(
+        self,
+        identity: str,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        prefer: str = "",
+        schema: str = "",
+        **params: str,
+    ) -> httpx.Response:
+        token = self.tokens[identity]
+        key = token if identity == "service" else self.world.settings.require("publishable_key")
+        headers = {"apikey": key, "authorization": f"Bearer {token}"}
+        if prefer:
+            headers["prefer"] = prefer
+        if schema:
+            headers |= {"accept-profile": schema, "content-profile": schema}
+        content = None if body is None else json.dumps(body, default=str)
+        if content is not None:
+            headers["content-type"] = "application/json"
+        return await self.world.clients.http.request(
+            method,
+            f"{self.world.settings.supabase_url}/rest/v1/{path}",
+            params=params,
+            headers=headers,
+            content=content,
+        )
+
+    async def rpc(self, identity: str, function: str, **arguments: Any) -> httpx.Response:
+        return await self.request(identity, "POST", f"rpc/{function}", arguments)
+
+    async def insert(self, table: str, **values: Any) -> Any:
+        """The id, or the first column, of a row that no API may make; written by the tables' owner."""
+        columns = ", ".join(values)
+        places = ", ".join("%s" for _ in values)
+        data = [Jsonb(value) if isinstance(value, dict) else value for value in values.values()]
+        [row] = await self.world.rows(f"insert into {table} ({columns}) values ({places}) returning *", *data)
+        return row[0]
+
+    async def new_user(self) -> UUID:
+        """Somebody who has signed up and is in no workspace."""
+        user_id = uuid4()
+        await self.insert("auth.users", id=user_id, email=f"{user_id.hex}@example.com")
+        return user_id
+
+
+async def make_cast(world: World) -> Cast:
+    workspace = await world.workspace(owner="owner", admin="admin", member="member", viewer="viewer", removed="member")
+    removed = await world.user("removed")
+    await world.database.execute(
+        "delete from workspace_memberships where workspace_id = %s and user_id = %s", [workspace.id, removed.id]
+    )
+    foreign = await world.workspace(owner="stranger")
+    number, foreign_number = await world.number(workspace), await world.number(foreign)
+    thread, foreign_thread = await world.thread(number), await world.thread(foreign_number)
+    users = {name: await world.user(name) for name in IDENTITIES if name not in ("anon", "service")}
+    cast = Cast(
+        world,
+        workspace,
+        foreign,
+        {
+            "anon": world.settings.require("publishable_key"),
+            "service": world.settings.require("secret_key"),
+            **{name: user.access_token for name, user in users.items()},
+        },
+        {name: user.id for name, user in users.items()},
+        number,
+        thread,
+        foreign_number,
+        foreign_thread,
+    )
+    outbox_id = await cast.insert("outbox_messages", **new_outbox(cast))
+    orphan_id = await cast.insert("orphan_webhook_events", **new_orphan(cast))
+    wamid = f"wamid.{uuid4().hex}"
+    await cast.insert("wa_message_statuses", **(new_status(cast) | {"wa_message_id": wamid}))
+    identity_id = await world.scalar("select id from contact_identities where contact_id = %s", thread.contact_id)
+    message_id = await world.scalar("select id from wa_messages where thread_id = %s", thread.id)
+    event_id = await world.scalar("select id from meta_webhook_events where workspace_id = %s", workspace.id)
+    await world.database.execute(
+        "update private.wa_connection_secrets set access_token_ciphertext = %s where connection_id = %s",
+        [SECRET, number.connection.id],
+    )
+    cast.rows = {
+        "contact_identities": {"id": identity_id},
+        "contacts": {"id": thread.contact_id},
+        "meta_webhook_events": {"id": event_id},
+        "orphan_webhook_events": {"id": orphan_id},
+        "outbox_messages": {"id": outbox_id},
+        "profiles": {"id": users["member"].id},
+        "wa_message_statuses": {"wa_message_id": wamid},
+        "wa_messages": {"id": message_id},
+        "wa_phone_numbers": {"id": number.connection.id},
+        "wa_threads": {"id": thread.id},
+        "workspace_memberships": {"workspace_id": workspace.id, "user_id": users["member"].id},
+        "workspaces": {"id": workspace.id},
+    }
+    return cast
+
+
+def new_contact(cast: Cast) -> dict[str, Any]:
+    return {"workspace_id": cast.workspace.id, "name": "New", "phone": f"+{digits(11)}"}
+
+
+def new_outbox(cast: Cast) -> dict[str, Any]:
+    return {
+        "workspace_id": cast.workspace.id,
+        "channel": "whatsapp",
+        "connection_id": cast.number.connection.id,
+        "thread_id": cast.thread.id,
+        "recipient": f"+{digits(11)}",
+        "payload": {"type": "text"},
+        "idempotency_key": str(uuid4()),
+        "status": "cancelled",
+    }
+
+
+def new_orphan(cast: Cast) -> dict[str, Any]:
+    return {"phone_number_id": digits(15), "event_key": uuid4().hex, "kind": "message", "event": {}}
+
+
+def new_status(cast: Cast) -> dict[str, Any]:
+    return {
+        "connection_id": cast.number.connection.id,
+        "wa_message_id": f"wamid.{uuid4().hex}",
+        "status": "sent",
+        "occurred_at": "2026-01-01T00:00:00Z",
+    }
+
+
+def new_message(cast: Cast) -> dict[str, Any]:
+    return {
+        "workspace_id": cast.workspace.id,
+        "connection_id": cast.number.connection.id,
+        "thread_id": cast.thread.id,
+        "direction": "in",
+        "wa_message_id": f"wamid.{uuid4().hex}",
+        "type": "text",
+        "body": "Hello",
+        "occurred_at": "2026-01-01T00:00:00Z",
+    }
+
+
+def new_number(cast: Cast) -> dict[str, Any]:
+    return {"workspace_id": cast.workspace.id, "waba_id": digits(15), "phone_number_id": digits(15)}
+
+
+def new_event(cast: Cast) -> dict[str, Any]:
+    return {
+        "workspace_id": cast.workspace.id,
+        "event_key": uuid4().hex,
+        "kind": "other",
+        "event": {},
+        "status": "kept",
+    }
+
+
+def new_identity(cast: Cast) -> dict[str, Any]:
+    return {
+        "workspace_id": cast.workspace.id,
+        "contact_id": cast.thread.contact_id,
+        "kind": "wa_id",
+        "value": digits(11),
+    }

@@ -1,0 +1,308 @@
+"""Who may do what: every table and every RPC as everybody, through the API with real tokens.
+
+`rows`: the row is there, or was changed. `none`: an empty answer, as if there were no such row. `refused`: the
+database says that the role may not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from tests.sql import access
+from tests.sql.access import IDENTITIES, MEMBERS, Cast
+from tests.support import digits
+
+Outcome = Literal["rows", "none", "refused"]
+WRITERS = ("owner", "admin", "member")
+EVERYBODY = tuple(name for name in IDENTITIES if name != "anon")
+SIGNED_IN = tuple(name for name in EVERYBODY if name != "service")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Who gets through; whoever isn't named is refused, or sees nothing where `grant` says that the role may ask."""
+
+    may: tuple[str, ...] = ("service",)
+    asks: tuple[str, ...] = ()
+
+    def outcome(self, identity: str) -> Outcome:
+        if identity in self.may:
+            return "rows"
+        return "none" if identity in self.asks else "refused"
+
+
+SERVICE_ONLY = Rule()
+
+
+def readable(*may: str) -> Rule:
+    return Rule((*may, "service"), SIGNED_IN)
+
+
+@dataclass(frozen=True)
+class Access:
+    select: Rule
+    insert: Rule = SERVICE_ONLY
+    update: Rule = SERVICE_ONLY
+    delete: Rule = SERVICE_ONLY
+
+
+TABLES: Mapping[str, Access] = {
+    "contact_identities": Access(readable(*MEMBERS)),
+    "contacts": Access(readable(*MEMBERS), insert=Rule((*WRITERS, "service"))),
+    "meta_webhook_events": Access(readable("owner", "admin")),
+    "orphan_webhook_events": Access(SERVICE_ONLY),
+    "outbox_messages": Access(readable(*MEMBERS)),
+    # The profile asked for is the member's.
+    "profiles": Access(readable(*MEMBERS), update=Rule(("member", "service"), SIGNED_IN)),
+    "wa_message_statuses": Access(SERVICE_ONLY),
+    "wa_messages": Access(readable(*MEMBERS)),
+    "wa_phone_numbers": Access(readable(*MEMBERS)),
+    "wa_threads": Access(readable(*MEMBERS)),
+    "workspace_memberships": Access(readable(*MEMBERS)),
+    "workspaces": Access(readable(*MEMBERS)),
+}
+
+# A column that each identity tries to set to what it is already.
+UPDATED = {
+    "contact_identities": "kind",
+    "contacts": "lead_status",
+    "meta_webhook_events": "kind",
+    "orphan_webhook_events": "hits",
+    "outbox_messages": "priority",
+    "profiles": "full_name",
+    "wa_message_statuses": "status",
+    "wa_messages": "body",
+    "wa_phone_numbers": "status",
+    "wa_threads": "status",
+    "workspace_memberships": "role",
+    "workspaces": "name",
+}
+
+
+async def new_row(cast: Cast, table: str) -> dict[str, Any]:
+    """A row that could be inserted, whoever it is that tries."""
+    database = cast.world.database
+    match table:
+        case "contact_identities":
+            return access.new_identity(cast)
+        case "contacts":
+            return access.new_contact(cast)
+        case "meta_webhook_events":
+            return access.new_event(cast)
+        case "orphan_webhook_events":
+            return access.new_orphan(cast)
+        case "outbox_messages":
+            return access.new_outbox(cast)
+        case "wa_message_statuses":
+            return access.new_status(cast)
+        case "wa_messages":
+            return access.new_message(cast)
+        case "wa_phone_numbers":
+            return access.new_number(cast)
+        case "wa_threads":
+            contact_id = await cast.insert("contacts", **access.new_contact(cast))
+            return {
+                "workspace_id": cast.workspace.id,
+                "connection_id": cast.number.connection.id,
+                "contact_id": contact_id,
+            }
+        case "workspaces":
+            return {"slug": f"w-{uuid4().hex[:12]}", "name": "New"}
+        case "workspace_memberships":
+            user_id = await cast.new_user()
+            return {"workspace_id": cast.workspace.id, "user_id": user_id, "role": "viewer"}
+        case "profiles":
+            user_id = await cast.new_user()
+            await database.execute("delete from profiles where id = %s", [user_id])
+            return {"id": user_id}
+    raise AssertionError(f"no row for {table}")
+
+
+def filters(key: Mapping[str, Any]) -> dict[str, str]:
+    return {column: f"eq.{value}" for column, value in key.items()}
+
+
+def outcome_of(answer: httpx.Response) -> str:
+    if answer.status_code in (401, 403) and answer.json().get("code") == "42501":
+        return "refused"
+    if answer.status_code in (200, 201):
+        return "rows" if answer.json() else "none"
+    return f"{answer.status_code} {answer.text}"
+
+
+async def test_the_matrix_knows_every_table(cast: Cast) -> None:
+    rows = await cast.world.rows(
+        "select relname from pg_class where relnamespace = 'public'::regnamespace and relkind = any('{r,p,v,m,f}')"
+    )
+    assert {name for (name,) in rows} == TABLES.keys() == UPDATED.keys() == cast.rows.keys()
+
+
+@pytest.mark.parametrize("table", TABLES)
+async def test_select(table: str, cast: Cast) -> None:
+    found = {
+        identity: outcome_of(await cast.request(identity, "GET", table, **filters(cast.rows[table])))
+        for identity in IDENTITIES
+    }
+    assert found == {identity: TABLES[table].select.outcome(identity) for identity in IDENTITIES}
+
+
+@pytest.mark.parametrize("table", TABLES)
+async def test_insert(table: str, cast: Cast) -> None:
+    found = {}
+    for identity in IDENTITIES:
+        row = await new_row(cast, table)
+        if table == "contacts" and identity in cast.user_ids:
+            row["created_by"] = cast.user_ids[identity]
+        found[identity] = outcome_of(await cast.request(identity, "POST", table, row, prefer="return=representation"))
+    assert found == {identity: TABLES[table].insert.outcome(identity) for identity in IDENTITIES}
+
+
+@pytest.mark.parametrize("table", TABLES)
+async def test_update(table: str, cast: Cast) -> None:
+    key = cast.rows[table]
+    column = UPDATED[table]
+    where = " and ".join(f"{name} = %s" for name in key)
+    value = await cast.world.scalar(f"select {column} from {table} where {where}", *key.values())
+    found = {
+        identity: outcome_of(
+            await cast.request(
+                identity, "PATCH", table, {column: value}, prefer="return=representation", **filters(key)
+            )
+        )
+        for identity in IDENTITIES
+    }
+    assert found == {identity: TABLES[table].update.outcome(identity) for identity in IDENTITIES}
+
+
+@pytest.mark.parametrize("table", TABLES)
+async def test_delete(table: str, cast: Cast) -> None:
+    row = await new_row(cast, table)
+    names = [name for name in ("id", "wa_message_id", "workspace_id", "user_id", "event_key", "slug") if name in row]
+    await cast.insert(table, **row)
+    found = {
+        identity: outcome_of(
+            await cast.request(
+                identity,
+                "DELETE",
+                table,
+                prefer="return=representation",
+                **filters({name: row[name] for name in names} | ({"phone": row["phone"]} if "phone" in row else {})
+                    | ({"phone_number_id": row["phone_number_id"]} if table == "wa_phone_numbers" else {})
+                    | ({"contact_id": row["contact_id"]} if table == "wa_threads" else {})
+                    | ({"value": row["value"]} if "value" in row else {})
+                    | ({"idempotency_key": row["idempotency_key"]} if "idempotency_key" in row else {})),
+            )
+        )
+        for identity in IDENTITIES
+    }  # fmt: skip
+    assert found == {identity: TABLES[table].delete.outcome(identity) for identity in IDENTITIES}
+
+
+@pytest.mark.parametrize("table", ["wa_connection_secrets", "outbox_leases"])
+async def test_private_tables_are_out_of_reach_whatever_the_caller_asks_for(table: str, cast: Cast) -> None:
+    for identity in IDENTITIES:
+        assert (await cast.request(identity, "GET", table)).status_code == 404, identity
+        answer = await cast.request(identity, "GET", table, schema="private")
+        assert answer.status_code == 406, f"{identity}: {answer.text}"
+
+
+Arguments = Callable[[Cast], Awaitable[dict[str, Any]]]
+
+OK = "ok"
+REFUSED = "42501"
+
+
+def by_role(
+    *, members: str = REFUSED, viewer: str | None = None, outside: str = REFUSED, service: str = OK
+) -> Mapping[str, str]:
+    """What each identity is told: `ok`, a code, or the refusal by grants."""
+    return {
+        "anon": REFUSED,
+        "owner": members,
+        "admin": members,
+        "member": members,
+        "viewer": viewer or members,
+        "stranger": outside,
+        "removed": outside,
+        "service": service,
+    }
+
+
+SERVICE_RPC = by_role()
+
+RPCS: Mapping[str, tuple[Mapping[str, str], Callable[[Cast], dict[str, Any]]]] = {
+    "claim_outbox": (SERVICE_RPC, lambda _: {"p_limit": 1, "p_worker": "matrix"}),
+    "complete_outbox": (SERVICE_RPC, lambda _: {"p_token": 0, "p_results": []}),
+    "connect_wa_phone_number": (
+        SERVICE_RPC,
+        lambda cast: {
+            "p_workspace_id": cast.workspace.id,
+            "p_waba_id": digits(15),
+            "p_phone_number_id": digits(15),
+            "p_access_token_ciphertext": "x",
+        },
+    ),
+    "create_workspace": (
+        by_role(members=OK, outside=OK, service=REFUSED),
+        lambda _: {"p_slug": f"w-{uuid4().hex[:12]}", "p_name": "Mine"},
+    ),
+    "extend_lease": (by_role(service="lease_lost"), lambda _: {"p_token": 0, "p_seconds": 60}),
+    "fail_outbox": (SERVICE_RPC, lambda _: {"p_token": 0, "p_failures": []}),
+    "ingest_whatsapp_events": (SERVICE_RPC, lambda _: {"p_events": []}),
+    "resolve_connection_for_thread": (
+        by_role(members=OK, outside="thread_not_found"),
+        lambda cast: {"p_thread_id": cast.thread.id},
+    ),
+    "resolve_connection_for_webhook": (
+        SERVICE_RPC,
+        lambda cast: {"p_phone_number_id": cast.number.connection.phone_number_id},
+    ),
+    "resolve_workspace": (
+        by_role(members=OK, outside="workspace_not_found"),
+        lambda cast: {"p_ref": cast.workspace.slug},
+    ),
+    "send_whatsapp_text": (
+        by_role(members=OK, viewer="role_required", outside="thread_not_found"),
+        lambda cast: {"p_thread_id": cast.thread.id, "p_body": "Hello", "p_idempotency_key": str(uuid4())},
+    ),
+    "update_contact_status": (
+        by_role(members=OK, viewer="role_required", outside="contact_not_found"),
+        lambda cast: {"p_contact_id": cast.thread.contact_id, "p_lead_status": "engaged"},
+    ),
+    "whoami": (by_role(members=OK, outside=OK), lambda _: {}),
+}
+
+
+async def test_the_matrix_knows_every_function(cast: Cast) -> None:
+    rows = await cast.world.rows(
+        "select proname from pg_proc where pronamespace = 'public'::regnamespace and prorettype <> 'trigger'::regtype"
+    )
+    assert {name for (name,) in rows} == RPCS.keys()
+
+
+@pytest.mark.parametrize("function", RPCS)
+async def test_call(function: str, cast: Cast) -> None:
+    expected, arguments = RPCS[function]
+    found = {}
+    for identity in IDENTITIES:
+        answer = await cast.rpc(identity, function, **arguments(cast))
+        body: Any = answer.json() if answer.content else None
+        if answer.is_success:
+            found[identity] = OK
+        else:
+            found[identity] = REFUSED if body["code"] == "42501" else body["message"]
+    assert found == expected
+
+
+async def test_no_function_of_private_can_be_called(cast: Cast) -> None:
+    rows = await cast.world.rows("select proname from pg_proc where pronamespace = 'private'::regnamespace")
+    assert len(rows) > 5
+    for (name,) in rows:
+        for identity in ("anon", "member", "service"):
+            assert (await cast.rpc(identity, name)).status_code == 404, f"{name} as {identity}"

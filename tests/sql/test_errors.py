@@ -1,0 +1,379 @@
+"""Every error that SQL raises, provoked: its code, HTTP status, detail and hint as a caller gets them.
+
+Each branch that raises runs here, so none of them hides a statement that can't be planned.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import psycopg
+import pytest
+
+from qero.errors import REGISTRY
+from tests.sql.access import Cast
+from tests.sql.conftest import RolledBack
+from tests.sql.test_registry import RAISE
+from tests.support import digits
+
+Provocation = Callable[[Cast], Awaitable[httpx.Response]]
+
+
+def calling(identity: str, function: str, **arguments: Any) -> Provocation:
+    async def call(cast: Cast) -> httpx.Response:
+        given = {name: value(cast) if callable(value) else value for name, value in arguments.items()}
+        return await cast.rpc(identity, function, **given)
+
+    return call
+
+
+def sending(**arguments: Any) -> Provocation:
+    given = {"p_thread_id": lambda cast: cast.thread.id, "p_body": "Hi", "p_idempotency_key": "a key", **arguments}
+    return calling("member", "send_whatsapp_text", **given)
+
+
+async def own_thread(cast: Cast, **changes: str) -> UUID:
+    """A thread of its own number, with columns of the thread or its connection changed by SQL expression."""
+    number = await cast.world.number(cast.workspace)
+    thread = await cast.world.thread(number)
+    for column, expression in changes.items():
+        table = "wa_threads" if column == "last_inbound_at" else "wa_phone_numbers"
+        row_id = thread.id if table == "wa_threads" else number.connection.id
+        await cast.world.rows(f"update {table} set {column} = {expression} where id = %s returning id", row_id)
+    return thread.id
+
+
+def to_thread(function: str, **changes: str) -> Provocation:
+    async def call(cast: Cast) -> httpx.Response:
+        thread_id = await own_thread(cast, **changes)
+        if function == "send_whatsapp_text":
+            return await sending(p_thread_id=thread_id, p_idempotency_key=str(uuid4()))(cast)
+        return await calling("member", function, p_thread_id=thread_id)(cast)
+
+    return call
+
+
+async def same_key_twice(cast: Cast) -> httpx.Response:
+    key = str(uuid4())
+    assert (await sending(p_body="one", p_idempotency_key=key)(cast)).status_code == 200
+    return await sending(p_body="two", p_idempotency_key=key)(cast)
+
+
+async def to_nobody(cast: Cast) -> httpx.Response:
+    contact_id = await cast.insert("contacts", workspace_id=cast.workspace.id, name="Nobody")
+    thread_id = await cast.insert(
+        "wa_threads",
+        workspace_id=cast.workspace.id,
+        connection_id=cast.number.connection.id,
+        contact_id=contact_id,
+        last_inbound_at="now",
+    )
+    return await sending(p_thread_id=thread_id)(cast)
+
+
+async def taken_slug(cast: Cast) -> httpx.Response:
+    return await cast.rpc("stranger", "create_workspace", p_slug=cast.workspace.slug, p_name="Mine")
+
+
+async def taken_number(cast: Cast) -> httpx.Response:
+    return await connecting(
+        p_workspace_id=lambda cast: cast.foreign.id, p_phone_number_id=lambda cast: cast.number.at_meta.phone_number_id
+    )(cast)
+
+
+def connecting(**arguments: Any) -> Provocation:
+    given = {
+        "p_workspace_id": lambda cast: cast.workspace.id,
+        "p_waba_id": digits(15),
+        "p_phone_number_id": digits(15),
+        "p_access_token_ciphertext": "x",
+        **arguments,
+    }
+    return calling("service", "connect_wa_phone_number", **given)
+
+
+async def deleted_between(cast: Cast) -> httpx.Response:
+    """The contact goes after the caller's role was checked and before it is updated."""
+    contact_id = await cast.insert("contacts", workspace_id=cast.workspace.id, name="Going")
+    async with await psycopg.AsyncConnection.connect(cast.world.settings.require("db_url")) as other:
+        await other.execute("update contacts set deleted_at = now() where id = %s", [contact_id])
+        call = asyncio.create_task(
+            cast.rpc("member", "update_contact_status", p_contact_id=contact_id, p_lead_status="lost")
+        )
+        await waiting_for_lock(cast)
+        await other.commit()
+        return await call
+
+
+async def waiting_for_lock(cast: Cast, count: int = 1) -> None:
+    for _ in range(200):
+        waiting = await cast.world.scalar(
+            "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+        )
+        if waiting >= count:
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError("nothing waited")
+
+
+PROVOKED: list[tuple[str, str, Provocation, dict[str, Any]]] = [
+    ("create_workspace", "slug_taken", taken_slug, {"slug": ...}),
+    (
+        "create_workspace",
+        "slug_invalid",
+        calling("member", "create_workspace", p_slug=lambda _: f"a{str(uuid4())[1:]}", p_name="Mine"),
+        {"field": "slug"},
+    ),
+    (
+        "create_workspace",
+        "slug_invalid",
+        calling("member", "create_workspace", p_slug=None, p_name=""),
+        {"field": "slug"},
+    ),
+    (
+        "create_workspace",
+        "slug_invalid",
+        calling("member", "create_workspace", p_slug="Upper", p_name="Mine"),
+        {"field": "slug"},
+    ),
+    (
+        "create_workspace",
+        "slug_invalid",
+        calling("member", "create_workspace", p_slug="a", p_name="Mine"),
+        {"field": "slug"},
+    ),
+    (
+        "create_workspace",
+        "invalid_value",
+        calling("member", "create_workspace", p_slug=lambda _: f"w-{uuid4().hex}", p_name="  "),
+        {"field": "name"},
+    ),
+    (
+        "create_workspace",
+        "invalid_value",
+        calling("member", "create_workspace", p_slug=lambda _: f"w-{uuid4().hex}", p_name=None),
+        {"field": "name"},
+    ),
+    (
+        "resolve_workspace",
+        "workspace_not_found",
+        calling("member", "resolve_workspace", p_ref="no-such"),
+        {"workspace": "no-such"},
+    ),
+    (
+        "resolve_workspace",
+        "workspace_not_found",
+        calling("member", "resolve_workspace", p_ref=None),
+        {"workspace": None},
+    ),
+    (
+        "resolve_workspace",
+        "workspace_not_found",
+        calling("member", "resolve_workspace", p_ref="x" * 5000),
+        {"workspace": "x" * 100},
+    ),
+    (
+        "require_role",
+        "contact_not_found",
+        calling("member", "update_contact_status", p_contact_id=None, p_lead_status="new"),
+        {"contact_id": None},
+    ),
+    (
+        "require_role",
+        "contact_not_found",
+        calling("service", "update_contact_status", p_contact_id=None, p_lead_status="new"),
+        {"contact_id": None},
+    ),
+    (
+        "require_role",
+        "role_required",
+        calling(
+            "viewer", "update_contact_status", p_contact_id=lambda cast: cast.thread.contact_id, p_lead_status="new"
+        ),
+        {"role": "viewer", "needs": ["owner", "admin", "member"]},
+    ),
+    (
+        "update_contact_status",
+        "lead_status_invalid",
+        calling(
+            "member", "update_contact_status", p_contact_id=lambda cast: cast.thread.contact_id, p_lead_status="booked"
+        ),
+        {"field": "lead_status", "value": "booked", "allowed": ...},
+    ),
+    ("update_contact_status", "contact_not_found", deleted_between, {"contact_id": ...}),
+    (
+        "resolve_connection_for_webhook",
+        "connection_not_found",
+        calling("service", "resolve_connection_for_webhook", p_phone_number_id="0"),
+        {"phone_number_id": "0"},
+    ),
+    (
+        "resolve_connection_for_thread",
+        "thread_not_found",
+        calling("service", "resolve_connection_for_thread", p_thread_id=str(UUID(int=0))),
+        {"thread_id": ...},
+    ),
+    (
+        "resolve_connection_for_thread",
+        "connection_not_found",
+        to_thread("resolve_connection_for_thread", deleted_at="now()"),
+        {"thread_id": ...},
+    ),
+    (
+        "resolve_connection_for_thread",
+        "connection_inactive",
+        to_thread("resolve_connection_for_thread", status="'paused'", status_reason="'190'"),
+        {"thread_id": ..., "connection_id": ..., "status": "paused", "reason": "190"},
+    ),
+    ("connect_wa_phone_number", "phone_number_taken", taken_number, {"phone_number_id": ...}),
+    (
+        "connect_wa_phone_number",
+        "workspace_not_found",
+        connecting(p_workspace_id=str(UUID(int=0))),
+        {"workspace": str(UUID(int=0))},
+    ),
+    ("connect_wa_phone_number", "invalid_value", connecting(p_waba_id="abc"), {"fields": ...}),
+    ("connect_wa_phone_number", "invalid_value", connecting(p_phone_number_id=None), {"fields": ...}),
+    ("connect_wa_phone_number", "invalid_value", connecting(p_access_token_ciphertext=None), {"fields": ...}),
+    ("send_whatsapp_text", "body_required", sending(p_body=" \n\t "), {"field": "body"}),
+    ("send_whatsapp_text", "body_required", sending(p_body=None), {"field": "body"}),
+    (
+        "send_whatsapp_text",
+        "body_too_long",
+        sending(p_body="x" * 4097),
+        {"field": "body", "length": 4097, "limit": 4096},
+    ),
+    ("send_whatsapp_text", "invalid_value", sending(p_idempotency_key="k" * 201), {"field": "idempotency_key"}),
+    ("send_whatsapp_text", "invalid_value", sending(p_idempotency_key=None), {"field": "idempotency_key"}),
+    (
+        "send_whatsapp_text",
+        "window_closed",
+        to_thread("send_whatsapp_text", last_inbound_at="now() - interval '25 hours'"),
+        {"thread_id": ..., "last_inbound_at": ...},
+    ),
+    (
+        "send_whatsapp_text",
+        "window_closed",
+        to_thread("send_whatsapp_text", last_inbound_at="null"),
+        {"thread_id": ..., "last_inbound_at": None},
+    ),
+    ("send_whatsapp_text", "recipient_missing", to_nobody, {"thread_id": ...}),
+    ("send_whatsapp_text", "idempotency_conflict", same_key_twice, {"idempotency_key": ...}),
+    (
+        "ingest_whatsapp_events",
+        "invalid_value",
+        calling("service", "ingest_whatsapp_events", p_events={"a": 1}),
+        {"field": "p_events"},
+    ),
+    (
+        "claim_outbox",
+        "invalid_value",
+        calling("service", "claim_outbox", p_limit=0, p_worker="w"),
+        {"field": "p_limit", "allowed": "1 to 1000"},
+    ),
+    (
+        "claim_outbox",
+        "invalid_value",
+        calling("service", "claim_outbox", p_limit=1, p_worker=""),
+        {"field": "p_worker"},
+    ),
+    (
+        "fail_outbox",
+        "invalid_value",
+        calling("service", "fail_outbox", p_token=1, p_failures=[{"id": str(UUID(int=0)), "action": "explode"}]),
+        {"field": "action", "allowed": ...},
+    ),
+    (
+        "extend_lease",
+        "invalid_value",
+        calling("service", "extend_lease", p_token=1, p_seconds=601),
+        {"field": "p_seconds", "allowed": "1 to 600"},
+    ),
+    ("extend_lease", "lease_lost", calling("service", "extend_lease", p_token=0, p_seconds=1), {"token": 0}),
+]
+
+
+@pytest.mark.parametrize(
+    ("function", "code", "provoke", "detail"), PROVOKED, ids=lambda value: value if isinstance(value, str) else ""
+)
+async def test_a_mistake_is_answered_with_its_code(
+    function: str, code: str, provoke: Provocation, detail: dict[str, Any], cast: Cast
+) -> None:
+    answer = await provoke(cast)
+
+    body = answer.json()
+    assert (body["message"], answer.status_code) == (code, REGISTRY[code].status), f"{function}: {answer.text}"
+    assert body["code"] == f"PT{REGISTRY[code].status}"
+    assert body["hint"].endswith("."), "it says what to do"
+    given = json.loads(body["details"])
+    assert given.keys() == detail.keys()
+    assert {name: value for name, value in given.items() if detail[name] is not ...} == {
+        name: value for name, value in detail.items() if value is not ...
+    }
+
+
+# Raised where no API call gets; the tests that provoke them are named.
+ELSEWHERE = {
+    ("require_user", "not_authenticated"): "test_a_session_without_a_user_is_refused",
+    ("refuse_change", "append_only"): "test_append_only_rows_stay_as_they_are",
+    ("keep_an_owner", "last_owner"): "tests/sql/test_workspaces.py",
+}
+
+
+async def test_every_raise_is_provoked(cast: Cast) -> None:
+    bodies = await cast.world.rows(
+        "select proname, prosrc from pg_proc where pronamespace in ('public'::regnamespace, 'private'::regnamespace)"
+    )
+    raised = {(name, code) for name, body in bodies for _, code in RAISE.findall(body)}
+    provoked = {
+        (function, code) for function, code, _, _ in PROVOKED if function != "require_role" or code == "role_required"
+    }
+    assert raised == provoked | ELSEWHERE.keys()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "public.resolve_workspace('acme')",
+        "public.create_workspace('acme', 'Acme')",
+        "public.update_contact_status(gen_random_uuid(), 'new')",
+        "public.send_whatsapp_text(gen_random_uuid(), 'Hi', 'key')",
+    ],
+)
+def test_a_session_without_a_user_is_refused(call: str, rolled_back: RolledBack) -> None:
+    """A token without a subject never gets as far as a row."""
+    with rolled_back() as connection:
+        connection.execute("set local role authenticated")
+        connection.execute("""select set_config('request.jwt.claims', '{"role": "authenticated"}', true)""")
+
+        with pytest.raises(psycopg.DatabaseError) as error:
+            connection.execute(f"select {call}".encode())
+
+    assert (error.value.sqlstate, error.value.diag.message_primary) == ("PT401", "not_authenticated")
+
+
+@pytest.mark.parametrize(
+    "statement", ["update public.planted set id = 2", "delete from public.planted", "truncate public.planted"]
+)
+def test_append_only_rows_stay_as_they_are(statement: str, rolled_back: RolledBack) -> None:
+    """The trigger that ledgers and audit logs use stops even the tables' owner."""
+    with rolled_back() as connection:
+        connection.execute(
+            """
+            create table public.planted (id integer primary key);
+            insert into public.planted values (1);
+            create trigger planted_refuse_change before update or delete or truncate on public.planted
+              for each statement execute function private.refuse_change();
+            """
+        )
+
+        with pytest.raises(psycopg.DatabaseError) as error:
+            connection.execute(statement.encode())
+
+    assert (error.value.sqlstate, error.value.diag.message_primary) == ("PT409", "append_only")
+    assert json.loads(error.value.diag.message_detail or "") == {"table": "planted"}

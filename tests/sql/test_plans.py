@@ -1,0 +1,284 @@
+"""The hot queries use their indexes, judged by the plan and the rows it touched, never by time."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from qero import Settings
+
+THREADS = 400
+MESSAGES = 20_000
+
+Node = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Large:
+    """A transaction, never committed, in which one workspace among several has many rows."""
+
+    connection: psycopg.Connection[Any]
+    user: UUID
+    workspace: UUID
+    number: UUID
+    thread: UUID
+
+    def plan(self, query: str, **parameters: Any) -> list[Node]:
+        """The nodes of the plan, after running it."""
+        explain = f"explain (analyze, timing off, format json) {query}".encode()
+        row = self.connection.execute(explain, parameters).fetchone()
+        assert row is not None
+        waiting, nodes = [row[0][0]["Plan"]], []
+        while waiting:
+            node = waiting.pop()
+            nodes.append(node)
+            waiting += node.get("Plans", [])
+        return nodes
+
+    def as_user(self) -> None:
+        claims = json.dumps({"sub": str(self.user), "role": "authenticated"})
+        self.connection.execute("select set_config('request.jwt.claims', %s, true)", [claims])
+        self.connection.execute("set local role authenticated")
+
+
+@pytest.fixture(scope="module")
+def filled(settings: Settings) -> Iterator[Large]:
+    with psycopg.connect(settings.require("db_url")) as connection:
+        connection.execute("set local synchronous_commit = off")
+        row = connection.execute(
+            """
+            with person as (
+              insert into auth.users (id, email) values (gen_random_uuid(), gen_random_uuid() || '@example.com')
+              returning id
+            )
+            select id from person
+            """
+        ).fetchone()
+        assert row is not None
+        user: UUID = row[0]
+        spaces = []
+        for _ in range(4):
+            ids = connection.execute(
+                """
+                with workspace as (
+                  insert into workspaces (slug, name) values ('w-' || substr(md5(random()::text), 1, 16), 'Large')
+                  returning id
+                ), number as (
+                  insert into wa_phone_numbers (workspace_id, waba_id, phone_number_id)
+                  select id, '1', (random() * 1e15)::bigint::text from workspace returning id, workspace_id
+                ) select workspace_id, id from number
+                """
+            ).fetchone()
+            assert ids is not None
+            spaces.append(ids)
+        connection.execute("insert into workspace_memberships values (%s, %s, 'owner')", [spaces[0][0], user])
+        for index, (workspace, number) in enumerate(spaces):
+            parameters = {"w": workspace, "n": number, "threads": THREADS if index == 0 else 20, "k": index}
+            parameters["messages"] = MESSAGES if index == 0 else 200
+            connection.execute(
+                """
+                with contact as (
+                  insert into contacts (workspace_id, name, phone)
+                  select %(w)s, 'c' || i, '+1555' || (1000000 + i) from generate_series(1, %(threads)s) as i
+                  returning id, phone
+                ), identity as (
+                  insert into contact_identities (workspace_id, contact_id, kind, value)
+                  select %(w)s, id, 'wa_id', substr(phone, 2) from contact
+                )
+                insert into wa_threads (workspace_id, connection_id, contact_id, last_message_at)
+                select %(w)s, %(n)s, id, now() - random() * interval '30 days' from contact
+                """,
+                parameters,
+            )
+            connection.execute(
+                """
+                with numbered as (
+                  select id, row_number() over (order by id) - 1 as position from wa_threads where connection_id = %(n)s
+                )
+                insert into wa_messages (workspace_id, connection_id, thread_id, direction, wa_message_id, type, body,
+                  occurred_at)
+                select %(w)s, %(n)s, numbered.id, 'in', 'wamid.' || %(k)s || '.' || i, 'text', 'x',
+                  now() - i * interval '1 s'
+                from generate_series(1, %(messages)s) as i join numbered on numbered.position = i %% %(threads)s
+                """,
+                parameters,
+            )
+            connection.execute(
+                """
+                with numbered as (
+                  select id, row_number() over (order by id) - 1 as position from wa_threads where connection_id = %(n)s
+                )
+                insert into outbox_messages (workspace_id, channel, connection_id, thread_id, recipient, payload,
+                  idempotency_key, status)
+                select %(w)s, 'whatsapp', %(n)s, numbered.id, '+1', '{}', i,
+                  case when i %% 20 = 0 then 'queued' else 'sent' end
+                from generate_series(1, %(messages)s) as i join numbered on numbered.position = i %% %(threads)s
+                """,
+                parameters,
+            )
+        for table in ("contacts", "contact_identities", "wa_threads", "wa_messages", "outbox_messages"):
+            connection.execute(f"analyze {table}".encode())
+        thread = connection.execute(
+            "select id from wa_threads where connection_id = %s limit 1", [spaces[0][1]]
+        ).fetchone()
+        assert thread is not None
+        yield Large(connection, user, spaces[0][0], spaces[0][1], thread[0])
+        connection.rollback()
+
+
+@pytest.fixture
+def large(filled: Large) -> Iterator[Large]:
+    """Each test may drop what it likes."""
+    filled.connection.execute("savepoint test")
+    yield filled
+    filled.connection.execute("rollback to savepoint test")
+
+
+def uses(nodes: list[Node], index: str) -> bool:
+    return any(node.get("Index Name") == index for node in nodes)
+
+
+def scanned(nodes: list[Node], table: str) -> bool:
+    return any(node["Node Type"] == "Seq Scan" and node.get("Relation Name") == table for node in nodes)
+
+
+def sorts(nodes: list[Node]) -> bool:
+    return any(node["Node Type"] in ("Sort", "Incremental Sort") for node in nodes)
+
+
+def rows_read(nodes: list[Node], table: str) -> int:
+    return sum(
+        (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"]
+        for node in nodes
+        if node.get("Relation Name") == table and "Scan" in node["Node Type"]
+    )
+
+
+HISTORY = """
+select * from wa_messages where thread_id = %(thread)s and connection_id = %(number)s and workspace_id = %(workspace)s
+order by occurred_at desc, sequence desc limit 20
+"""
+LIST = "select * from wa_threads where workspace_id = %(workspace)s order by last_message_at desc, id desc limit 20"
+
+
+def history(large: Large) -> list[Node]:
+    large.as_user()
+    return large.plan(HISTORY, thread=large.thread, number=large.number, workspace=large.workspace)
+
+
+def thread_list(large: Large) -> list[Node]:
+    large.as_user()
+    return large.plan(LIST, workspace=large.workspace)
+
+
+def status_look_up(large: Large) -> list[Node]:
+    return large.plan(
+        "select id from wa_messages where connection_id = %(number)s and wa_message_id = %(wamid)s",
+        number=large.number,
+        wamid="wamid.0.77",
+    )
+
+
+def identity_look_up(large: Large) -> list[Node]:
+    return large.plan(
+        """
+        select contact_id from contact_identities
+        where workspace_id = %(workspace)s and kind = 'wa_id' and scope = '' and value = %(value)s
+        """,
+        workspace=large.workspace,
+        value="15551000077",
+    )
+
+
+def claim(large: Large) -> list[Node]:
+    """The very statement inside claim_outbox."""
+    row = large.connection.execute("select prosrc from pg_proc where proname = 'claim_outbox'").fetchone()
+    assert row is not None
+    found = re.search(r"from \(\s*(select outbox\.id from.*?skip locked)\s*\) as due;", row[0], re.DOTALL)
+    assert found, "the statement that picks what is due looks different now"
+    query = found[1].replace("v_now", "now()").replace("p_limit", "50").replace("%", "%%")
+    return large.plan(query)
+
+
+@dataclass(frozen=True)
+class Guard:
+    """What a good plan of one query looks like, and the statement that takes its index away."""
+
+    question: Callable[[Large], list[Node]]
+    table: str
+    index: str
+    rows: int
+    drop: str
+    ordered_by_index: bool = True
+
+    def faults(self, nodes: list[Node]) -> list[str]:
+        faults = []
+        if not uses(nodes, self.index):
+            faults.append(f"doesn't use {self.index}")
+        if scanned(nodes, self.table):
+            faults.append(f"scans {self.table}")
+        if self.ordered_by_index and sorts(nodes):
+            faults.append("sorts")
+        if (read := rows_read(nodes, self.table)) > self.rows:
+            faults.append(f"reads {read} rows")
+        return faults
+
+
+GUARDS = [
+    Guard(
+        history,
+        "wa_messages",
+        "wa_messages_thread_id_occurred_at_idx",
+        20,
+        "drop index wa_messages_thread_id_occurred_at_idx",
+    ),
+    Guard(
+        thread_list,
+        "wa_threads",
+        "wa_threads_workspace_id_last_message_at_idx",
+        20,
+        "drop index wa_threads_workspace_id_last_message_at_idx",
+    ),
+    Guard(
+        status_look_up,
+        "wa_messages",
+        "wa_messages_connection_id_wa_message_id_key",
+        1,
+        "alter table wa_messages drop constraint wa_messages_connection_id_wa_message_id_key",
+    ),
+    Guard(
+        identity_look_up,
+        "contact_identities",
+        "contact_identities_value_key",
+        1,
+        "alter table contact_identities drop constraint contact_identities_value_key",
+    ),
+    # Of 20,000 rows 1,000 are queued: those and the ones ahead of them in their threads are read, never the past.
+    # Sorting so few is as good as following the index.
+    Guard(
+        claim,
+        "outbox_messages",
+        "outbox_messages_queued_idx",
+        2_200,
+        "drop index outbox_messages_queued_idx",
+        ordered_by_index=False,
+    ),
+]
+
+
+@pytest.mark.parametrize("guard", GUARDS, ids=lambda guard: guard.question.__name__)
+def test_a_hot_query_reads_what_it_needs_by_its_index(guard: Guard, large: Large) -> None:
+    assert guard.faults(guard.question(large)) == []
+
+
+@pytest.mark.parametrize("guard", GUARDS, ids=lambda guard: guard.question.__name__)
+def test_a_missing_index_is_noticed(guard: Guard, large: Large) -> None:
+    large.connection.execute(guard.drop.encode())
+    assert guard.faults(guard.question(large)) != []

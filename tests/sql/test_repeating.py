@@ -1,0 +1,66 @@
+"""Running the migrations on top of themselves changes nothing."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import psycopg
+
+from qero.local.toolchain import ensure_tools
+
+MIGRATIONS = sorted((Path(__file__).parents[2] / "supabase" / "migrations").glob("*.sql"))
+
+
+def schema_of(url: str) -> str:
+    finished = subprocess.run(
+        [
+            ensure_tools().client_bin / "pg_dump",
+            "--schema-only",
+            "--no-subscriptions",
+            "-n",
+            "public",
+            "-n",
+            "private",
+            url,
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr
+    # The key that guards a restore against meta-commands is a new one for every dump.
+    lines = (line for line in finished.stdout.splitlines() if not line.startswith(("\\restrict", "\\unrestrict")))
+    return "\n".join(lines)
+
+
+def triggers_on_auth(connection: psycopg.Connection[tuple[str]]) -> list[tuple[str]]:
+    return connection.execute(
+        "select pg_get_triggerdef(oid) from pg_trigger where tgrelid = 'auth.users'::regclass and not tgisinternal"
+    ).fetchall()
+
+
+def test_every_migration_runs_again_without_a_trace(database_url: str) -> None:
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        before, before_on_auth = schema_of(database_url), triggers_on_auth(connection)
+        assert "create table public.outbox_messages" in before.lower()
+
+        for file in MIGRATIONS:
+            with connection.transaction():
+                connection.execute(file.read_bytes())
+
+        assert schema_of(database_url) == before
+        assert triggers_on_auth(connection) == before_on_auth
+        published = connection.execute(
+            "select count(*), count(distinct tablename) from pg_publication_tables where pubname = 'supabase_realtime'"
+        ).fetchone()
+    assert published is not None
+    assert published[0] == published[1] > 0
+
+
+def test_every_migration_bounds_its_locks_and_says_what_it_is() -> None:
+    assert MIGRATIONS
+    for file in MIGRATIONS:
+        text = file.read_text()
+        for part in ("-- Purpose:", "-- Needs:", "-- Used by:", "-- Raises:", "-- Roll back:", "set lock_timeout ="):
+            assert part in text, f"{file.name} lacks {part}"

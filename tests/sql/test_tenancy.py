@@ -1,0 +1,155 @@
+"""No row can refer to a row of another workspace, not even when the owner of the tables writes it."""
+
+from __future__ import annotations
+
+from typing import Any, LiteralString
+from uuid import uuid4
+
+import pytest
+from psycopg import errors, sql
+
+from tests.sql.access import Cast, make_cast
+
+# Each reference of a tenant's row, and a statement that points it at another workspace's row. %(…)s are ids of here
+# (`workspace`, `row`) and of there (the parents' names).
+CROSSINGS: dict[str, LiteralString] = {
+    "contacts_workspace_id_assigned_to_fkey": "update contacts set assigned_to = %(member)s where id = %(contact)s",
+    "contact_identities_workspace_id_contact_id_fkey": """
+        insert into contact_identities (workspace_id, contact_id, kind, value)
+        values (%(workspace)s, %(foreign_contact)s, 'wa_id', '1')
+    """,
+    "wa_threads_workspace_id_connection_id_fkey": """
+        insert into wa_threads (workspace_id, connection_id, contact_id)
+        values (%(workspace)s, %(foreign_connection)s, %(contact)s)
+    """,
+    "wa_threads_workspace_id_contact_id_fkey": """
+        insert into wa_threads (workspace_id, connection_id, contact_id)
+        values (%(workspace)s, %(connection)s, %(foreign_contact)s)
+    """,
+    "wa_threads_workspace_id_assignee_id_fkey": "update wa_threads set assignee_id = %(member)s where id = %(thread)s",
+    "wa_messages_thread_id_connection_id_workspace_id_fkey": """
+        insert into wa_messages (workspace_id, connection_id, thread_id, direction, type, occurred_at)
+        values (%(workspace)s, %(connection)s, %(foreign_thread)s, 'in', 'text', now())
+    """,
+    "wa_messages_outbox_id_workspace_id_fkey": """
+        update wa_messages set outbox_id = %(foreign_outbox)s where thread_id = %(thread)s
+    """,
+    "meta_webhook_events_workspace_id_connection_id_fkey": """
+        insert into meta_webhook_events (workspace_id, connection_id, event_key, kind, event, status)
+        values (%(workspace)s, %(foreign_connection)s, 'x', 'other', '{}', 'kept')
+    """,
+    "outbox_messages_workspace_id_connection_id_fkey": """
+        insert into outbox_messages (workspace_id, channel, connection_id, recipient, payload, idempotency_key)
+        values (%(workspace)s, 'whatsapp', %(foreign_connection)s, '+1', '{}', 'x')
+    """,
+    "outbox_messages_thread_id_connection_id_workspace_id_fkey": """
+        insert into outbox_messages (workspace_id, channel, connection_id, thread_id, recipient, payload,
+          idempotency_key)
+        values (%(workspace)s, 'whatsapp', %(connection)s, %(foreign_thread)s, '+1', '{}', 'x')
+    """,
+}
+
+
+async def ids(cast: Cast) -> dict[str, Any]:
+    foreign_outbox = await cast.insert(
+        "outbox_messages",
+        workspace_id=cast.foreign.id,
+        channel="web_push",
+        recipient="x",
+        payload={},
+        idempotency_key=str(uuid4()),
+        status="cancelled",
+    )
+    return {
+        "workspace": cast.workspace.id,
+        "contact": cast.thread.contact_id,
+        "connection": cast.number.connection.id,
+        "thread": cast.thread.id,
+        "member": cast.user_ids["stranger"],
+        "foreign_contact": cast.foreign_thread.contact_id,
+        "foreign_connection": cast.foreign_number.connection.id,
+        "foreign_thread": cast.foreign_thread.id,
+        "foreign_outbox": foreign_outbox,
+    }
+
+
+@pytest.mark.parametrize("key", CROSSINGS)
+async def test_a_reference_into_another_workspace_is_refused(key: str, cast: Cast) -> None:
+    with pytest.raises(errors.ForeignKeyViolation) as error:
+        await cast.world.database.execute(CROSSINGS[key], await ids(cast))
+
+    assert error.value.diag.constraint_name == key
+
+
+async def test_every_reference_between_tenants_rows_is_tried(cast: Cast) -> None:
+    rows = await cast.world.rows(
+        """
+        select key.conname from pg_constraint as key
+        where key.contype = 'f' and key.connamespace in ('public'::regnamespace, 'private'::regnamespace)
+          and key.confrelid <> 'public.workspaces'::regclass
+          and exists (select from pg_attribute where attrelid = key.conrelid and attname = 'workspace_id')
+          and exists (select from pg_attribute where attrelid = key.confrelid and attname = 'workspace_id')
+        """
+    )
+    assert {name for (name,) in rows} == CROSSINGS.keys()
+
+
+@pytest.mark.parametrize("table", ["contacts", "wa_threads", "wa_phone_numbers", "outbox_messages"])
+async def test_a_row_with_children_cannot_move_to_another_workspace(table: str, cast: Cast) -> None:
+    row_id = {
+        "contacts": cast.thread.contact_id,
+        "wa_threads": cast.thread.id,
+        "wa_phone_numbers": cast.number.connection.id,
+        "outbox_messages": cast.rows["outbox_messages"]["id"],
+    }[table]
+    statement = sql.SQL("update {} set workspace_id = %s where id = %s").format(sql.Identifier(table))
+    with pytest.raises(errors.ForeignKeyViolation):
+        await cast.world.database.execute(statement, [cast.foreign.id, row_id])
+
+
+async def test_a_threads_message_leaves_by_the_threads_own_number(cast: Cast) -> None:
+    other = await cast.world.number(cast.workspace)
+    with pytest.raises(errors.ForeignKeyViolation):
+        await cast.insert(
+            "outbox_messages",
+            workspace_id=cast.workspace.id,
+            channel="whatsapp",
+            connection_id=other.connection.id,
+            thread_id=cast.thread.id,
+            recipient="+1",
+            payload={},
+            idempotency_key=str(uuid4()),
+        )
+
+
+async def test_who_leaves_is_no_longer_in_charge_and_still_the_author(cast: Cast) -> None:
+    leaver = await cast.new_user()
+    await cast.insert("workspace_memberships", workspace_id=cast.workspace.id, user_id=leaver, role="member")
+    contact = await cast.insert(
+        "contacts", workspace_id=cast.workspace.id, name="Ada", assigned_to=leaver, created_by=leaver
+    )
+    await cast.world.database.execute("update wa_threads set assignee_id = %s where id = %s", [leaver, cast.thread.id])
+
+    await cast.world.database.execute("delete from workspace_memberships where user_id = %s", [leaver])
+
+    assert await cast.world.rows(
+        "select workspace_id, assigned_to, created_by from contacts where id = %s", contact
+    ) == [(cast.workspace.id, None, leaver)]
+    assert await cast.world.rows("select workspace_id, assignee_id from wa_threads where id = %s", cast.thread.id) == [
+        (cast.workspace.id, None)
+    ]
+
+
+async def test_deleting_a_workspace_takes_all_of_it(cast: Cast) -> None:
+    world = cast.world
+    doomed = await make_cast(world)
+    await world.database.execute("delete from workspaces where id = %s", [doomed.workspace.id])
+
+    tables = await world.rows(
+        "select attrelid::regclass::text from pg_attribute join pg_class on pg_class.oid = attrelid"
+        " where attname = 'workspace_id' and relnamespace = 'public'::regnamespace and relkind = 'r'"
+    )
+    assert len(tables) > 5
+    for (table,) in tables:
+        assert await world.scalar(f"select count(*) from {table} where workspace_id = %s", doomed.workspace.id) == 0
+    assert await world.scalar("select count(*) from wa_threads where workspace_id = %s", doomed.foreign.id) == 1
