@@ -282,7 +282,7 @@ REGISTRY: Mapping[str, ErrorSpec] = {
         413,
         body_too_large=(
             "The request body is too large.",
-            "Send at most 3 MB, and at most 64 levels of nesting.",
+            "Send at most 3 MB, nested no deeper than 200 levels.",
         ),
     ),
     **_specs(

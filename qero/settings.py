@@ -6,9 +6,12 @@ by name, with where to get it, when something needs it, so that a script without
 
 from __future__ import annotations
 
-from typing import Any
+import os
+from typing import Annotated, Any
+from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from dotenv import dotenv_values
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from qero.errors import SettingsError
@@ -28,6 +31,41 @@ _WHERE: dict[str, tuple[str, str]] = {
 }
 
 
+ENV_FILE = ".env.local"
+
+
+def _url(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or not all("!" <= character <= "~" for character in value):
+        raise ValueError("it should be a URL that starts with http:// or https://")
+    return value
+
+
+def _stripped(value: Any) -> Any:
+    """Pasted values often end in a line break, which no header takes and which nobody sees."""
+    return value.strip() if isinstance(value, str) else value
+
+
+def _key(value: SecretStr) -> SecretStr:
+    _visible(value.get_secret_value())
+    return value
+
+
+def _visible(value: str) -> str:
+    if not all("!" <= character <= "~" for character in value):
+        raise ValueError("it holds characters that no key has, such as spaces or line breaks")
+    return value
+
+
+Url = Annotated[str, BeforeValidator(_stripped), AfterValidator(_url)]
+PublicKey = Annotated[str, BeforeValidator(_stripped), AfterValidator(_visible)]
+SecretKey = Annotated[SecretStr, BeforeValidator(_stripped), AfterValidator(_key)]
+
+
 def _from_env(*names: str) -> AliasChoices:
     return AliasChoices(*names)
 
@@ -36,7 +74,7 @@ class Settings(BaseSettings):
     """qero's settings. Secrets are `SecretStr`: they show as stars in `repr`, logs and errors."""
 
     model_config = SettingsConfigDict(
-        env_file=".env.local",
+        env_file=ENV_FILE,
         env_file_encoding="utf-8",
         env_ignore_empty=True,
         extra="ignore",
@@ -45,12 +83,8 @@ class Settings(BaseSettings):
         populate_by_name=True,
     )
 
-    supabase_url: str | None = Field(
-        None,
-        validation_alias=_from_env("SUPABASE_URL", "NEXT_PUBLIC_SUPABASE_URL"),
-        pattern=r"^https?://[^\s/]+",
-    )
-    publishable_key: str | None = Field(
+    supabase_url: Url | None = Field(None, validation_alias=_from_env("SUPABASE_URL", "NEXT_PUBLIC_SUPABASE_URL"))
+    publishable_key: PublicKey | None = Field(
         None,
         validation_alias=_from_env(
             "SUPABASE_PUBLISHABLE_KEY",
@@ -59,7 +93,7 @@ class Settings(BaseSettings):
             "NEXT_PUBLIC_SUPABASE_ANON_KEY",
         ),
     )
-    secret_key: SecretStr | None = Field(
+    secret_key: SecretKey | None = Field(
         None, validation_alias=_from_env("SUPABASE_SECRET_KEY", "SUPABASE_SERVICE_ROLE_KEY")
     )
     jwt_secret: SecretStr | None = Field(
@@ -76,11 +110,7 @@ class Settings(BaseSettings):
     meta_oauth_redirect_uri: str = Field(
         "/api/meta/oauth/callback", validation_alias=_from_env("META_OAUTH_REDIRECT_URI")
     )
-    graph_url: str = Field(
-        "https://graph.facebook.com",
-        validation_alias=_from_env("META_GRAPH_URL"),
-        pattern=r"^https?://[^\s/]+",
-    )
+    graph_url: Url = Field("https://graph.facebook.com", validation_alias=_from_env("META_GRAPH_URL"))
     graph_version: str = Field("v26.0", validation_alias=_from_env("META_GRAPH_VERSION"), pattern=r"^v\d+\.\d+$")
 
     secret_keys: SecretStr | None = Field(
@@ -91,7 +121,9 @@ class Settings(BaseSettings):
     vapid_public_key: str | None = Field(None, validation_alias=_from_env("VAPID_PUBLIC_KEY"))
     vapid_private_key: SecretStr | None = Field(None, validation_alias=_from_env("VAPID_PRIVATE_KEY"))
 
-    request_timeout_seconds: float = Field(15.0, validation_alias=_from_env("QERO_REQUEST_TIMEOUT_SECONDS"), gt=0)
+    request_timeout_seconds: float = Field(
+        15.0, validation_alias=_from_env("QERO_REQUEST_TIMEOUT_SECONDS"), gt=0, le=3600
+    )
     max_connections: int = Field(100, validation_alias=_from_env("QERO_MAX_CONNECTIONS"), gt=0)
 
     @classmethod
@@ -103,10 +135,23 @@ class Settings(BaseSettings):
         """
         try:
             return cls(**overrides)
+        except UnicodeDecodeError:
+            raise SettingsError(
+                "setting_invalid", f"{ENV_FILE} isn't UTF-8 text.", detail={"setting": ENV_FILE}
+            ) from None
         except ValidationError as error:
             problem = error.errors(include_input=False, include_url=False)[0]
-            name = ".".join(str(part) for part in problem["loc"])
-            raise SettingsError("setting_invalid", f"{name}: {problem['msg']}.", detail={"setting": name}) from None
+            variable = _variable(str(problem["loc"][0]))
+            message = problem["msg"].removeprefix("Value error, ")
+            where = next((place for name, place in _WHERE.values() if name == _aliases(variable)[0]), None)
+            raise SettingsError(
+                "setting_invalid",
+                f"{variable}: {message[0].lower()}{message[1:]}.",
+                detail={"setting": variable},
+                hint=f"Correct it in the environment or in {ENV_FILE}; the value comes from {where}."
+                if where
+                else None,
+            ) from None
 
     def require(self, name: str) -> str:
         """The value of one setting as text.
@@ -121,6 +166,23 @@ class Settings(BaseSettings):
                 "setting_missing",
                 f"{variable} is not set.",
                 detail={"setting": variable},
-                hint=f"Set it in the environment or in .env.local; the value comes from {where}.",
+                hint=f"Set it in the environment or in {ENV_FILE}; the value comes from {where}.",
             )
         return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+
+
+def _aliases(name: str) -> list[str]:
+    """The names a setting goes by, given any of them; the preferred one first."""
+    for field_name, field in Settings.model_fields.items():
+        alias = field.validation_alias
+        names = [str(choice) for choice in alias.choices] if isinstance(alias, AliasChoices) else []
+        if name == field_name or name in names:
+            return names
+    return [name]
+
+
+def _variable(name: str) -> str:
+    """The variable by which a setting was given, so that the error names the line to correct."""
+    given = {**dotenv_values(ENV_FILE), **os.environ}
+    names = _aliases(name)
+    return next((variable for variable in names if given.get(variable)), names[0])

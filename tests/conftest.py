@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -12,7 +11,7 @@ import pytest
 
 from qero import Clients, SecretBox, Settings
 from qero.local.graph import GraphStandIn
-from qero.local.stack import Stack
+from qero.local.stack import temporary_stack
 from tests.support import APP_SECRET, VERIFY_TOKEN, World
 
 OWN_SETTINGS = {
@@ -23,22 +22,15 @@ OWN_SETTINGS = {
 
 
 @pytest.fixture(scope="session")
-def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+def settings() -> Iterator[Settings]:
     """Where the tests run. Set SUPABASE_URL, keys and SUPABASE_DB_URL to run them against another Supabase."""
     if os.environ.get("SUPABASE_URL"):
         settings = Settings.load(**OWN_SETTINGS)
         settings.require("db_url")
         yield settings
-        return
-    project = tmp_path_factory.mktemp("stack")
-    # Postgres runs as another account when the tests run as root, and has to get in.
-    for folder in (project, project.parent, project.parent.parent):
-        folder.chmod(folder.stat().st_mode | 0o055)
-    (project / "supabase").symlink_to(Path(__file__).parents[1] / "supabase")
-    stack = Stack(project)
-    address = stack.up(durable=False, with_me=True)
-    yield address.settings(**OWN_SETTINGS)
-    stack.remove()
+    else:
+        with temporary_stack(durable=False) as address:
+            yield address.settings(**OWN_SETTINGS)
 
 
 @pytest.fixture(scope="session")

@@ -123,7 +123,7 @@ class World:
             .eq("connection_id", str(number.connection.id))
             .eq("contacts.phone", sender)
         )
-        [thread] = await execute(query, list[Thread], operation="thread")
+        [thread] = await execute(self.service, query, list[Thread], operation="thread")
         return thread
 
     async def rows(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:

@@ -11,6 +11,7 @@ import sys
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from qero.errors import QeroError, SettingsError, Unavailable
 from qero.logs import configure_logs
@@ -35,7 +36,7 @@ def _options(
 
 def main() -> None:
     """Run the command; a typed error becomes its message, its remedy and an exit code."""
-    from qero.cli import doctor, local, secrets, serve, whoami, worker  # noqa: F401  (each adds its commands)
+    from qero.cli import db, doctor, local, secrets, serve, whoami, worker  # noqa: F401  (each adds its commands)
 
     try:
         app()
@@ -60,9 +61,14 @@ def print_json(value: object) -> None:
 
 
 def _explain(error: QeroError) -> None:
-    err.print(f"[bold red]Error[/]: {error.message} [dim]({error.code})[/]", highlight=False)
+    err.print(f"[bold red]Error[/]: {escape(error.message)} [dim]({error.code})[/]", highlight=False, soft_wrap=True)
     for name, value in error.detail.items():
         text = str(value).rstrip()
-        err.print(f"  {name}: {text}" if "\n" not in text else f"  {name}:\n{text}", highlight=False, markup=False)
+        err.print(
+            f"  {name}: {text}" if "\n" not in text else f"  {name}:\n{text}",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
     if error.hint:
-        err.print(error.hint, highlight=False, markup=False)
+        err.print(error.hint, highlight=False, markup=False, soft_wrap=True)

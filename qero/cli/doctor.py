@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from qero.cli import app, err, out, print_json
+from qero.cli.tools import supabase_cli
 from qero.errors import QeroError
 from qero.ops.doctor import examine
 from qero.settings import Settings
@@ -33,17 +34,13 @@ def doctor(
     else:
         table = Table("check", "", "found", "what to do", box=None)
         for finding in findings:
-            table.add_row(finding.check, _MARKS[finding.state], finding.message, finding.remedy or "")
+            table.add_row(finding.check, _MARKS[finding.state], escape(finding.message), escape(finding.remedy or ""))
         out.print(table)
     raise typer.Exit(1 if any(finding.state == "problem" for finding in findings) else 0)
 
 
 def _supabase_cli() -> Path | None:
-    if on_path := shutil.which("supabase"):
-        return Path(on_path)
     try:
-        from qero.local.toolchain import ensure_tools
-
-        return ensure_tools().supabase
-    except (ModuleNotFoundError, QeroError):
+        return supabase_cli()
+    except QeroError:
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from qero.cli import app, out
+from qero.cli import app
 from qero.clients.secrets import SecretBox
 
 secrets = typer.Typer(help="Keys that encrypt what the database stores for us.", no_args_is_help=True)
@@ -14,4 +14,4 @@ app.add_typer(secrets, name="secrets")
 @secrets.command("new-key")
 def new_key() -> None:
     """Make a key for QERO_SECRET_KEYS. To rotate, put the new one first and keep the old ones behind it."""
-    out.print(SecretBox.generate_key(), highlight=False, markup=False)
+    typer.echo(SecretBox.generate_key())

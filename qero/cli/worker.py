@@ -7,6 +7,7 @@ import signal
 from dataclasses import asdict
 from typing import Annotated
 
+import httpx
 import typer
 
 from qero.cli import app, out, print_json
@@ -26,7 +27,7 @@ def worker(
 ) -> None:
     """Send what the outbox holds, until SIGTERM or Ctrl-C; what is being sent then is finished first.
 
-    Any number of workers may run at once. Needs SUPABASE_URL, the secret key and QERO_SECRET_KEYS.
+    Any number of workers may run at once. Needs SUPABASE_URL, both keys and QERO_SECRET_KEYS.
     """
     summary = asyncio.run(_work(once=once, concurrency=concurrency))
     if as_json:
@@ -37,8 +38,13 @@ def worker(
 
 async def _work(*, once: bool, concurrency: int) -> Summary:
     settings = Settings.load()
-    async with Clients(settings) as clients:
-        graph = GraphClient(clients.http, base_url=settings.graph_url, version=settings.graph_version)
+    # A pool of its own: sends that hang must not keep the database's connections from those that report.
+    meta = httpx.AsyncClient(
+        timeout=httpx.Timeout(settings.request_timeout_seconds, connect=5.0),
+        limits=httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency),
+    )
+    async with Clients(settings) as clients, meta:
+        graph = GraphClient(meta, base_url=settings.graph_url, version=settings.graph_version)
         sender = Worker(
             Outbox(clients.service()),
             {"whatsapp": WhatsAppChannel(graph, SecretBox.from_settings(settings))},

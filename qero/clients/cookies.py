@@ -28,11 +28,11 @@ def access_token_from_cookies(cookies: Mapping[str, str]) -> str | None:
         NotAuthenticated: `token_invalid`, a session cookie is there but can't be read (a chunk is missing, or it
             isn't a session); it is never taken for "not signed in".
     """
-    chunks: dict[str, dict[int, str]] = {}
+    chunks: dict[str, dict[int | None, str]] = {}
     for name, value in cookies.items():
         match = _COOKIE.match(name)
         if match and value:
-            chunk = int(match["chunk"]) if match["chunk"] else 0
+            chunk = int(match["chunk"]) if match["chunk"] else None
             chunks.setdefault(match["base"], {})[chunk] = value
     if not chunks:
         return None
@@ -44,9 +44,12 @@ def access_token_from_cookies(cookies: Mapping[str, str]) -> str | None:
             hint="Send only this project's session cookie, or a bearer token.",
         )
     [parts] = chunks.values()
-    if sorted(parts) != list(range(len(parts))):
+    if None in parts:
+        # A session that fits into one cookie again; chunks beside it are left over from a longer one.
+        return _token_of(_decode(parts[None]))
+    if set(parts) != set(range(len(parts))):
         raise NotAuthenticated("token_invalid", "A chunk of the session cookie is missing.")
-    return _token_of(_decode("".join(parts[index] for index in sorted(parts))))
+    return _token_of(_decode("".join(parts[index] for index in range(len(parts)))))
 
 
 def _decode(text: str) -> Any:

@@ -11,12 +11,12 @@ from types import TracebackType
 from typing import Self
 
 import httpx
+from supabase import AsyncClient, AsyncClientOptions
 
 from qero.clients.cookies import access_token_from_cookies
 from qero.clients.identity import Identity, TokenVerifier
 from qero.errors import NotAuthenticated
 from qero.settings import Settings
-from supabase import AsyncClient, AsyncClientOptions
 
 
 class UserClient(AsyncClient):

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
+import re
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -27,7 +29,10 @@ KEY_SET_SECONDS = 600
 # A key set is fetched again for an unknown key id at most this often, so that forged ids can't cause a stampede.
 KEY_SET_MIN_SECONDS = 10
 ASKED_TOKEN_SECONDS = 30
+# While the auth server is down, those who wait for the key set are told at once instead of one time-out after another.
+KEY_SET_FAILURE_SECONDS = 1
 CLOCK_LEEWAY_SECONDS = 5
+_TOKEN = re.compile(r"[A-Za-z0-9._=-]+")
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,7 @@ class TokenVerifier:
         self._key_set: jwt.PyJWKSet | None = None
         self._key_set_at = float("-inf")
         self._key_set_lock = asyncio.Lock()
+        self._key_set_failure: tuple[float, NetworkError] | None = None
         self._asked: TTLCache[bytes, bool] = TTLCache(maxsize=10_000, ttl=ASKED_TOKEN_SECONDS)
 
     async def verify(self, token: str) -> Identity:
@@ -63,10 +69,13 @@ class TokenVerifier:
         Raises:
             NotAuthenticated: `token_expired`, `token_invalid`, or `token_wrong_audience` for API keys, service
                 tokens and tokens of another audience, role or project.
+            NotAuthenticated: `api_key_invalid`, the auth server refused qero's own publishable key.
             NetworkError: `network_error`, the auth server couldn't be asked.
         """
         if token.startswith("sb_"):
             raise NotAuthenticated("token_wrong_audience")
+        if not _TOKEN.fullmatch(token):
+            raise NotAuthenticated("token_invalid")
         try:
             header = jwt.get_unverified_header(token)
             unverified = jwt.decode(token, options={"verify_signature": False})
@@ -91,11 +100,7 @@ class TokenVerifier:
             age = time.monotonic() - self._key_set_at
             known = self._find_key(key_id)
             if age > KEY_SET_SECONDS or (known is None and age > KEY_SET_MIN_SECONDS):
-                answer = await self._get("/.well-known/jwks.json")
-                try:
-                    self._key_set = jwt.PyJWKSet.from_dict(answer.json())
-                except (jwt.PyJWTError, ValueError, AttributeError):
-                    self._key_set = None
+                self._key_set = await self._fetch_key_set()
                 self._key_set_at = time.monotonic()
                 known = self._find_key(key_id)
         if known is None:
@@ -104,24 +109,45 @@ class TokenVerifier:
             )
         return known
 
+    async def _fetch_key_set(self) -> jwt.PyJWKSet | None:
+        if self._key_set_failure is not None and time.monotonic() - self._key_set_failure[0] < KEY_SET_FAILURE_SECONDS:
+            raise self._key_set_failure[1]
+        try:
+            answer = await self._get("/.well-known/jwks.json")
+            if answer.status_code != 200:
+                raise self._no_verdict("/.well-known/jwks.json", answer)
+        except NetworkError as error:
+            self._key_set_failure = (time.monotonic(), error)
+            raise
+        try:
+            return jwt.PyJWKSet.from_dict(answer.json())
+        except (jwt.PyJWTError, ValueError, AttributeError, TypeError):
+            return None
+
     def _find_key(self, key_id: str | None) -> jwt.PyJWK | None:
         keys = self._key_set.keys if self._key_set else []
-        return next((key for key in keys if key.key_id == key_id), None)
+        # A published secret would verify whatever anybody signs with it.
+        return next((key for key in keys if key.key_id == key_id and key.key_type != "oct"), None)
 
     async def _ask_auth_server(self, token: str) -> None:
         fingerprint = hashlib.sha256(token.encode()).digest()
         if fingerprint in self._asked:
             return
         answer = await self._get("/user", authorization=f"Bearer {token}")
+        if answer.status_code == 401 and "api key" in answer.text.lower():
+            raise NotAuthenticated("api_key_invalid")
         if answer.status_code in (401, 403, 404):
             raise NotAuthenticated("token_invalid")
         if answer.status_code != 200:
-            raise NetworkError(
-                "network_error",
-                "The auth server couldn't verify the access token.",
-                detail={"url": f"{self._auth_url}/user", "status": answer.status_code},
-            )
+            raise self._no_verdict("/user", answer)
         self._asked[fingerprint] = True
+
+    def _no_verdict(self, path: str, answer: httpx.Response) -> NetworkError:
+        return NetworkError(
+            "network_error",
+            "The auth server couldn't verify the access token.",
+            detail={"url": f"{self._auth_url}{path}", "status": answer.status_code},
+        )
 
     async def _get(self, path: str, **headers: str) -> httpx.Response:
         try:
@@ -151,7 +177,7 @@ def _check_claims(claims: dict[str, Any], *, issuer: str) -> None:
     if claims.get("iss") != issuer:
         raise NotAuthenticated("token_wrong_audience", "The access token was issued by another project.")
     expires_at = claims.get("exp")
-    if not isinstance(expires_at, int | float):
+    if not isinstance(expires_at, int | float) or not math.isfinite(expires_at):
         raise NotAuthenticated("token_invalid", "The access token has no expiry.")
     if expires_at + CLOCK_LEEWAY_SECONDS <= time.time():
         raise NotAuthenticated("token_expired")

@@ -13,11 +13,11 @@ from uuid import uuid4
 
 from realtime import AsyncRealtimeChannel, AsyncRealtimeClient
 from realtime.types import RealtimePostgresChangesListenEvent, RealtimeSubscribeStates
+from supabase import AsyncClient
 from websockets.exceptions import WebSocketException
 
 from qero.clients.factory import UserClient
 from qero.errors import Unavailable
-from supabase import AsyncClient
 
 JOIN_SECONDS = 10
 # The client gives up for good after this many attempts; outages are longer than its default of five allows.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Mapping
 from typing import Any, Protocol, TypeVar
@@ -13,6 +14,7 @@ import structlog
 from postgrest import APIError
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_jsonable_python
+from supabase import AsyncClient
 
 from qero.errors import (
     Conflict,
@@ -25,7 +27,6 @@ from qero.errors import (
     Unavailable,
     error_for,
 )
-from supabase import AsyncClient
 
 T = TypeVar("T")
 log = structlog.get_logger("qero")
@@ -44,11 +45,18 @@ async def call(client: AsyncClient, function: str, result: type[T], **arguments:
         QeroError: the class and code that the registry gives for what the database raised.
         QeroError: `answer_unreadable` when the answer doesn't fit `result`.
     """
-    return await execute(client.rpc(function, to_jsonable_python(arguments)), result, operation=function)
+    ids = {name.removeprefix("p_"): str(value) for name, value in arguments.items() if name.endswith("_id")}
+    query = client.rpc(function, to_jsonable_python(arguments))
+    return await execute(client, query, result, operation=function, **ids)
 
 
-async def execute(query: Query, result: type[T], *, operation: str) -> T:
-    """Run a built query and validate its data as `result`. Raises as `call`."""
+async def execute(client: AsyncClient, query: Query, result: type[T], *, operation: str, **ids: str) -> T:
+    """Run a built query and validate its data as `result`. Raises as `call`.
+
+    Args:
+        operation: what the log calls it.
+        ids: what the log names beside the user: ids only, never content.
+    """
     started = time.perf_counter()
     outcome = "ok"
     try:
@@ -61,6 +69,11 @@ async def execute(query: Query, result: type[T], *, operation: str) -> T:
     except httpx.HTTPError as error:
         outcome = "network_error"
         raise NetworkError("network_error", detail={"operation": operation, "reason": type(error).__name__}) from error
+    except UnicodeEncodeError:
+        # Nothing was sent. The cause would show the whole text.
+        outcome = "invalid_value"
+        problem = "a text holds half a surrogate pair"
+        raise InvalidInput("invalid_value", detail={"operation": operation, "problem": problem}) from None
     except ValidationError as error:
         outcome = "answer_unreadable"
         problems = error.errors(include_input=False, include_url=False, include_context=False)
@@ -70,8 +83,15 @@ async def execute(query: Query, result: type[T], *, operation: str) -> T:
             "database_call",
             operation=operation,
             outcome=outcome,
+            user_id=_user_id(client),
+            **ids,
             duration_ms=round((time.perf_counter() - started) * 1000, 2),
         )
+
+
+def _user_id(client: AsyncClient) -> str | None:
+    identity = getattr(client, "identity", None)
+    return None if identity is None else str(identity.user_id)
 
 
 def _adapter(result: type[T]) -> TypeAdapter[T]:
@@ -91,10 +111,16 @@ def error_from_api(error: APIError) -> QeroError:
     message = error.message or ""
     if raw_code.startswith("PT"):
         return error_for(message, detail=_detail(error.details), hint=error.hint, status=_status_of_sqlstate(raw_code))
+    if raw_code in ("PGRST301", "PGRST303") and "expired" in message:
+        return NotAuthenticated("token_expired")
+    if raw_code == "23503" and message.startswith("update or delete"):
+        return Conflict("still_referenced", detail=_safe_detail(error, raw_code))
     known = _KNOWN.get(raw_code)
     if known is not None:
         error_class, code = known
         return error_class(code, detail=_safe_detail(error, raw_code))
+    if raw_code.isdigit() and len(raw_code) == 3:
+        return _error_of_http_status(int(raw_code), message)
     if raw_code.startswith(("53", "57P", "08", "58")) or raw_code in (
         "PGRST000",
         "PGRST001",
@@ -104,10 +130,11 @@ def error_from_api(error: APIError) -> QeroError:
         return Unavailable("database_unavailable", detail={"sqlstate": raw_code})
     if raw_code.startswith("22"):
         return InvalidInput("invalid_value", detail=_safe_detail(error, raw_code))
-    if raw_code.isdigit() and len(raw_code) == 3:
-        return _error_of_http_status(int(raw_code), message)
     if "api key" in message.lower():
         return NotAuthenticated("api_key_invalid")
+    if not raw_code:
+        # PostgREST always names a code: this came from something in front of it.
+        return Unavailable("unavailable", detail={"message": message[:200]})
     return QeroError("internal_error", detail={"sqlstate": raw_code, "message": message})
 
 
@@ -162,13 +189,15 @@ def _detail(details: Any) -> dict[str, Any]:
 def _safe_detail(error: APIError, sqlstate: str) -> dict[str, Any]:
     """Names the constraint or column, never the row: Postgres puts whole rows of values into its detail."""
     detail: dict[str, Any] = {"sqlstate": sqlstate}
-    words = (error.message or "").split('"')
-    if len(words) > 1:
-        names = [words[index] for index in range(1, len(words), 2)]
-        # Postgres names the relation first and the constraint last where it names both.
-        detail["constraint" if sqlstate.startswith("23") and sqlstate != "23502" else "name"] = names[
-            0 if sqlstate == "23502" else -1
-        ]
+    message = error.message or ""
+    if sqlstate.startswith("22"):
+        # What stands in quotes here is the value itself.
+        detail["problem"] = re.split(r'[:"]', message, maxsplit=1)[0].strip()
+    elif sqlstate.startswith(("42", "PGRST")):
+        # These name tables, columns and functions, and no values.
+        detail["problem"] = message
+    for kind, name in re.findall(r'(constraint|column|relation|table) "([^"]+)"', message):
+        detail.setdefault(kind, name)
     return detail
 
 

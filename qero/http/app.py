@@ -1,21 +1,26 @@
-"""The application: problem-details errors, request ids, health, and the routers."""
+"""The application: problem-details errors, request ids, body limits, health, and the routers."""
 
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from uuid import uuid4
 
 import structlog
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from starlette.middleware.base import RequestResponseEndpoint
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from qero.clients.factory import Clients
-from qero.errors import InvalidInput, QeroError
+from qero.errors import InvalidInput, LimitExceeded, NotFound, QeroError, error_for
 from qero.http import whatsapp
+from qero.models.webhook import BODY_LIMIT_BYTES
 from qero.settings import Settings
 
 PROBLEM_JSON = "application/problem+json"
@@ -42,9 +47,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app = FastAPI(title="qero", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.settings = settings
     app.include_router(whatsapp.router)
-    app.middleware("http")(_with_request_id)
+    app.add_middleware(_Edge)
     app.exception_handler(QeroError)(_problem)
     app.exception_handler(RequestValidationError)(_invalid_request)
+    app.exception_handler(HTTPException)(_http_problem)
 
     @app.get("/healthz", include_in_schema=False)
     async def healthz() -> dict[str, str]:
@@ -53,22 +59,56 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     return app
 
 
-async def _with_request_id(request: Request, respond: RequestResponseEndpoint) -> Response:
-    request_id = request.headers.get("x-request-id", "")
-    if not request_id.isascii() or not 1 <= len(request_id) <= 64 or not request_id.isprintable():
-        request_id = uuid4().hex
-    started = time.perf_counter()
-    with structlog.contextvars.bound_contextvars(request_id=request_id):
-        response = await respond(request)
-        log.info(
-            "http_request",
-            method=request.method,
-            path=request.url.path,
-            status=response.status_code,
-            duration_ms=round((time.perf_counter() - started) * 1000, 2),
-        )
-    response.headers["x-request-id"] = request_id
-    return response
+class _Edge:
+    """Around every request: its id in logs and answer, one log line, a bound on the body, and no naked crash."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = Headers(scope=scope).get("x-request-id", "")
+        if not request_id.isascii() or not 1 <= len(request_id) <= 64 or not request_id.isprintable():
+            request_id = uuid4().hex
+        started, received, status = time.perf_counter(), 0, 0
+
+        async def bounded() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > BODY_LIMIT_BYTES:
+                raise LimitExceeded("body_too_large", detail={"limit": BODY_LIMIT_BYTES})
+            return message
+
+        async def answer(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)["x-request-id"] = request_id
+            await send(message)
+
+        with structlog.contextvars.bound_contextvars(request_id=request_id, user_id=None, workspace_id=None):
+            try:
+                await self._app(scope, bounded, answer)
+            except ClientDisconnect:
+                log.info("client_disconnected", path=scope["path"])
+            except Exception as error:
+                # Its text may quote what was sent: the place is enough to find it.
+                place = traceback.extract_tb(error.__traceback__)[-1]
+                log.error("request_crashed", error=type(error).__name__, place=f"{place.name}:{place.lineno}")
+                if status:
+                    raise
+                request = Request(scope)
+                await (await _problem(request, QeroError("internal_error")))(scope, receive, answer)
+            log.info(
+                "http_request",
+                method=scope["method"],
+                path=scope["path"],
+                status=status,
+                duration_ms=round((time.perf_counter() - started) * 1000, 2),
+            )
 
 
 async def _problem(request: Request, error: Exception) -> JSONResponse:
@@ -90,3 +130,26 @@ async def _invalid_request(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     fields = [{"field": ".".join(map(str, item["loc"][1:])), "problem": item["msg"]} for item in error.errors()]
     return await _problem(request, InvalidInput("invalid_value", detail={"fields": fields}))
+
+
+async def _http_problem(request: Request, error: Exception) -> JSONResponse:
+    """What the framework refuses by itself: unknown routes, wrong methods, bodies it couldn't read."""
+    assert isinstance(error, HTTPException)
+    problem: QeroError
+    if isinstance(error.__cause__, QeroError):
+        problem = error.__cause__
+    elif error.status_code == 404:
+        problem = NotFound("not_found", "There is no such route.", hint="Check the path; /openapi.json lists them.")
+    elif error.status_code == 405:
+        allowed = Headers(error.headers).get("allow", "")
+        problem = InvalidInput(
+            "invalid_value", "The route doesn't answer this method.",
+            detail={"field": "method", "allowed": allowed.split(", ")}, hint=f"Use {allowed}.", status=405,
+        )  # fmt: skip
+    else:
+        code = "invalid_value" if error.status_code < 500 else "internal_error"
+        problem = error_for(code, str(error.detail))
+        problem.status = error.status_code
+    answer = await _problem(request, problem)
+    answer.headers.update(error.headers or {})
+    return answer

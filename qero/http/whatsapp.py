@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 from uuid import UUID
 
+import structlog
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel, ConfigDict, Field
@@ -23,7 +24,9 @@ router = APIRouter()
 async def user_client(request: Request) -> UserClient:
     """The client of the user behind the request, by bearer token or session cookies."""
     clients: Clients = request.app.state.clients
-    return await clients.user_from_request(request.headers, request.cookies)
+    client = await clients.user_from_request(request.headers, request.cookies)
+    structlog.contextvars.bind_contextvars(user_id=str(client.identity.user_id))
+    return client
 
 
 User = Annotated[UserClient, Depends(user_client)]
@@ -78,7 +81,9 @@ async def receive_webhook(request: Request) -> Received:
 @router.post("/api/meta/whatsapp/send-text", status_code=202)
 async def send_text(user: User, message: SendText) -> Message:
     """Queues a text reply in a thread as the signed-in user."""
-    return await Threads(user).send_text(message.thread_id, message.body, idempotency_key=message.idempotency_key)
+    queued = await Threads(user).send_text(message.thread_id, message.body, idempotency_key=message.idempotency_key)
+    structlog.contextvars.bind_contextvars(workspace_id=str(queued.workspace_id))
+    return queued
 
 
 async def _read(request: Request, limit: int) -> bytes:

@@ -20,6 +20,8 @@ from qero.models.row import Row
 
 BODY_LIMIT_BYTES = 3 * 1024 * 1024
 KEY_LIMIT = 512
+ID_LIMIT = 64
+DEPTH_LIMIT = 200
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 # These change or annotate something that is there already; they are no messages of their own.
@@ -89,7 +91,7 @@ def _load(body: bytes) -> Any:
         # Half of a surrogate pair is no valid text, yet people's names and phones do send it.
         try:
             payload = _storable(json.loads(body, parse_constant=_refuse_constant))
-        except RecursionError as error:
+        except (LimitExceeded, RecursionError) as error:
             raise LimitExceeded("body_too_large", detail={"reason": "nested too deeply"}) from error
         except ValueError as error:
             raise InvalidInput("body_not_json", detail={"problem": str(error)[:200]}) from error
@@ -101,14 +103,16 @@ def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
-def _storable(value: Any) -> Any:
+def _storable(value: Any, depth: int = 0) -> Any:
     """The value with what Postgres can't store in text (U+0000, half a surrogate pair) replaced."""
+    if depth > DEPTH_LIMIT:
+        raise LimitExceeded("body_too_large", detail={"reason": "nested too deeply"})
     if isinstance(value, str):
         return value.replace("\x00", REPLACEMENT).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, list):
-        return [_storable(item) for item in value]
+        return [_storable(item, depth + 1) for item in value]
     if isinstance(value, dict):
-        return {_storable(name): _storable(item) for name, item in value.items()}
+        return {_storable(name): _storable(item, depth + 1) for name, item in value.items()}
     return value
 
 
@@ -118,27 +122,31 @@ def _items(payload: dict[str, Any]) -> Iterator[WebhookEvent]:
         yield _malformed(payload, "the body has no list of entries")
         return
     for entry in entries:
-        changes = _get(entry, "changes")
+        changes, waba_id = _get(entry, "changes"), _id(_get(entry, "id"))
         if not isinstance(changes, list):
-            yield _malformed(entry, "the entry has no list of changes", waba_id=_text(_get(entry, "id")))
+            yield _malformed(entry, "the entry has no list of changes", waba_id=waba_id)
             continue
         for change in changes:
-            yield from _items_of_change(change, _text(_get(entry, "id")))
+            yield from _items_of_change(change, waba_id)
 
 
 def _items_of_change(change: Any, waba_id: str | None) -> Iterator[WebhookEvent]:
     field, value = _text(_get(change, "field")), _get(change, "value")
-    phone_number_id = _text(_get(_get(value, "metadata"), "phone_number_id"))
+    phone_number_id = _id(_get(_get(value, "metadata"), "phone_number_id"))
     route = {"phone_number_id": phone_number_id, "waba_id": waba_id}
-    messages, statuses = _get(value, "messages"), _get(value, "statuses")
-    if field != "messages" or not (isinstance(messages, list) or isinstance(statuses, list)):
-        yield WebhookEvent(event_key=_hash_key("change", change), kind="other", type=field, raw=change, **route)
-        return
-    contacts = _get(value, "contacts")
-    for item in messages if isinstance(messages, list) else []:
-        yield _message(item, contacts if isinstance(contacts, list) else [], route)
-    for item in statuses if isinstance(statuses, list) else []:
+    messages, statuses = (_get(value, name) if field == "messages" else None for name in ("messages", "statuses"))
+    contacts = _list(_get(value, "contacts"))
+    for item in _list(messages):
+        yield _message(item, contacts, route)
+    for item in _list(statuses):
         yield _status(item, route)
+    # Whatever isn't a message or a status is kept as it is: other fields, errors of the number, unexpected shapes.
+    unread = [name for name in ("messages", "statuses") if not isinstance(_get(value, name), list | None)]
+    if not (messages or statuses) or unread or _get(value, "errors"):
+        if isinstance(value, dict) and field == "messages":
+            taken = {name for name in ("messages", "statuses") if isinstance(value.get(name), list)}
+            change = {**change, "value": {name: item for name, item in value.items() if name not in taken}}
+        yield WebhookEvent(event_key=_hash_key("change", change), kind="other", type=field, raw=change, **route)
 
 
 def _message(item: Any, contacts: list[Any], route: dict[str, str | None]) -> WebhookEvent:
@@ -147,17 +155,21 @@ def _message(item: Any, contacts: list[Any], route: dict[str, str | None]) -> We
     if sender is not None and not sender.isdigit():
         # People with a username can come with their business-scoped id where their number used to be.
         sender, user_id = None, user_id or sender
+    if sender is None and user_id is None and len(contacts) == 1 and _get(contacts[0], "wa_id") is None:
+        # For a person who hides their number the id can be with the contact only.
+        user_id = _text(_get(contacts[0], "user_id"))
     occurred_at = _moment(_get(item, "timestamp"))
     problem = (
         "the message has no id" if message_id is None
         else "the message has no type" if kind is None
-        else "the message names no sender" if sender is None and user_id is None
+        else "the message names no sender" if sender is None and user_id is None and kind not in _NOT_SHOWN
         else "the message's timestamp can't be read" if occurred_at is None
         else None
     )  # fmt: skip
     if message_id is None or problem is not None:
         return _malformed(item, problem or "", **route)
     profile = next((contact for contact in contacts if _is_sender(contact, sender, user_id)), None)
+    content = _get(item, kind)
     content_class = "placeholder" if kind == "unsupported" else "content"
     return WebhookEvent(
         event_key=_key("message", route["phone_number_id"], message_id, content_class),
@@ -169,7 +181,7 @@ def _message(item: Any, contacts: list[Any], route: dict[str, str | None]) -> We
         profile_name=_text(_get(_get(profile, "profile"), "name")),
         type=kind,
         body=_shown_text(item, kind or ""),
-        content=_get(item, kind) if isinstance(_get(item, kind), dict) else {},
+        content=content if isinstance(content, dict) else {kind or "": content} if isinstance(content, list) else {},
         raw=item,
         **route,
     )
@@ -208,9 +220,11 @@ def _shown_text(item: Any, kind: str) -> str | None:
     """What a list shows of the message: its text, caption, or the choice that was made."""
     content = _get(item, kind)
     interactive = _get(content, "button_reply") or _get(content, "list_reply")
+    if isinstance(content, list):  # contact cards
+        content = _get(content[0] if content else None, "name")
     candidates = (
         _get(content, "body"), _get(content, "caption"), _get(content, "text"), _get(interactive, "title"),
-        _get(content, "name"),
+        _get(content, "name"), _get(content, "formatted_name"),
     )  # fmt: skip
     return next((text for text in candidates if isinstance(text, str) and text), None)
 
@@ -245,6 +259,16 @@ def _text(value: Any) -> str | None:
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     return value if isinstance(value, str) and value else None
+
+
+def _id(value: Any) -> str | None:
+    """One of Meta's ids by which items are routed; anything longer can't be one, and no index would take it."""
+    text = _text(value)
+    return text if text is not None and len(text) <= ID_LIMIT else None
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _whole_number(value: Any) -> int | None:

@@ -31,7 +31,9 @@ class Contacts:
             .order("id", desc=True)
             .limit(min(max(limit, 1), PAGE_LIMIT))
         )
-        return await execute(query, list[Contact], operation="contacts.list")
+        return await execute(
+            self._client, query, list[Contact], operation="contacts.list", workspace_id=str(workspace_id)
+        )
 
     async def get(self, contact_id: UUID) -> Contact:
         """One contact.
@@ -41,7 +43,7 @@ class Contacts:
         SQL: select on public.contacts
         """
         query = self._client.table("contacts").select("*").eq("id", str(contact_id))
-        rows = await execute(query, list[Contact], operation="contacts.get")
+        rows = await execute(self._client, query, list[Contact], operation="contacts.get", contact_id=str(contact_id))
         return one_row(rows, "contact_not_found", contact_id=contact_id)
 
     async def update_status(self, contact_id: UUID, lead_status: LeadStatus) -> Contact:

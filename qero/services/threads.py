@@ -31,7 +31,9 @@ class Threads:
             .order("id", desc=True)
             .limit(min(max(limit, 1), PAGE_LIMIT))
         )
-        return await execute(query, list[Thread], operation="threads.list")
+        return await execute(
+            self._client, query, list[Thread], operation="threads.list", workspace_id=str(workspace_id)
+        )
 
     async def messages(self, thread: Thread, *, limit: int = 50) -> builtins.list[Message]:
         """The newest messages of a thread, newest first, at most `limit` (1 to 200).
@@ -49,7 +51,7 @@ class Threads:
             .order("sequence", desc=True)
             .limit(min(max(limit, 1), PAGE_LIMIT))
         )
-        return await execute(query, list[Message], operation="threads.messages")
+        return await execute(self._client, query, list[Message], operation="threads.messages", thread_id=str(thread.id))
 
     async def connection(self, thread_id: UUID) -> Connection:
         """The number the thread's replies leave by.

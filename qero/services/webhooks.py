@@ -7,7 +7,7 @@ import hmac
 
 from qero.clients.factory import ServiceClient
 from qero.clients.rpc import call
-from qero.errors import NotAuthenticated, PermissionDenied
+from qero.errors import NotAuthenticated, PermissionDenied, QeroError, Unavailable
 from qero.models.webhook import IngestOutcome, WebhookEvent, parse_body
 
 
@@ -35,7 +35,19 @@ class Webhooks:
         SQL: public.ingest_whatsapp_events
         """
         verify_signature(body, signature, app_secret)
-        return await self.ingest(parse_body(body))
+        events = parse_body(body)
+        try:
+            return await self.ingest(events)
+        except QeroError as error:
+            if error.status >= 500:
+                raise
+            # Whatever the database refuses now is no fault of the sender's, who has to send it again.
+            raise Unavailable(
+                "unavailable",
+                "The webhook couldn't be stored.",
+                detail={"code": error.code, **error.detail},
+                hint=error.hint,
+            ) from error
 
     async def ingest(self, events: list[WebhookEvent]) -> list[IngestOutcome]:
         """Record each item once and apply it: one round trip and one transaction for all of them.

@@ -32,7 +32,7 @@ class Workspaces:
         SQL: select on public.workspaces
         """
         query = self._client.table("workspaces").select("*").order("slug")
-        return await execute(query, list[Workspace], operation="workspaces.list")
+        return await execute(self._client, query, list[Workspace], operation="workspaces.list")
 
     async def whoami(self) -> WhoAmI:
         """Who the API takes this client for, which workspaces it sees, and how many personal rows: for support.

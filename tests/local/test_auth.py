@@ -9,10 +9,10 @@ from uuid import UUID, uuid4
 import httpx
 import jwt
 import pytest
+from supabase import AsyncClient, AsyncClientOptions, acreate_client
 from supabase_auth.errors import AuthApiError, AuthWeakPasswordError
 
 from qero import Settings
-from supabase import AsyncClient, AsyncClientOptions, acreate_client
 from tests.support import PASSWORD, World
 
 

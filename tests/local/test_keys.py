@@ -8,9 +8,9 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from supabase import AsyncClientOptions, PostgrestAPIError, acreate_client
 
 from qero.local.stack import Address
-from supabase import AsyncClientOptions, PostgrestAPIError, acreate_client
 from tests.support import PASSWORD
 
 PUBLIC_KEYS = ("publishable_key", "anon_key")

@@ -57,7 +57,7 @@ async def test_nobodys_sign_up_fails_for_odd_data(world: World, zone: str) -> No
 async def test_a_person_sets_name_and_zone_and_a_zone_has_to_exist(world: World) -> None:
     ada = await world.user("ada")
     rows = ada.client.table("profiles").update({"timezone": "America/Sao_Paulo"}).eq("id", str(ada.id))
-    await execute(rows, list[dict[str, Any]], operation="test")
+    await execute(ada.client, rows, list[dict[str, Any]], operation="test")
     assert (await profile(world, ada.id) or ())[2] == "America/Sao_Paulo"
     for zone in ("UTC", "America/Port-au-Prince", "America/Argentina/Buenos_Aires", "Etc/GMT+12"):
         assert await world.scalar("select private.is_timezone(%s)", zone), zone

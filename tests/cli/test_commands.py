@@ -1,0 +1,353 @@
+"""The `qero` command as people and scripts start it: output, exit codes, and no secret in either."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+import signal
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import httpx
+import pytest
+import typer
+from pydantic import SecretStr
+
+import qero.cli
+from qero import SecretBox, Settings
+from qero.local.asgi import listen
+from qero.ops.doctor import examine
+from tests.support import VERIFY_TOKEN, World
+from tests.worker.support import QERO, environment
+
+
+@dataclass(frozen=True)
+class Ended:
+    code: int | None
+    out: str
+    err: str
+
+    def problem(self) -> dict[str, Any]:
+        """The error that a command with --json ended with."""
+        assert self.out == "", "nothing half-written on standard output"
+        error: dict[str, Any] = json.loads(self.err.splitlines()[-1])["error"]
+        return error
+
+
+async def run(folder: Path, *arguments: str, env: dict[str, str] | None = None) -> Ended:
+    given = {"PATH": "/usr/bin:/bin", "COLUMNS": "200", **(env or {})}
+    process = await asyncio.create_subprocess_exec(
+        QERO, *arguments, cwd=folder, env=given, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    out, err = await asyncio.wait_for(process.communicate(), 60)
+    return Ended(process.returncode, out.decode(), err.decode())
+
+
+@pytest.fixture
+def env(settings: Settings) -> dict[str, str]:
+    return environment(settings)
+
+
+def free_port() -> int:
+    with listen() as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+# --- Help and usage ---
+
+
+def commands(command: Any, path: str = "qero") -> Iterator[tuple[str, Any]]:
+    yield path, command
+    for name, subcommand in getattr(command, "commands", {}).items():
+        yield from commands(subcommand, f"{path} {name}")
+
+
+async def test_help_lists_the_commands(tmp_path: Path) -> None:
+    whole, of_one = await asyncio.gather(run(tmp_path, "--help"), run(tmp_path, "worker", "--help"))
+
+    assert (whole.code, of_one.code) == (0, 0)
+    for name in ("doctor", "local", "secrets", "serve", "whoami", "worker"):
+        assert name in whole.out
+    assert "Usage: qero worker [OPTIONS]" in of_one.out
+    assert "SIGTERM" in of_one.out
+
+
+def test_every_command_and_option_explains_itself() -> None:
+    for module in ("doctor", "local", "secrets", "serve", "whoami", "worker"):
+        importlib.import_module(f"qero.cli.{module}")
+    found = list(commands(typer.main.get_command(qero.cli.app)))
+
+    assert len(found) >= 15
+    for path, command in found:
+        assert (command.help or "").endswith((".", "`")), path
+        for parameter in command.params:
+            assert getattr(parameter, "help", None), f"{path} {parameter.name}"
+
+
+@pytest.mark.parametrize(
+    "arguments", [["nothing"], ["worker", "--concurrency", "0"], ["serve", "--port", "x"]]
+)  # fmt: skip
+async def test_wrong_usage_ends_with_2(tmp_path: Path, arguments: list[str]) -> None:
+    answer = await run(tmp_path, *arguments)
+
+    assert (answer.code, answer.out) == (2, "")
+    assert "Usage:" in answer.err
+
+
+# --- Settings ---
+
+
+@pytest.mark.parametrize(
+    ("command", "missing"),
+    [
+        (["whoami", "--service"], "SUPABASE_URL"),
+        (["worker", "--once"], "QERO_SECRET_KEYS"),
+        (["serve"], "META_VERIFY_TOKEN"),
+    ],
+)
+async def test_a_missing_setting_ends_with_3_and_its_name(
+    tmp_path: Path, env: dict[str, str], command: list[str], missing: str
+) -> None:
+    del env[missing]
+
+    answer = await run(tmp_path, *command, env=env)
+
+    assert answer.code == 3
+    assert answer.out == ""
+    assert f"Error: {missing} is not set. (setting_missing)" in answer.err
+    assert ".env.local" in answer.err
+
+
+async def test_a_malformed_setting_ends_with_3_and_is_not_shown(tmp_path: Path, env: dict[str, str]) -> None:
+    for change in ({"SUPABASE_URL": "hush"}, {"SUPABASE_SECRET_KEY": "hush hush"}, {"QERO_SECRET_KEYS": "hush"}):
+        answer = await run(tmp_path, "worker", "--once", "--json", env={**env, **change})
+
+        assert answer.code == 3
+        assert answer.problem()["code"] == "setting_invalid"
+        assert answer.problem()["detail"] == {"setting": next(iter(change))}
+        assert "hush" not in answer.err
+
+
+async def test_settings_come_from_the_folders_file(tmp_path: Path, env: dict[str, str]) -> None:
+    (tmp_path / ".env.local").write_text("".join(f"{name}='{value}'\n" for name, value in env.items() if "_" in name))
+
+    assert (await run(tmp_path, "whoami", "--service")).code == 0
+
+
+# --- whoami ---
+
+
+async def test_whoami_of_a_user(tmp_path: Path, env: dict[str, str], world: World) -> None:
+    workspace = await world.workspace(owner="ada")
+    ada = await world.user("ada")
+    env["QERO_ACCESS_TOKEN"] = ada.access_token
+
+    for_people, for_programs = await asyncio.gather(
+        run(tmp_path, "whoami", env=env), run(tmp_path, "whoami", "--json", env=env)
+    )
+
+    assert (for_people.code, for_programs.code) == (0, 0)
+    for word in (str(ada.id), ada.email, "authenticated", f"{workspace.slug} (owner)"):
+        assert word in for_people.out
+    answer = json.loads(for_programs.out)
+    assert (answer["user_id"], answer["email"], answer["role"]) == (str(ada.id), ada.email, "authenticated")
+    assert [item["slug"] for item in answer["workspaces"]] == [workspace.slug]
+
+
+async def test_whoami_of_the_service(tmp_path: Path, env: dict[str, str]) -> None:
+    answer = await run(tmp_path, "whoami", "--service", "--json", env=env)
+
+    assert answer.code == 0
+    assert (json.loads(answer.out)["user_id"], json.loads(answer.out)["role"]) == (None, "service_role")
+
+
+@pytest.mark.parametrize(
+    ("token", "code"), [(None, "not_authenticated"), ("garbage", "token_invalid"), ("secret", "token_wrong_audience")]
+)
+async def test_whoami_without_a_user_ends_with_1(
+    tmp_path: Path, env: dict[str, str], token: str | None, code: str
+) -> None:
+    if token is not None:
+        env["QERO_ACCESS_TOKEN"] = env["SUPABASE_SECRET_KEY"] if token == "secret" else token
+
+    for_people, for_programs = await asyncio.gather(
+        run(tmp_path, "whoami", env=env), run(tmp_path, "whoami", "--json", env=env)
+    )
+
+    assert (for_people.code, for_programs.code, for_people.out) == (1, 1, "")
+    assert f"({code})" in for_people.err
+    assert "Traceback" not in for_people.err
+    error = for_programs.problem()
+    assert error["code"] == code
+    assert error["hint"]
+    assert env["SUPABASE_SECRET_KEY"] not in for_people.err + for_programs.err
+
+
+async def test_a_wrong_key_ends_with_1_and_a_dead_server_with_4(tmp_path: Path, env: dict[str, str]) -> None:
+    wrong = {**env, "SUPABASE_SECRET_KEY": "sb_secret_of_another_project"}
+    dead = {**env, "SUPABASE_URL": f"http://127.0.0.1:{free_port()}"}
+
+    refused, unreachable = await asyncio.gather(
+        run(tmp_path, "whoami", "--service", "--json", env=wrong),
+        run(tmp_path, "whoami", "--service", "--json", env=dead),
+    )
+
+    assert (refused.code, refused.problem()["code"]) == (1, "api_key_invalid")
+    assert (unreachable.code, unreachable.problem()["code"]) == (4, "network_error")
+    assert "another_project" not in refused.err
+
+
+# --- doctor ---
+
+
+async def test_doctor_finds_a_good_stack_good(tmp_path: Path, env: dict[str, str]) -> None:
+    answer = await run(tmp_path, "doctor", "--json", env=env)
+
+    findings = json.loads(answer.out)
+    assert [finding for finding in findings if finding["state"] != "ok"] == []
+    assert answer.code == 0
+    assert [finding["check"] for finding in findings] == [
+        "versions",
+        "settings",
+        *["api"] * 4,
+        "database",
+        "migrations",
+        "realtime",
+        "advisor",
+    ]
+
+
+async def test_doctor_shows_people_what_to_do_word_for_word(tmp_path: Path) -> None:
+    answer = await run(tmp_path, "doctor", env={"SUPABASE_DB_URL": "postgresql://u:p@127.0.0.1:1/postgres"})
+
+    assert answer.code == 1
+    assert "SUPABASE_URL is not set. It is needed for everything." in answer.out
+    assert "The database can't be reached" in answer.out
+
+
+@pytest.mark.parametrize(
+    ("change", "check", "says", "remedy"),
+    [
+        ({"publishable_key": "sb_publishable_wrong"}, "api", "401 to the publishable key", "qero local env"),
+        ({"secret_key": SecretStr("sb_secret_wrong")}, "api", "401 to the secret key", "SUPABASE_URL and the keys"),
+        ({"supabase_url": "http://127.0.0.1:9"}, "api", "can't be reached", "qero local up"),
+        ({"supabase_url": None}, "settings", "SUPABASE_URL is not set", "API settings"),
+        ({"publishable_key": None}, "settings", "SUPABASE_PUBLISHABLE_KEY is not set", ".env.local"),
+    ],
+)
+def test_each_problem_is_named_with_its_remedy(
+    tmp_path: Path, settings: Settings, change: dict[str, Any], check: str, says: str, remedy: str
+) -> None:
+    findings = examine(settings.model_copy(update={"db_url": None, **change}), tmp_path, None)
+
+    problems = [finding for finding in findings if finding.state == "problem"]
+    assert {finding.check for finding in problems} == {check}
+    assert says in problems[0].message
+    assert remedy in str(problems[0].remedy)
+    assert "wrong" not in repr(findings)
+
+
+async def test_a_wrong_database_password_is_a_problem_and_not_shown(tmp_path: Path, env: dict[str, str]) -> None:
+    address = env["SUPABASE_DB_URL"].replace(f":{urlsplit(env['SUPABASE_DB_URL']).password}@", ":hush-hush@")
+
+    answer = await run(tmp_path, "doctor", "--json", env={**env, "SUPABASE_DB_URL": address})
+
+    assert answer.code == 1
+    [problem] = [finding for finding in json.loads(answer.out) if finding["state"] == "problem"]
+    assert problem["check"] == "database"
+    assert "password" in problem["message"] + problem["remedy"]
+    assert "hush" not in answer.out + answer.err
+
+
+@pytest.mark.parametrize("password", [quote("hush@hush/%", safe=""), "hush@hush", "hush hush", "hush%zz", "hush/hush"])
+def test_no_password_is_shown_however_it_breaks_the_address(tmp_path: Path, settings: Settings, password: str) -> None:
+    port = urlsplit(settings.require("db_url")).port
+    address = f"postgresql://postgres:{password}@127.0.0.1:{port}/postgres?sslmode=disable"
+
+    findings = examine(settings.model_copy(update={"db_url": SecretStr(address)}), tmp_path, None)
+
+    [problem] = [finding for finding in findings if finding.state == "problem"]
+    assert problem.check == "database"
+    assert problem.remedy
+    assert "hush" not in repr(findings)
+
+
+async def test_doctor_with_a_malformed_setting_ends_with_3(tmp_path: Path, env: dict[str, str]) -> None:
+    answer = await run(tmp_path, "doctor", "--json", env={**env, "SUPABASE_URL": "hush"})
+
+    assert (answer.code, answer.problem()["code"]) == (3, "setting_invalid")
+
+
+# --- worker, secrets ---
+
+
+async def test_worker_once_reports_what_it_did(tmp_path: Path, env: dict[str, str], world: World) -> None:
+    await world.rows("update outbox_messages set status = 'cancelled' where status = 'queued' returning id")
+
+    for_programs, for_people = await asyncio.gather(
+        run(tmp_path, "worker", "--once", "--json", env=env), run(tmp_path, "worker", "--once", env=env)
+    )
+
+    assert (for_programs.code, for_people.code) == (0, 0)
+    assert set(json.loads(for_programs.out).values()) == {0}
+    assert for_people.out.startswith("0 claimed, 0 sent, ")
+
+
+async def test_a_new_key_is_whole_even_in_a_narrow_terminal_and_usable(tmp_path: Path) -> None:
+    answer = await run(tmp_path, "secrets", "new-key", env={"COLUMNS": "20"})
+
+    assert answer.code == 0
+    key = answer.out.strip()
+    box = SecretBox([key])
+    assert box.decrypt(box.encrypt("token")) == "token"
+    assert (await run(tmp_path, "secrets", "new-key")).out.strip() != key
+
+
+# --- serve ---
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_serve_answers_and_ends_well_on_a_signal(
+    tmp_path: Path, env: dict[str, str], number: signal.Signals
+) -> None:
+    process = await asyncio.create_subprocess_exec(
+        QERO, "serve", "--port", "0", cwd=tmp_path, env=env, stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stderr is not None
+    started = json.loads(await asyncio.wait_for(process.stderr.readline(), 20))
+    assert started["event"] == "serving"
+    query = {"hub.mode": "subscribe", "hub.verify_token": VERIFY_TOKEN, "hub.challenge": "115"}
+
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{started['port']}") as client:
+        assert (await client.get("/healthz")).json() == {"status": "ok"}
+        assert (await client.get("/api/webhooks/meta/whatsapp", params=query)).text == "115"
+        process.send_signal(number)
+        out, err = await asyncio.wait_for(process.communicate(), 20)
+
+    assert (process.returncode, out) == (0, b""), err
+    assert {json.loads(line)["event"] for line in err.splitlines()} == {"http_request"}
+    assert VERIFY_TOKEN.encode() not in err
+
+
+async def test_serve_says_why_it_cannot_listen(tmp_path: Path, env: dict[str, str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        in_use, unknown = await asyncio.gather(
+            run(tmp_path, "serve", "--port", str(port), env=env),
+            run(tmp_path, "serve", "--host", "no.such.host.invalid", env=env),
+        )
+
+    assert in_use.code == 1
+    assert "(port_in_use)" in in_use.err
+    assert str(port) in in_use.err
+    assert unknown.code == 1
+    assert "no.such.host.invalid" in unknown.err
+    assert "Traceback" not in in_use.err + unknown.err
