@@ -272,7 +272,9 @@ async def test_a_wrong_key_is_said_to_be_wrong_and_not_shown(settings: Settings)
     async with Clients(settings.model_copy(update={"secret_key": SecretStr(wrong)})) as clients:
         for query in (
             Workspaces(clients.service()).whoami(),
-            execute(clients.service().table("workspaces").select("id"), list[object], operation="list"),
+            execute(
+                clients.service(), clients.service().table("workspaces").select("id"), list[object], operation="list"
+            ),
         ):
             with pytest.raises(NotAuthenticated) as error:
                 await query

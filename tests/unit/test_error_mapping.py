@@ -72,7 +72,7 @@ async def test_broken_constraints_are_named_and_values_are_not(world: World) -> 
     phone = f"+{digits(11)}"
 
     def insert(**row: Any) -> Any:
-        return execute(contacts.insert({**own, **row}), list[Any], operation="insert")
+        return execute(world.service, contacts.insert({**own, **row}), list[Any], operation="insert")
 
     await insert(phone=phone, name=HUSH)
 
@@ -107,9 +107,9 @@ async def test_what_the_database_lacks_is_named_with_the_remedy(world: World) ->
     for query in (
         call(world.service, "no_such_function", int),
         call(world.service, "whoami", dict, p_unknown=1),
-        execute(world.service.table("no_such_table").select("*"), list[Any], operation="x"),
-        execute(world.service.table("contacts").select("no_such_column"), list[Any], operation="x"),
-        execute(world.service.table("contacts").insert({"no_such_column": 1}), list[Any], operation="x"),
+        execute(world.service, world.service.table("no_such_table").select("*"), list[Any], operation="x"),
+        execute(world.service, world.service.table("contacts").select("no_such_column"), list[Any], operation="x"),
+        execute(world.service, world.service.table("contacts").insert({"no_such_column": 1}), list[Any], operation="x"),
     ):
         error = await failure(query)
         assert seen(error) == (QeroError, "schema_outdated", 500, False)
@@ -125,7 +125,7 @@ async def test_missing_grants_and_row_security_are_permission_denied(world: Worl
     assert seen(no_grant) == (PermissionDenied, "permission_denied", 403, False)
 
     row = {"workspace_id": str(workspace.id), "name": HUSH, "created_by": str(vera.id)}
-    by_policy = await failure(execute(vera.client.table("contacts").insert(row), list[Any], operation="x"))
+    by_policy = await failure(execute(vera.client, vera.client.table("contacts").insert(row), list[Any], operation="x"))
     assert seen(by_policy) == (PermissionDenied, "permission_denied", 403, False)
     assert by_policy.detail["table"] == "contacts"
 
@@ -133,7 +133,12 @@ async def test_missing_grants_and_row_security_are_permission_denied(world: Worl
 async def test_one_row_asked_for_and_none_there_is_not_found(world: World) -> None:
     query = world.service.table("contacts").select("*").eq("id", str(uuid4())).single()
 
-    assert seen(await failure(execute(query, dict, operation="x"))) == (NotFound, "not_found", 404, False)
+    assert seen(await failure(execute(world.service, query, dict, operation="x"))) == (
+        NotFound,
+        "not_found",
+        404,
+        False,
+    )
 
 
 async def test_a_statement_that_takes_too_long_may_be_repeated(world: World) -> None:
@@ -273,7 +278,9 @@ async def test_a_success_that_is_no_json_is_unreadable(api: tuple[Api, Clients],
 
     for query in (
         call(clients.service(), "whoami", dict),
-        execute(clients.service().table("contacts").select("*"), list[dict[str, Any]], operation="x"),
+        execute(
+            clients.service(), clients.service().table("contacts").select("*"), list[dict[str, Any]], operation="x"
+        ),
     ):
         assert (await failure(query)).code == "answer_unreadable"
 
