@@ -209,6 +209,10 @@ REGISTRY: Mapping[str, ErrorSpec] = {
         409,
         conflict=("The request contradicts what is stored.", "Read the row again and decide anew."),
         already_exists=("A row with these values exists already.", "Use the existing row, or other values."),
+        migration_version_taken=(
+            "Two migrations have the same version, the digits that their names start with.",
+            "Rename the one that no database has yet.",
+        ),
         slug_taken=("The slug is in use.", "Choose another slug."),
         phone_number_taken=(
             "The phone number id is connected already.",
@@ -257,6 +261,10 @@ REGISTRY: Mapping[str, ErrorSpec] = {
         slug_invalid=(
             "The slug isn't usable.",
             "Use 2 to 63 lower-case letters, digits and dashes, starting with a letter, and not shaped like a uuid.",
+        ),
+        migration_name_invalid=(
+            "A migration's name doesn't have the form `<digits>_<name>.sql`, so it would never be pushed.",
+            "Rename the files that the detail names, like `20260131120000_add_notes.sql`, or move them elsewhere.",
         ),
         lead_status_invalid=(
             "The lead status isn't one of the allowed values.",
@@ -342,10 +350,19 @@ REGISTRY: Mapping[str, ErrorSpec] = {
         tool_failed=("A tool ended with an error.", "Read the output in the detail."),
         stack_not_running=("The local stack isn't running.", "Start it with `qero local up`."),
         stack_start_failed=("The local stack didn't start.", "Read the log that the detail names."),
+        file_unusable=(
+            "A file or folder can't be used.",
+            "Check that it exists, that you may write there and that the disk has space, or work in another folder.",
+        ),
         port_in_use=("The port is in use.", "Free it, or leave out --port to take a free one."),
         migration_failed=(
             "A migration failed; it was rolled back.",
             "Correct the file that the detail names, then repeat.",
+        ),
+        migration_file_missing=(
+            "The database has migrations whose files are gone.",
+            "Bring the files back; `qero db copy` brings those that qero ships. On a local stack, `qero local reset` "
+            "starts afresh, and `qero local up --no-migrate` starts without pushing.",
         ),
     ),
 }

@@ -4,8 +4,21 @@ from __future__ import annotations
 
 import logging
 import sys
+from typing import Any
 
 import structlog
+
+if not structlog.is_configured():
+    # Until the application says otherwise, a library says nothing on standard output, and only what is wrong at all.
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+def get_logger(name: str) -> Any:
+    """A logger that follows the application's structlog configuration."""
+    return structlog.get_logger(name)
 
 
 def configure_logs(*, verbose: bool = False, json: bool | None = None) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import psycopg
 import pytest
+import structlog
 
 from qero import Clients, SecretBox, Settings
 from qero.local.graph import GraphStandIn
@@ -57,3 +59,21 @@ async def graph() -> AsyncIterator[GraphStandIn]:
     """A stand-in for Meta's Graph API that checks what it is sent."""
     async with GraphStandIn.serve() as graph:
         yield graph
+
+
+@pytest.fixture
+def logs() -> Iterator[list[dict[str, Any]]]:
+    """Every event logged during the test, with its context."""
+    events: list[dict[str, Any]] = []
+
+    def keep(_: Any, __: str, event: Any) -> Any:
+        events.append(dict(event))
+        raise structlog.DropEvent
+
+    before = structlog.get_config()
+    structlog.configure(
+        processors=[structlog.contextvars.merge_contextvars, structlog.processors.add_log_level, keep],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
+    )
+    yield events
+    structlog.configure(**before)

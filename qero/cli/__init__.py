@@ -1,23 +1,48 @@
 """The `qero` command.
 
 Exit codes: 0 done · 1 refused or failed · 2 wrong usage · 3 a setting is missing or wrong · 4 something needed doesn't
-answer (repeat later).
+answer (repeat later) · 130 interrupted.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
+from typing import Any, NoReturn
 
 import typer
+import typer.core
 from rich.console import Console
 from rich.markup import escape
 
 from qero.errors import QeroError, SettingsError, Unavailable
 from qero.logs import configure_logs
 
+EXIT_CODES = (
+    "Exit codes: 0 done · 1 refused or failed · 2 wrong usage · 3 a setting is missing or wrong · "
+    "4 something needed doesn't answer (repeat later) · 130 interrupted"
+)
+
+
+class Interrupted(Exception):
+    """Ctrl-C, under a name that typer passes on instead of ending by itself."""
+
+
+class Commands(typer.core.TyperGroup):
+    """Commands that Ctrl-C ends in one way."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as interrupt:
+            raise Interrupted from interrupt
+
+
 app = typer.Typer(
     name="qero",
+    cls=Commands,
+    epilog=EXIT_CODES,
     help="Supabase-native services for WhatsApp-first CRM teams.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -36,16 +61,33 @@ def _options(
 
 def main() -> None:
     """Run the command; a typed error becomes its message, its remedy and an exit code."""
-    from qero.cli import db, doctor, local, secrets, serve, whoami, worker  # noqa: F401  (each adds its commands)
-
     try:
+        from qero.cli import db, doctor, local, secrets, serve, whoami, worker  # noqa: F401  (each adds its commands)
+
         app()
     except QeroError as error:
-        if "--json" in sys.argv:
-            print(json.dumps({"error": error.to_dict()}), file=sys.stderr)  # noqa: T201
-        else:
-            _explain(error)
-        sys.exit(exit_code(error))
+        _end_with(error)
+    except OSError as error:
+        _end_with(_file_error(error))
+    except (Interrupted, KeyboardInterrupt):
+        print("Interrupted.", file=sys.stderr)  # noqa: T201
+        sys.exit(130)
+
+
+def _end_with(error: QeroError) -> NoReturn:
+    if "--json" in sys.argv:
+        print(json.dumps({"error": error.to_dict()}), file=sys.stderr)  # noqa: T201
+    else:
+        _explain(error)
+    sys.exit(exit_code(error))
+
+
+def _file_error(error: OSError) -> QeroError:
+    reason = error.strerror or str(error)
+    if error.filename is None:
+        return QeroError("internal_error", f"The system refused something: {reason}.", detail={"reason": repr(error)})
+    path = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else str(error.filename)
+    return QeroError("file_unusable", f"{path} can't be used: {reason}.", detail={"path": path, "reason": reason})
 
 
 def exit_code(error: QeroError) -> int:
@@ -58,6 +100,11 @@ def exit_code(error: QeroError) -> int:
 def print_json(value: object) -> None:
     """One JSON document on standard output, for programs."""
     print(json.dumps(value, indent=2, default=str))  # noqa: T201
+
+
+def print_lines(*lines: str) -> None:
+    """Plain text on standard output that no terminal's width breaks: paths and names stay whole."""
+    out.print(*lines, sep="\n", highlight=False, markup=False, soft_wrap=True)
 
 
 def _explain(error: QeroError) -> None:

@@ -13,8 +13,9 @@ from urllib.parse import urlsplit
 import typer
 from rich.table import Table
 
-from qero.cli import app, err, out, print_json
+from qero.cli import app, err, out, print_json, print_lines
 from qero.errors import QeroError
+from qero.ops.push import migrations_folder, migrations_workdir
 
 if TYPE_CHECKING:
     from qero.local.stack import Stack
@@ -46,7 +47,9 @@ STEPS = {
 @local.command()
 def up(
     name: Name = "default",
-    port: Annotated[int, typer.Option(help="The stack's port; 0 keeps the last one or takes a free one.")] = 0,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="The stack's port; 0 keeps the last one or takes a free one.")
+    ] = 0,
     migrate: Annotated[bool, typer.Option(help="Push the migrations that the database lacks.")] = True,
     default_grants: DefaultGrants = False,
     as_json: Json = False,
@@ -57,11 +60,16 @@ def up(
     """
     started = time.monotonic()
     with _progress(quiet=as_json) as say:
-        address = _stack(name).up(port=port, migrate=migrate, default_grants=default_grants, say=say)
+        stack = _stack(name)
+        source = str(migrations_folder(migrations_workdir(stack.project))) if migrate else None
+        address = stack.up(port=port, migrate=migrate, default_grants=default_grants, say=say)
     if as_json:
-        print_json({"url": address.url, "seconds": round(time.monotonic() - started, 2)})
+        seconds = round(time.monotonic() - started, 2)
+        print_json({"url": address.url, "seconds": seconds, "migrations_from": source})
         return
     out.print(f"[green]Ready[/] in {time.monotonic() - started:.1f} s at {address.url}", highlight=False)
+    if source is not None:
+        print_lines(f"Migrations from {source}")
     out.print("[dim]Keys and addresses: qero local env · Database: qero local psql · Stop: qero local down[/]")
 
 

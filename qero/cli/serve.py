@@ -8,14 +8,14 @@ import socket
 from collections.abc import Iterator
 from typing import Annotated
 
-import structlog
 import typer
 
 from qero.cli import app
 from qero.errors import InvalidInput, QeroError
+from qero.logs import get_logger
 from qero.settings import Settings
 
-log = structlog.get_logger("qero.http")
+log = get_logger("qero.http")
 
 
 @app.command()

@@ -33,6 +33,22 @@ class ServiceClient(AsyncClient):
 Client = UserClient | ServiceClient
 
 
+def require_user_client(client: UserClient) -> UserClient:
+    """The client itself, for services that mean nothing without a user.
+
+    Raises:
+        NotAuthenticated: `not_authenticated`, it is a service client or one made elsewhere.
+    """
+    given: object = client
+    if not isinstance(given, UserClient):
+        raise NotAuthenticated(
+            "not_authenticated",
+            f"This needs a user's client and got a {type(given).__name__}.",
+            hint="Make one with `clients.user(access_token)`.",
+        )
+    return given
+
+
 class Clients:
     """The process-wide factory. Make one at start-up, close it at shutdown.
 

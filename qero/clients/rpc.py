@@ -10,7 +10,6 @@ from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 import httpx
-import structlog
 from postgrest import APIError
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_jsonable_python
@@ -27,9 +26,10 @@ from qero.errors import (
     Unavailable,
     error_for,
 )
+from qero.logs import get_logger
 
 T = TypeVar("T")
-log = structlog.get_logger("qero")
+log = get_logger("qero")
 
 
 class Query(Protocol):
@@ -199,6 +199,17 @@ def _safe_detail(error: APIError, sqlstate: str) -> dict[str, Any]:
     for kind, name in re.findall(r'(constraint|column|relation|table) "([^"]+)"', message):
         detail.setdefault(kind, name)
     return detail
+
+
+def page_limit(limit: int, maximum: int) -> int:
+    """The limit of a page, checked rather than silently changed.
+
+    Raises:
+        InvalidInput: `invalid_value`, naming the limit and what is allowed.
+    """
+    if not 1 <= limit <= maximum:
+        raise InvalidInput("invalid_value", detail={"field": "limit", "value": limit, "allowed": f"1 to {maximum}"})
+    return limit
 
 
 def one_row(rows: list[T], code: str, **ids: UUID | str) -> T:

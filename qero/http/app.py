@@ -20,12 +20,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from qero.clients.factory import Clients
 from qero.errors import InvalidInput, LimitExceeded, NotFound, QeroError, error_for
 from qero.http import whatsapp
+from qero.logs import get_logger
 from qero.models.webhook import BODY_LIMIT_BYTES
 from qero.settings import Settings
 
 PROBLEM_JSON = "application/problem+json"
 
-log = structlog.get_logger("qero.http")
+log = get_logger("qero.http")
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 import shutil
 import subprocess
 import sys
@@ -15,15 +17,16 @@ from typing import Any
 
 import psutil
 
-from qero.errors import QeroError
+from qero.errors import InvalidInput, QeroError
 from qero.local.postgres import data_folder
 from qero.local.processes import still_running
 from qero.local.state import Home, State
 from qero.local.supervisor import Options
 from qero.local.toolchain import ensure_tools
-from qero.ops.push import migrations_workdir, push_migrations
+from qero.ops.push import check_names, migration_files, migrations_workdir, push_migrations
 from qero.settings import Settings
 
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,49}")
 UP_SECONDS = 120
 DOWN_SECONDS = 45
 
@@ -72,8 +75,13 @@ class Stack:
     """One local stack, running or not. Its folder is `<project>/.qero/local/<name>`."""
 
     def __init__(self, project: Path, name: str = "default") -> None:
-        if not name.replace("-", "").replace("_", "").isalnum():
-            raise QeroError("setting_invalid", "A stack's name has letters, digits, dashes and underscores only.")
+        if not _NAME.fullmatch(name):
+            raise InvalidInput(
+                "invalid_value",
+                "The stack's name can't be used.",
+                detail={"field": "name", "allowed": "1 to 50 letters a-z and A-Z, digits, dashes and underscores"},
+                hint="Give a --name of 1 to 50 letters, digits, dashes and underscores that doesn't start with a dash.",
+            )
         self.project = project
         self.home = Home(project / ".qero" / "local" / name)
         self._owned: subprocess.Popen[bytes] | None = None
@@ -102,11 +110,13 @@ class Stack:
             say: told each step, for a progress display.
 
         Raises:
-            QeroError: `port_in_use`, `tool_missing`, `tool_failed`, `migration_failed`, `stack_start_failed`.
+            QeroError: `port_in_use`, `tool_missing`, `tool_failed`, `migration_failed`, `stack_start_failed`,
+                `migration_file_missing`, `migration_name_invalid`, `migration_version_taken`.
         """
         workdir = migrations_workdir(self.project) if migrate else None
+        if workdir is not None:
+            check_names(migration_files(workdir))
         tools = ensure_tools(say)
-        self.home.create()
         with self.home.starting():
             running = self._settled_state()
             if running is not None:
@@ -141,7 +151,11 @@ class Stack:
                 )
             if with_me:
                 self._owned = process
-            return self._wait_until_ready(process, say)
+            try:
+                return self._wait_until_ready(process, say)
+            except KeyboardInterrupt:
+                _end(process)
+                raise
 
     def _settled_state(self) -> State | None:
         """The running stack's state; one that is still starting, because its `up` was interrupted, is waited for."""
@@ -170,13 +184,18 @@ class Stack:
             if ended:
                 break
             time.sleep(0.02)
-        process.terminate()
-        process.wait(DOWN_SECONDS)
+        _end(process)
         log = self.home.logs / "supervisor.log"
-        raise QeroError(
-            "stack_start_failed",
-            detail={"log": str(log), "output": "\n".join(log.read_text().splitlines()[-15:])},
-        )
+        try:
+            output = log.read_text(errors="replace")
+        except FileNotFoundError:
+            raise QeroError(
+                "stack_start_failed",
+                "The stack was removed while it was starting.",
+                detail={"home": str(self.home.path)},
+                hint="Start it again with `qero local up`.",
+            ) from None
+        raise QeroError("stack_start_failed", detail={"log": str(log), "output": "\n".join(output.splitlines()[-15:])})
 
     def down(self) -> bool:
         """Stop the stack, keeping its data. False when it wasn't running.
@@ -187,8 +206,11 @@ class Stack:
         state = self.running_state()
         if state is None:
             return False
-        supervisor = psutil.Process(state.supervisor_pid)
-        supervisor.terminate()
+        try:
+            supervisor = psutil.Process(state.supervisor_pid)
+            supervisor.terminate()
+        except psutil.NoSuchProcess:
+            return False
         if still_running([supervisor], seconds=DOWN_SECONDS):
             raise QeroError(
                 "tool_failed", f"The stack didn't stop within {DOWN_SECONDS} s.",
@@ -202,8 +224,14 @@ class Stack:
     def remove(self) -> None:
         """Stop the stack and delete everything of it: data, keys, logs."""
         self.down()
-        shutil.rmtree(data_folder(self.home.path), ignore_errors=True)
-        self.home.remove()
+        if not self.home.path.exists():
+            shutil.rmtree(data_folder(self.home.path), ignore_errors=True)
+            return
+        with self.home.starting():
+            # Somebody may have started it in between.
+            self.down()
+            shutil.rmtree(data_folder(self.home.path), ignore_errors=True)
+            self.home.remove()
 
     def reset(self, **options: object) -> Address:
         """Delete the data and start afresh, with the same keys and addresses. Takes and raises as `up`."""
@@ -241,6 +269,16 @@ class Stack:
             jwt_secret=keys.jwt_secret,
             db_url=f"postgresql://postgres:{keys.database_password}@127.0.0.1:{state.database_port}/postgres?sslmode=disable",
         )
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    # Not by the Popen's own wait: an interrupt in the middle of its poll leaves its lock taken for ever.
+    with contextlib.suppress(psutil.NoSuchProcess):
+        supervisor = psutil.Process(process.pid)
+        supervisor.terminate()
+        if still_running([supervisor], seconds=DOWN_SECONDS):
+            supervisor.kill()
+    process.poll()
 
 
 def _as_error(fields: dict[str, object]) -> QeroError:

@@ -9,11 +9,14 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TextIO
 
 from pydantic import BaseModel
 
 from qero.local.keys import Keys
+
+LOCK_SECONDS = 5
+"""How long a folder that keeps vanishing is made again."""
 
 Phase = Literal["starting", "ready", "failed", "stopped"]
 
@@ -62,10 +65,36 @@ class Home:
 
     @contextlib.contextmanager
     def starting(self) -> Iterator[None]:
-        """Held by whoever starts the stack: a second one waits, and then finds it running."""
-        with (self.path / "start.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        """Held by whoever starts or removes the stack: a second one waits, and then finds it running or gone."""
+        lock = self._lock()
+        try:
             yield
+        finally:
+            lock.close()
+
+    def _lock(self) -> TextIO:
+        file = self.path / "start.lock"
+        deadline = time.monotonic() + LOCK_SECONDS
+        while True:
+            try:
+                self.create()
+                lock = file.open("w")
+            except FileNotFoundError:
+                # Removed between the two.
+                if time.monotonic() > deadline:
+                    raise
+                continue
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                if file.exists() and os.path.samestat(os.fstat(lock.fileno()), file.stat()):
+                    return lock
+            except FileNotFoundError:
+                pass
+            except BaseException:
+                lock.close()
+                raise
+            # Removed while it was waited for: nobody else would see this lock.
+            lock.close()
 
     def keys(self) -> Keys:
         """The stack's keys, made on first use and kept, so that a restart doesn't sign anybody out."""

@@ -55,7 +55,7 @@ class FailureAction(StrEnum):
     UNKNOWN = "unknown"
     """It may have been sent: never sent again until a status or a person settles it."""
     RELEASE = "release"
-    """Back into the queue at once; sending hadn't begun, so the attempt doesn't count."""
+    """Back into the queue, at once or after a delay; sending hadn't begun, so the attempt doesn't count."""
     PAUSE_CONNECTION = "pause_connection"
     """Back into the queue without counting the attempt, and its connection is paused with the reason."""
 

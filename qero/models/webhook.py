@@ -26,6 +26,8 @@ REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 # These change or annotate something that is there already; they are no messages of their own.
 _NOT_SHOWN = {"reaction", "system", "edit", "revoke"}
+# What a change of field "messages" consists of; anything beside it is kept as it came.
+_TAKEN_APART = {"messaging_product", "metadata", "contacts", "messages", "statuses"}
 _STATUSES = {"sent", "delivered", "read", "played", "failed"}
 
 
@@ -140,9 +142,10 @@ def _items_of_change(change: Any, waba_id: str | None) -> Iterator[WebhookEvent]
         yield _message(item, contacts, route)
     for item in _list(statuses):
         yield _status(item, route)
-    # Whatever isn't a message or a status is kept as it is: other fields, errors of the number, unexpected shapes.
+    # Whatever isn't a message or a status is kept as it is: other fields, calls, errors, unexpected shapes.
     unread = [name for name in ("messages", "statuses") if not isinstance(_get(value, name), list | None)]
-    if not (messages or statuses) or unread or _get(value, "errors"):
+    more = isinstance(value, dict) and not value.keys() <= _TAKEN_APART
+    if not (messages or statuses) or unread or more:
         if isinstance(value, dict) and field == "messages":
             taken = {name for name in ("messages", "statuses") if isinstance(value.get(name), list)}
             change = {**change, "value": {name: item for name, item in value.items() if name not in taken}}

@@ -17,6 +17,7 @@ import httpx
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
+from qero.clients.secrets import SecretBox
 from qero.errors import QeroError
 from qero.ops.push import migrations_workdir, without_password
 from qero.settings import Settings
@@ -41,7 +42,7 @@ def examine(settings: Settings, project: Path, supabase_cli: Path | None) -> lis
     if settings.supabase_url and settings.publishable_key:
         findings += _api(settings)
     if settings.db_url:
-        database = _database(settings.require("db_url"), project)
+        database = _database(settings, project)
         findings += database
         if database[-1].check != "database":
             findings.append(_advisor(settings.require("db_url"), supabase_cli))
@@ -91,8 +92,12 @@ def _api(settings: Settings) -> list[Finding]:
                 answer = httpx.get(f"{url}{path}", headers=headers, timeout=10)
             except httpx.HTTPError as error:
                 return [Finding("api", "problem", f"{url} can't be reached ({type(error).__name__}).", remedy)]
-            # Without a user there is nothing to see: a refusal by grants shows that the key itself was taken.
-            accepted = answer.status_code < 300 or '"42501"' in answer.text
+            # A missing table, or to anyone but the service a refusal by grants, shows that the key itself was taken.
+            accepted = (
+                answer.status_code < 300
+                or '"PGRST205"' in answer.text
+                or ('"42501"' in answer.text and key_name == "publishable key")
+            )
             findings.append(
                 Finding("api", "ok", f"{name} accepts the {key_name}") if accepted
                 else Finding("api", "problem", f"{name} answers {answer.status_code} to the {key_name}.", remedy)
@@ -100,7 +105,8 @@ def _api(settings: Settings) -> list[Finding]:
     return findings
 
 
-def _database(db_url: str, project: Path) -> list[Finding]:
+def _database(settings: Settings, project: Path) -> list[Finding]:
+    db_url = settings.require("db_url")
     try:
         host = str(conninfo_to_dict(db_url).get("host", ""))
     except psycopg.ProgrammingError:
@@ -118,7 +124,12 @@ def _database(db_url: str, project: Path) -> list[Finding]:
             connection.execute("set statement_timeout = '10s'")
             return [
                 check(connection)
-                for check in (_server_version, lambda db: _pending_migrations(db, project), _publication)
+                for check in (
+                    _server_version,
+                    lambda db: _pending_migrations(db, project),
+                    _publication,
+                    lambda db: _connections(db, settings),
+                )
             ]
     except psycopg.Error as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -165,6 +176,44 @@ def _publication(connection: psycopg.Connection) -> Finding:
             f"Run: alter publication supabase_realtime add table {', '.join('public.' + name for name in missing)};",
         )  # fmt: skip
     return Finding("realtime", "ok", "the publication has every table that realtime serves")
+
+
+def _connections(connection: psycopg.Connection, settings: Settings) -> Finding:
+    [exists] = _first(connection, "select to_regclass('private.wa_connection_secrets') is not null")
+    if not exists:
+        return Finding("connections", "ok", "no number is connected yet")
+    rows = connection.execute(
+        """
+        select number.phone_number_id, number.status, number.status_reason, secret.access_token_ciphertext
+        from public.wa_phone_numbers as number
+        left join private.wa_connection_secrets as secret on secret.connection_id = number.id
+        where number.deleted_at is null and number.status <> 'inactive'
+        order by number.phone_number_id
+        """
+    ).fetchall()
+    paused = [f"{number} ({reason or 'no reason given'})" for number, status, reason, _ in rows if status == "paused"]
+    if paused:
+        return Finding(
+            "connections", "problem", f"Paused, so nothing is sent: {', '.join(paused[:5])}",
+            "Mend the reason, then connect the number again with its token.",
+        )  # fmt: skip
+    if settings.secret_keys is not None:
+        box = SecretBox.from_settings(settings)
+        unreadable = [str(number) for number, _, _, ciphertext in rows if not _opens(box, ciphertext)]
+        if unreadable:
+            return Finding(
+                "connections", "problem",
+                f"No access token that QERO_SECRET_KEYS can decrypt: {', '.join(unreadable[:5])}",
+                "Put the key they were encrypted with back into QERO_SECRET_KEYS, or connect the numbers again.",
+            )  # fmt: skip
+    return Finding("connections", "ok", f"{len(rows)} numbers connected, none paused")
+
+
+def _opens(box: SecretBox, ciphertext: str | None) -> bool:
+    try:
+        return ciphertext is not None and bool(box.decrypt(ciphertext))
+    except QeroError:
+        return False
 
 
 def _advisor(db_url: str, supabase_cli: Path | None) -> Finding:

@@ -5,22 +5,28 @@ from __future__ import annotations
 import builtins
 from uuid import UUID
 
-from qero.clients.factory import UserClient
-from qero.clients.rpc import call, execute, one_row
+from qero.clients.factory import UserClient, require_user_client
+from qero.clients.rpc import call, execute, one_row, page_limit
 from qero.models.contact import Contact, LeadStatus
 
 PAGE_LIMIT = 200
 
 
 class Contacts:
-    """Row security: contacts of the caller's workspaces. Viewers only read."""
+    """Row security: contacts of the caller's workspaces. Viewers only read.
+
+    Raises:
+        NotAuthenticated: `not_authenticated`, made with anything but a user's client.
+    """
 
     def __init__(self, client: UserClient) -> None:
-        self._client = client
+        self._client = require_user_client(client)
 
     async def list(self, workspace_id: UUID, *, limit: int = 50) -> builtins.list[Contact]:
         """The newest contacts of a workspace, at most `limit` (1 to 200). Empty for a foreign workspace: resolve first.
 
+        Raises:
+            InvalidInput: `invalid_value`, the limit.
         SQL: select on public.contacts
         """
         query = (
@@ -29,7 +35,7 @@ class Contacts:
             .eq("workspace_id", str(workspace_id))
             .order("created_at", desc=True)
             .order("id", desc=True)
-            .limit(min(max(limit, 1), PAGE_LIMIT))
+            .limit(page_limit(limit, PAGE_LIMIT))
         )
         return await execute(
             self._client, query, list[Contact], operation="contacts.list", workspace_id=str(workspace_id)

@@ -6,7 +6,7 @@ import builtins
 from uuid import UUID, uuid4
 
 from qero.clients.factory import Client
-from qero.clients.rpc import call, execute
+from qero.clients.rpc import call, execute, page_limit
 from qero.models.whatsapp import Connection, Message, Thread
 
 PAGE_LIMIT = 200
@@ -21,6 +21,8 @@ class Threads:
     async def list(self, workspace_id: UUID, *, limit: int = 50) -> builtins.list[Thread]:
         """The threads of a workspace with the newest activity first, at most `limit` (1 to 200).
 
+        Raises:
+            InvalidInput: `invalid_value`, the limit.
         SQL: select on public.wa_threads
         """
         query = (
@@ -29,7 +31,7 @@ class Threads:
             .eq("workspace_id", str(workspace_id))
             .order("last_message_at", desc=True)
             .order("id", desc=True)
-            .limit(min(max(limit, 1), PAGE_LIMIT))
+            .limit(page_limit(limit, PAGE_LIMIT))
         )
         return await execute(
             self._client, query, list[Thread], operation="threads.list", workspace_id=str(workspace_id)
@@ -38,6 +40,8 @@ class Threads:
     async def messages(self, thread: Thread, *, limit: int = 50) -> builtins.list[Message]:
         """The newest messages of a thread, newest first, at most `limit` (1 to 200).
 
+        Raises:
+            InvalidInput: `invalid_value`, the limit.
         SQL: select on public.wa_messages
         """
         query = (
@@ -49,7 +53,7 @@ class Threads:
             .eq("workspace_id", str(thread.workspace_id))
             .order("occurred_at", desc=True)
             .order("sequence", desc=True)
-            .limit(min(max(limit, 1), PAGE_LIMIT))
+            .limit(page_limit(limit, PAGE_LIMIT))
         )
         return await execute(self._client, query, list[Message], operation="threads.messages", thread_id=str(thread.id))
 
@@ -87,5 +91,5 @@ class Threads:
             Message,
             p_thread_id=thread_id,
             p_body=body,
-            p_idempotency_key=idempotency_key or str(uuid4()),
+            p_idempotency_key=str(uuid4()) if idempotency_key is None else idempotency_key,
         )

@@ -8,6 +8,8 @@ from qero.clients.graph import GraphClient
 from qero.errors import SettingsError
 from qero.models.outbox import FailureAction, OutboxMessage, Refused, Scope, SendOutcome
 
+UNREADABLE_SECRET_DELAY_SECONDS = 60.0
+
 
 class Channel(Protocol):
     """Sends messages of one kind."""
@@ -31,13 +33,23 @@ class WhatsAppChannel:
         self._cipher = cipher
 
     async def send(self, message: OutboxMessage) -> SendOutcome:
-        """Send through Graph; a connection without a usable token is paused and keeps its queue."""
+        """Send through Graph.
+
+        A connection without a token is paused and keeps its queue. A token that this worker's keys can't open is
+        this worker's trouble, not the number's: the message goes back for a worker that can.
+        """
         if message.phone_number_id is None or message.access_token_ciphertext is None:
             return _paused("connection_incomplete", "The connection has no phone number id or no access token.")
         try:
             access_token = self._cipher.decrypt(message.access_token_ciphertext)
         except SettingsError as error:
-            return _paused(error.code, str(error))
+            return Refused(
+                action=FailureAction.RELEASE,
+                error_code=error.code,
+                error_text=str(error),
+                delay=UNREADABLE_SECRET_DELAY_SECONDS,
+                scope=Scope.NUMBER,
+            )
         return await self._graph.send_message(
             phone_number_id=message.phone_number_id,
             access_token=access_token,

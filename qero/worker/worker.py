@@ -14,9 +14,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import stamina
-import structlog
 
 from qero.errors import QeroError
+from qero.logs import get_logger
 from qero.models.outbox import (
     Accepted,
     Completion,
@@ -41,7 +41,7 @@ GATHER_SECONDS = 0.02
 LAST_SETTLE_SECONDS = 5.0
 MISSING_CHANNEL_DELAY_SECONDS = 60.0
 
-log = structlog.get_logger("qero.worker")
+log = get_logger("qero.worker")
 
 
 @dataclass(frozen=True)
@@ -266,7 +266,7 @@ class Worker:
         problem: dict[str, str] = {}
         if channel is None:
             outcome = Refused(
-                action=FailureAction.RETRY,
+                action=FailureAction.RELEASE,
                 error_code="channel_missing",
                 error_text=f"This worker has no channel named {message.channel}.",
                 delay=MISSING_CHANNEL_DELAY_SECONDS,

@@ -235,7 +235,9 @@ begin
   with incoming as materialized (
     select distinct on (event.connection_id, event.event ->> 'wa_message_id')
       event.workspace_id, event.connection_id, event.event,
-      (event.event ->> 'occurred_at')::timestamptz as occurred_at, thread.id as thread_id, applied.position
+      -- A clock that runs ahead must not hold the 24-hour window open.
+      least((event.event ->> 'occurred_at')::timestamptz, now()) as occurred_at, thread.id as thread_id,
+      applied.position
     from unnest(p_event_ids) with ordinality as applied (event_id, position)
     join public.meta_webhook_events as event on event.id = applied.event_id and event.kind = 'message'
     join public.wa_phone_numbers as connection on connection.id = event.connection_id
@@ -370,10 +372,9 @@ begin
   on conflict on constraint wa_message_statuses_pkey do nothing;
 end $$;
 
-create or replace function public.ingest_whatsapp_events(p_events jsonb)
-returns table (ordinal integer, outcome text, event_id bigint, reason text)
+-- Answers with one value, not with rows: the API cuts rows off at its maximum.
+create or replace function public.ingest_whatsapp_events(p_events jsonb) returns jsonb
 language plpgsql security invoker set search_path = '' as $$
-#variable_conflict use_column
 declare
   v_recorded jsonb;
   v_apply bigint[];
@@ -487,14 +488,16 @@ begin
     end;
   end if;
 
-  return query
-  select answer.ordinal,
-    case when event.status = 'set_aside' and answer.outcome = 'recorded' then 'set_aside' else answer.outcome end,
-    answer.event_id, coalesce(event.error, answer.reason)
-  from jsonb_to_recordset(v_recorded) as answer (ordinal integer, outcome text, event_id bigint, reason text)
-  left join public.meta_webhook_events as event
-    on event.id = answer.event_id and answer.outcome = 'recorded' and event.status = 'set_aside'
-  order by answer.ordinal;
+  return coalesce((
+    select jsonb_agg(jsonb_build_object(
+      'ordinal', answer.ordinal,
+      'outcome', case when event.id is not null then 'set_aside' else answer.outcome end,
+      'event_id', answer.event_id,
+      'reason', coalesce(event.error, answer.reason)) order by answer.ordinal)
+    from jsonb_to_recordset(v_recorded) as answer (ordinal integer, outcome text, event_id bigint, reason text)
+    left join public.meta_webhook_events as event
+      on event.id = answer.event_id and answer.outcome = 'recorded' and event.status = 'set_aside'
+  ), '[]'::jsonb);
 end $$;
 comment on function public.ingest_whatsapp_events(jsonb) is
   'Records each webhook item once and applies it, a whole batch in one transaction; answers per item: recorded, deduped, orphan, or set_aside with a reason.';
@@ -822,9 +825,11 @@ begin
       end,
       attempts = case when failure.action in ('release', 'pause_connection') then outbox.attempts - 1
         else outbox.attempts end,
-      scheduled_at = case when failure.action = 'retry'
-        then clock_timestamp() + make_interval(secs => greatest(coalesce(failure.delay_seconds, 0), 0))
-        else outbox.scheduled_at end,
+      scheduled_at = case
+        when failure.action = 'retry' or (failure.action = 'release' and failure.delay_seconds is not null)
+          then clock_timestamp() + make_interval(secs => greatest(coalesce(failure.delay_seconds, 0), 0))
+        else outbox.scheduled_at
+      end,
       settled_at = case when failure.action in ('fail', 'dead') then clock_timestamp() end,
       error_code = failure.error_code, error_text = left(failure.error_text, 2000)
     from failure

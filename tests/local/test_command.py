@@ -12,6 +12,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,7 +24,7 @@ import psutil
 import psycopg
 import pytest
 
-from qero import QeroError
+from qero import InvalidInput
 from qero.local.postgres import data_folder
 from qero.local.processes import Account, can_reach
 from qero.local.stack import Stack
@@ -50,6 +51,13 @@ class Project:
         assert finished.returncode == exit_code, said
         return finished
 
+    def begin(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start the command without waiting for its end."""
+        return subprocess.Popen(
+            [*self._command, *arguments], cwd=self.folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True, **self._process,
+        )  # fmt: skip
+
     def json(self, *arguments: str, exit_code: int = 0) -> Any:
         return json.loads(self.qero(*arguments, "--json", exit_code=exit_code).stdout)
 
@@ -69,6 +77,9 @@ class Project:
     def state(self, name: str = "default") -> dict[str, Any]:
         state: dict[str, Any] = json.loads((self.folder / ".qero" / "local" / name / "state.json").read_text())
         return state
+
+    def has_state(self) -> bool:
+        return (self.folder / ".qero" / "local" / "default" / "state.json").exists()
 
     def processes(self, name: str = "default") -> list[int]:
         state = self.state(name)
@@ -126,11 +137,40 @@ def test_before_up_there_is_nothing_and_every_command_says_so(fresh: Project) ->
     assert list(fresh.folder.iterdir()) == []
 
 
-def test_a_name_can_not_lead_out_of_the_folder(tmp_path: Path) -> None:
-    with pytest.raises(QeroError) as error:
-        Stack(tmp_path, "../elsewhere")
+@pytest.mark.parametrize("name", ["../elsewhere", "", "-n", "a b", "ünï", "line\n", "n" * 51])
+def test_a_name_that_can_not_be_a_folder_is_refused_with_what_can(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InvalidInput) as error:
+        Stack(tmp_path, name)
 
-    assert error.value.code == "setting_invalid"
+    assert (error.value.code, error.value.detail["field"]) == ("invalid_value", "name")
+    assert "1 to 50 letters" in str(error.value.hint)
+    Stack(tmp_path, "n" * 50)
+
+
+def test_a_port_that_does_not_exist_is_wrong_usage(fresh: Project) -> None:
+    for command in (("local", "up"), ("serve",)):
+        for port in ("70000", "-1"):
+            assert "Invalid value for '--port'" in fresh.qero(*command, "--port", port, exit_code=2).stderr
+    assert list(fresh.folder.iterdir()) == []
+
+
+def test_help_shows_the_exit_codes(fresh: Project) -> None:
+    shown = " ".join(fresh.qero("--help").stdout.split())
+
+    assert "Exit codes: 0 done" in shown
+    assert "130 interrupted" in shown
+
+
+def test_a_folder_that_can_not_be_written_is_named_with_a_remedy(fresh: Project) -> None:
+    (fresh.folder / ".qero").write_text("a file, where a folder has to be")
+
+    refusal, shown = fresh.refusal("local", "up"), fresh.qero("local", "up", exit_code=1).stderr
+
+    assert refusal["code"] == "file_unusable"
+    assert refusal["detail"]["path"].startswith(str(fresh.folder / ".qero"))
+    assert "work in another folder" in refusal["hint"]
+    assert "Traceback" not in shown
+    assert str(fresh.folder) in shown
 
 
 def test_up_starts_everything_and_up_again_changes_nothing(project: Project) -> None:
@@ -221,6 +261,76 @@ def test_reset_empties_the_data_and_keeps_keys_and_address(project: Project) -> 
 
     assert project.environment() == before
     assert project.workspaces() == set()
+
+
+def test_reset_and_removal_at_once_end_with_an_answer_each(fresh: Project) -> None:
+    fresh.up()
+    for pause in (0.0, 0.7, 1.2):
+        reset = fresh.begin("local", "reset", "--json")
+        time.sleep(pause)
+        removal = fresh.begin("local", "down", "--remove")
+        _, said = reset.communicate(timeout=60)
+        out, complaint = removal.communicate(timeout=60)
+
+        assert "Traceback" not in said + complaint
+        assert removal.returncode == 0, out + complaint
+        assert reset.returncode == 0 or json.loads(said)["error"]["code"] == "stack_start_failed"
+    fresh.qero("local", "down", "--remove")
+    assert processes_of(fresh.folder) == []
+    assert list(fresh.folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("step", ["postgres", "migrations"])
+def test_ctrl_c_ends_what_up_has_started_and_the_next_up_works(fresh: Project, step: str) -> None:
+    starting = fresh.begin("local", "up")
+    until(lambda: fresh.has_state() and fresh.state()["step"] == step, f"the stack is at {step}")
+    state = fresh.state()
+
+    starting.send_signal(signal.SIGINT)
+    out, said = starting.communicate(timeout=60)
+
+    assert (starting.returncode, out) == (130, "")
+    assert said.splitlines()[-1] == "Interrupted."
+    assert "Traceback" not in said
+    assert alive([state["supervisor_pid"], *state["pids"].values()]) == []
+    until(lambda: processes_of(fresh.folder) == [], "nothing of the stack runs", seconds=5)
+    assert fresh.json("local", "status", exit_code=1) == {"running": False}
+    fresh.up()
+    assert fresh.has_table("workspaces")
+
+
+def test_up_names_the_folder_whose_migrations_it_pushed(fresh: Project) -> None:
+    own = fresh.folder / "supabase" / "migrations"
+    own.mkdir(parents=True)
+    (own / "20990101000000_own.sql").write_text("create table public.own (id int primary key);\n")
+
+    assert fresh.json("local", "up")["migrations_from"] == str(own)
+
+    assert (fresh.has_table("own"), fresh.has_table("workspaces")) == (True, False)
+    assert f"Migrations from {own}" in fresh.qero("local", "up").stdout
+    assert fresh.json("local", "up", "--no-migrate")["migrations_from"] is None
+
+
+def test_up_says_which_migrations_have_no_file_any_more(fresh: Project) -> None:
+    own = fresh.folder / "supabase" / "migrations"
+    own.mkdir(parents=True)
+    gone, other = own / "20990101000000_gone.sql", own / "20990102000000_other.sql"
+    for file in (gone, other):
+        file.write_text("select 1;\n")
+    fresh.up()
+    gone.unlink()
+
+    running = fresh.refusal("local", "up")
+    fresh.qero("local", "down")
+    stopped = fresh.refusal("local", "up")
+
+    for refusal in (running, stopped):
+        assert (refusal["code"], refusal["detail"]["versions"]) == ("migration_file_missing", ["20990101000000"])
+        for remedy in ("Bring the files back", "`qero local reset`", "`qero local up --no-migrate`"):
+            assert remedy in refusal["hint"]
+    fresh.up("--no-migrate")
+    fresh.qero("local", "reset")
+    fresh.up()
 
 
 def test_stacks_stand_side_by_side_and_each_is_removed_without_a_trace(project: Project, fresh: Project) -> None:

@@ -54,10 +54,11 @@ def test_an_installed_qero_pushes_its_migrations_from_an_empty_folder(
     first = qero(installed, tmp_path, empty_database, "db", "push", "--json")
     assert first.returncode == 0, first.stderr
     shipped = sorted(file.name for file in (ROOT / "supabase" / "migrations").glob("*.sql"))
-    assert json.loads(first.stdout) == {"applied": shipped}
+    source = str(installed / "qero" / "_bundled" / "supabase" / "migrations")
+    assert json.loads(first.stdout) == {"applied": shipped, "migrations_from": source}
 
     again = qero(installed, tmp_path, empty_database, "db", "push", "--json")
-    assert json.loads(again.stdout) == {"applied": []}
+    assert json.loads(again.stdout) == {"applied": [], "migrations_from": source}
     assert list(tmp_path.iterdir()) == [], "nothing is written into the user's folder"
 
     whoami = qero(installed, tmp_path, empty_database, "whoami", "--service", "--json")

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import secrets
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
 
-from qero import Clients, Conflict, InvalidState, NotFound, Outbox, PermissionDenied, Settings, Threads, watch_table
+from qero import (
+    Clients,
+    Conflict,
+    Contacts,
+    InvalidInput,
+    InvalidState,
+    NotAuthenticated,
+    NotFound,
+    Outbox,
+    PermissionDenied,
+    Settings,
+    Threads,
+    watch_table,
+)
 from qero.clients.graph import GraphClient
 from qero.local.graph import Drop, GraphStandIn, batch, status_webhook, text_webhook
 from qero.worker import WhatsAppChannel, Worker
@@ -266,3 +279,43 @@ async def test_clients_is_closed_once(settings: Settings) -> None:
         assert (await clients.service().table("workspaces").select("id").limit(1).execute()).data is not None
     with pytest.raises(RuntimeError):
         await clients.http.get("http://127.0.0.1")
+
+
+async def test_a_batch_of_more_items_than_the_api_gives_rows_is_answered_item_by_item(world: World) -> None:
+    number = await world.number(await world.workspace())
+    sender = f"+{digits(11)}"
+    webhooks = [text_webhook(number.at_meta, sender, f"line {index}") for index in range(1100)]
+
+    outcomes = await world.receive(batch(*webhooks))
+
+    assert [outcome.ordinal for outcome in outcomes] == list(range(1, 1101))
+    assert {outcome.outcome for outcome in outcomes} == {"recorded"}
+
+
+async def test_a_clock_that_runs_ahead_does_not_hold_the_window_open(world: World) -> None:
+    number = await world.number(await world.workspace())
+    ahead = datetime.now(UTC) + timedelta(days=400)
+
+    await world.receive(text_webhook(number.at_meta, f"+{digits(11)}", "from the future", at=ahead))
+
+    [thread] = await Threads(world.service).list(number.connection.workspace_id)
+    assert thread.last_inbound_at is not None
+    assert thread.last_inbound_at <= datetime.now(UTC) + timedelta(seconds=5)
+
+
+async def test_limits_and_keys_are_refused_rather_than_changed(world: World) -> None:
+    thread = await world.thread(await world.number(await world.workspace()))
+    threads = Threads((await world.user("olga")).client)
+    for limit in (0, -1, 201):
+        with pytest.raises(InvalidInput) as error:
+            await threads.list(thread.workspace_id, limit=limit)
+        assert error.value.detail["field"] == "limit"
+    with pytest.raises(InvalidInput) as error:
+        await threads.send_text(thread.id, "Hi", idempotency_key="")
+    assert error.value.detail["field"] == "idempotency_key"
+
+
+async def test_a_service_client_is_refused_where_a_user_is_needed(world: World) -> None:
+    with pytest.raises(NotAuthenticated) as error:
+        Contacts(world.service)  # type: ignore[arg-type]
+    assert "clients.user" in str(error.value)

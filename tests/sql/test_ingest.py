@@ -53,8 +53,11 @@ def status(number: Number, wamid: str, name: str, **more: Any) -> dict[str, Any]
     }
 
 
+ANSWER = "jsonb_to_recordset(ingest_whatsapp_events(%s)) as answer (outcome text, reason text)"
+
+
 async def ingest(world: World, *events: dict[str, Any]) -> list[tuple[str, str | None]]:
-    rows = await world.rows("select outcome, reason from ingest_whatsapp_events(%s)", Jsonb(list(events)))
+    rows = await world.rows(f"select outcome, reason from {ANSWER}", Jsonb(list(events)))
     return [(outcome, reason) for outcome, reason in rows]
 
 
@@ -63,7 +66,7 @@ async def in_parallel(world: World, batches: list[list[dict[str, Any]]]) -> list
 
     async def one(batch: list[dict[str, Any]]) -> list[str]:
         async with await psycopg.AsyncConnection.connect(world.settings.require("db_url")) as connection:
-            query = "select outcome from ingest_whatsapp_events(%s)"
+            query = f"select outcome from {ANSWER}".encode()
             return [row[0] for row in await (await connection.execute(query, [Jsonb(batch)])).fetchall()]
 
     return await asyncio.gather(*(one(batch) for batch in batches))

@@ -295,7 +295,7 @@ async def test_each_action(world: World, thread: Thread, action: str, expected: 
     )
     assert (code, text) == ("131000", "It broke")
     assert settled == (action in ("fail", "dead"))
-    assert delay == (action == "retry")
+    assert delay == (action in ("retry", "release"))
     shown = await world.rows("select error_code, error_text from wa_messages where outbox_id = %s", message_id)
     assert shown == [(131000, "It broke") if expected[1] != "pending" else (None, None)]
 

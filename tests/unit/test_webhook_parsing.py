@@ -509,3 +509,22 @@ async def test_the_database_stores_whatever_the_parser_lets_through(world: World
         assert len(outcomes) == len(parsed)
         again = await world.receive(json.loads(text))
         assert {outcome.outcome for outcome in again} <= {"deduped", "orphan"}
+
+
+def test_what_comes_beside_messages_is_kept_too() -> None:
+    change = {
+        "field": "messages",
+        "value": {
+            "metadata": {"phone_number_id": "106540352242922"},
+            "messages": [
+                {"id": "w1", "type": "text", "from": "14155550101", "timestamp": "1700000000", "text": {"body": "x"}}
+            ],
+            "calls": [{"id": "wacid.1", "event": "connect"}],
+        },
+    }
+
+    message, kept = parse_body(json.dumps({"entry": [{"id": "1", "changes": [change]}]}).encode())
+
+    assert (message.kind, kept.kind) == ("message", "other")
+    assert kept.raw["value"]["calls"] == [{"id": "wacid.1", "event": "connect"}]
+    assert "messages" not in kept.raw["value"]

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from collections.abc import AsyncIterator
 
 import httpx
 import pytest
-import structlog
 
 from qero.local.graph import GraphStandIn
 from tests.support import World
@@ -22,18 +20,3 @@ async def post(world: World, graph: GraphStandIn) -> AsyncIterator[Post]:
     )
     async with httpx.AsyncClient(timeout=httpx.Timeout(5, read=1)) as http:
         yield Post(world, graph, http)
-
-
-@pytest.fixture
-def logs() -> Iterator[list[dict[str, Any]]]:
-    """Every event logged during the test, with its context."""
-    events: list[dict[str, Any]] = []
-
-    def keep(_: Any, __: str, event: Any) -> Any:
-        events.append(dict(event))
-        raise structlog.DropEvent
-
-    before = structlog.get_config()
-    structlog.configure(processors=[structlog.contextvars.merge_contextvars, structlog.processors.add_log_level, keep])
-    yield events
-    structlog.configure(**before)

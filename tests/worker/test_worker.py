@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
-from qero import Clients, Connections, NotAuthenticated, Outbox, Settings, Threads
+from qero import Clients, Connections, NotAuthenticated, Outbox, SecretBox, Settings, Threads
 from qero.local.graph import Drop, Garbage, GraphFault, Hang, Slow, status_webhook
 from qero.models.outbox import OutboxMessage, SendOutcome
 from qero.worker import Summary, Worker
@@ -158,25 +158,35 @@ async def test_trouble_with_a_connection_pauses_it_keeps_its_queue_and_leaves_ot
     assert all(len(post.sent(message)) == 1 for message in kept)
 
 
-@pytest.mark.parametrize(
-    ("change", "code"),
-    [
-        ("update private.wa_connection_secrets set access_token_ciphertext = 'gAAAAA' where connection_id = %s"
-         " returning 1", "secret_undecryptable"),
-        ("delete from private.wa_connection_secrets where connection_id = %s returning 1", "connection_incomplete"),
-    ],
-)  # fmt: skip
-async def test_a_connection_without_a_usable_token_is_paused_and_nothing_is_sent(
-    post: Post, change: str, code: str
-) -> None:
+async def test_a_worker_with_the_wrong_keys_harms_no_number_and_leaves_its_messages_to_others(post: Post) -> None:
+    [message] = await post.queue(await post.threads(await post.number(), 1))
+    box = post.world.secrets
+    post.world.secrets = SecretBox([SecretBox.generate_key()])
+    assert (await post.worker().run_once()).queued == 1
+    row = await post.row(message)
+    assert (row.status, row.attempts, row.error_code) == ("queued", 0, "secret_undecryptable")
+    assert await post.worker().run_once() == Summary(), "it waits a while before it is tried again"
+
+    post.world.secrets = box
+    await post.world.rows(
+        "update outbox_messages set scheduled_at = now() where id = %s returning 1", message.outbox_id
+    )
+
+    assert (await post.worker().run_once()).sent == 1
+    assert len(post.sent(message)) == 1
+
+
+async def test_a_connection_without_a_token_is_paused_and_nothing_is_sent(post: Post) -> None:
     number = await post.number()
     [message] = await post.queue(await post.threads(number, 1))
-    await post.world.rows(change, number.connection.id)
+    await post.world.rows(
+        "delete from private.wa_connection_secrets where connection_id = %s returning 1", number.connection.id
+    )
 
     assert (await post.worker().run_once()).queued == 1
 
     row = await post.row(message)
-    assert (row.status, row.attempts, row.error_code) == ("queued", 0, code)
+    assert (row.status, row.attempts, row.error_code) == ("queued", 0, "connection_incomplete")
     assert post.graph.sent == []
     assert post.graph.refused == []
     assert (
