@@ -14,13 +14,15 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 import httpx
+import psycopg
 import pytest
 import typer
 from pydantic import SecretStr
 
 import qero.cli
-from qero import SecretBox, Settings
+from qero import Clients, SecretBox, Settings
 from qero.local.asgi import listen
+from qero.local.stack import temporary_stack
 from qero.ops.doctor import examine
 from tests.support import VERIFY_TOKEN, World
 from tests.worker.support import QERO, environment
@@ -207,21 +209,45 @@ async def test_a_wrong_key_ends_with_1_and_a_dead_server_with_4(tmp_path: Path, 
 # --- doctor ---
 
 
-async def test_doctor_finds_a_good_stack_good(tmp_path: Path, env: dict[str, str]) -> None:
-    answer = await run(tmp_path, "doctor", "--json", env=env)
+async def test_doctor_finds_a_good_stack_good_and_notices_what_stops_sending(tmp_path: Path) -> None:
+    key = SecretBox.generate_key()
+    with temporary_stack(durable=False) as address:
+        settings = address.settings(meta_app_secret="secret", meta_verify_token=VERIFY_TOKEN, secret_keys=key)
+        env = environment(settings)
+        answer = await run(tmp_path, "doctor", "--json", env=env)
 
-    findings = json.loads(answer.out)
-    assert [finding for finding in findings if finding["state"] != "ok"] == []
-    assert answer.code == 0
-    assert [finding["check"] for finding in findings] == [
-        "versions",
-        "settings",
-        *["api"] * 4,
-        "database",
-        "migrations",
-        "realtime",
-        "advisor",
-    ]
+        findings = json.loads(answer.out)
+        assert [finding for finding in findings if finding["state"] != "ok"] == []
+        assert answer.code == 0
+        assert [finding["check"] for finding in findings] == [
+            "versions",
+            "settings",
+            *["api"] * 4,
+            "database",
+            "migrations",
+            "realtime",
+            "connections",
+            "advisor",
+        ]
+
+        with psycopg.connect(address.db_url, autocommit=True) as database:
+            async with Clients(settings) as clients:
+                world = World(settings, clients, await psycopg.AsyncConnection.connect(address.db_url, autocommit=True))
+                await world.number(await world.workspace())
+                await world.database.close()
+            assert problems(await run(tmp_path, "doctor", "--json", env=env)) == []
+            wrong_keys = {**env, "QERO_SECRET_KEYS": SecretBox.generate_key()}
+            [unreadable] = problems(await run(tmp_path, "doctor", "--json", env=wrong_keys))
+            assert "QERO_SECRET_KEYS" in unreadable
+            database.execute("update wa_phone_numbers set status = 'paused', status_reason = 'token revoked'")
+            [paused] = problems(await run(tmp_path, "doctor", "--json", env=env))
+            assert "token revoked" in paused
+        not_secret = {**env, "SUPABASE_SECRET_KEY": address.publishable_key}
+        assert any("secret key" in text for text in problems(await run(tmp_path, "doctor", "--json", env=not_secret)))
+
+
+def problems(answer: Ended) -> list[str]:
+    return [finding["message"] for finding in json.loads(answer.out) if finding["state"] == "problem"]
 
 
 async def test_doctor_shows_people_what_to_do_word_for_word(tmp_path: Path) -> None:
