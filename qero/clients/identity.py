@@ -1,8 +1,8 @@
 """Verifies access tokens, so that nothing personal ever runs without a user.
 
 Projects with asymmetric signing keys are verified locally against the published keys; projects that still share a
-secret are verified with it where it is configured, and otherwise by asking the auth server, whose answer is kept for a
-short while.
+secret are verified with it where it is configured, and otherwise by asking the auth server. A token that was found good
+is remembered for a short while.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ASYMMETRIC_ALGORITHMS = ("ES256", "RS256", "EdDSA")
 KEY_SET_SECONDS = 600
 # A key set is fetched again for an unknown key id at most this often, so that forged ids can't cause a stampede.
 KEY_SET_MIN_SECONDS = 10
-ASKED_TOKEN_SECONDS = 30
+VERIFIED_SECONDS = 30
 # While the auth server is down, those who wait for the key set are told at once instead of one time-out after another.
 KEY_SET_FAILURE_SECONDS = 1
 CLOCK_LEEWAY_SECONDS = 5
@@ -48,7 +48,7 @@ class Identity:
 
 
 class TokenVerifier:
-    """One per process; keeps the project's public keys and recent answers of the auth server."""
+    """One per process; keeps the project's public keys, and for 30 seconds which tokens were found good."""
 
     def __init__(
         self, http: httpx.AsyncClient, *, url: str, publishable_key: str, jwt_secret: str | None = None
@@ -61,7 +61,7 @@ class TokenVerifier:
         self._key_set_at = float("-inf")
         self._key_set_lock = asyncio.Lock()
         self._key_set_failure: tuple[float, NetworkError] | None = None
-        self._asked: TTLCache[bytes, bool] = TTLCache(maxsize=10_000, ttl=ASKED_TOKEN_SECONDS)
+        self._verified: TTLCache[bytes, Identity] = TTLCache(maxsize=10_000, ttl=VERIFIED_SECONDS)
 
     async def verify(self, token: str) -> Identity:
         """The identity behind a user's access token.
@@ -76,6 +76,14 @@ class TokenVerifier:
             raise NotAuthenticated("token_wrong_audience")
         if not _TOKEN.fullmatch(token):
             raise NotAuthenticated("token_invalid")
+        fingerprint = hashlib.sha256(token.encode()).digest()
+        known = self._verified.get(fingerprint)
+        if known is not None and known.expires_at + CLOCK_LEEWAY_SECONDS > time.time():
+            return known
+        identity = self._verified[fingerprint] = await self._verify(token)
+        return identity
+
+    async def _verify(self, token: str) -> Identity:
         try:
             header = jwt.get_unverified_header(token)
             unverified = jwt.decode(token, options={"verify_signature": False})
@@ -130,9 +138,6 @@ class TokenVerifier:
         return next((key for key in keys if key.key_id == key_id and key.key_type != "oct"), None)
 
     async def _ask_auth_server(self, token: str) -> None:
-        fingerprint = hashlib.sha256(token.encode()).digest()
-        if fingerprint in self._asked:
-            return
         answer = await self._get("/user", authorization=f"Bearer {token}")
         if answer.status_code == 401 and "api key" in answer.text.lower():
             raise NotAuthenticated("api_key_invalid")
@@ -140,7 +145,6 @@ class TokenVerifier:
             raise NotAuthenticated("token_invalid")
         if answer.status_code != 200:
             raise self._no_verdict("/user", answer)
-        self._asked[fingerprint] = True
 
     def _no_verdict(self, path: str, answer: httpx.Response) -> NetworkError:
         return NetworkError(
