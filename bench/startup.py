@@ -10,6 +10,7 @@ import shutil
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -25,20 +26,12 @@ async def run(*, quick: bool) -> list[Case]:
     runs = 3 if quick else 5
     tools = ensure_tools()
 
-    async def fresh() -> float:
+    async def up(*, with_data: bool) -> float:
         with TemporaryDirectory(prefix="qero-bench-") as folder:
             stack = Stack(Path(folder))
-            started = time.perf_counter()
-            await asyncio.to_thread(stack.up, with_me=True)
-            seconds = time.perf_counter() - started
-            await asyncio.to_thread(stack.remove)
-        return seconds
-
-    async def again() -> float:
-        with TemporaryDirectory(prefix="qero-bench-") as folder:
-            stack = Stack(Path(folder))
-            await asyncio.to_thread(stack.up, with_me=True)
-            await asyncio.to_thread(stack.down)
+            if with_data:
+                await asyncio.to_thread(stack.up, with_me=True)
+                await asyncio.to_thread(stack.down)
             started = time.perf_counter()
             await asyncio.to_thread(stack.up, with_me=True)
             seconds = time.perf_counter() - started
@@ -59,8 +52,8 @@ async def run(*, quick: bool) -> list[Case]:
 
     medians = await interleaved(
         {
-            "fresh": fresh,
-            "again": again,
+            "fresh": partial(up, with_data=False),
+            "again": partial(up, with_data=True),
             "postgres": postgres_alone,
             "import": _process("import qero"),
             "import floor": _process("import supabase"),

@@ -33,6 +33,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from qero.local.asgi import listen
+
 SUPPORTED_VERSIONS = frozenset(f"v{major}.0" for major in range(20, 27))
 
 Status = Literal["sent", "delivered", "read", "played", "failed"]
@@ -229,10 +231,7 @@ class GraphStandIn:
     async def serve(cls, numbers: Iterable[Number] = (), *, port: int = 0) -> AsyncIterator[GraphStandIn]:
         """Run on 127.0.0.1 in this event loop until the block ends; without a port, on a free one."""
         stand_in = cls(numbers)
-        # asyncio disables Nagle's algorithm only for sockets that name their protocol; it costs 40 ms an answer.
-        with socket.socket(proto=socket.IPPROTO_TCP) as listener:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind(("127.0.0.1", port))
+        with listen(port) as listener:
             stand_in.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
             server = _Server(
                 uvicorn.Config(stand_in.app, lifespan="off", log_config=None, access_log=False, proxy_headers=False)

@@ -17,7 +17,7 @@ from typing import Any
 
 import psutil
 
-from qero.errors import InvalidInput, QeroError
+from qero.errors import InvalidInput, QeroError, error_for
 from qero.local.postgres import data_folder
 from qero.local.processes import still_running
 from qero.local.state import Home, State
@@ -281,13 +281,13 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.poll()
 
 
-def _as_error(fields: dict[str, object]) -> QeroError:
-    detail = fields.get("detail")
-    return QeroError(
-        str(fields.get("code", "stack_start_failed")),
-        str(fields.get("message", "")) or None,
-        detail=detail if isinstance(detail, dict) else {},
-        hint=str(fields.get("hint") or "") or None,
+def _as_error(fields: dict[str, Any]) -> QeroError:
+    """The error that the supervisor wrote down, in its own class again."""
+    return error_for(
+        fields.get("code", "stack_start_failed"),
+        fields.get("message"),
+        detail=fields.get("detail"),
+        hint=fields.get("hint"),
     )
 
 

@@ -158,7 +158,7 @@ class Supervisor:
         await _until_answers("PostgREST", f"http://127.0.0.1:{rest_admin_port}/ready")
         await _until_answers("the auth server", f"{auth_url}/settings")
         await stack.enter_async_context(serving(app, listener))
-        # Channels are told to close before the server that carries them goes.
+        # Once more, so that connections are let go before the server that carries them goes.
         stack.push_async_callback(realtime.stop)
 
     async def _start_auth(self, tools: Tools, postgres: Postgres, port: int) -> Program:

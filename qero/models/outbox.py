@@ -7,13 +7,11 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
+
+from qero.models.row import Row
 
 ERROR_TEXT_LIMIT = 1000
-
-
-class _Row(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 def _storable(text: str) -> str:
@@ -24,7 +22,7 @@ def _storable(text: str) -> str:
 StorableText = Annotated[str, BeforeValidator(_storable)]
 
 
-class OutboxMessage(_Row):
+class OutboxMessage(Row):
     """One claimed message. Content and secret stay out of `repr`, and so out of logs."""
 
     lease_token: int
@@ -69,13 +67,13 @@ class Scope(StrEnum):
     APP = "app"
 
 
-class Accepted(_Row):
+class Accepted(Row):
     """The provider took the message and named it. That isn't delivery yet."""
 
     provider_message_id: Annotated[str, Field(min_length=1, max_length=512, pattern=r"^[\x21-\x7e]+$")]
 
 
-class Refused(_Row):
+class Refused(Row):
     """The message was certainly not sent."""
 
     action: FailureAction
@@ -86,7 +84,7 @@ class Refused(_Row):
     scope: Scope = Scope.MESSAGE
 
 
-class Unknown(_Row):
+class Unknown(Row):
     """The message may or may not have been sent."""
 
     error_code: StorableText
@@ -96,14 +94,14 @@ class Unknown(_Row):
 SendOutcome = Accepted | Refused | Unknown
 
 
-class Completion(_Row):
+class Completion(Row):
     """Reports one message as sent."""
 
     id: UUID
     provider_message_id: str
 
 
-class Failure(_Row):
+class Failure(Row):
     """Reports one message as not sent, or as not known to be sent."""
 
     id: UUID
@@ -113,7 +111,7 @@ class Failure(_Row):
     delay_seconds: float | None = None
 
 
-class Settlement(_Row):
+class Settlement(Row):
     """What the outbox made of one report."""
 
     id: UUID
