@@ -8,7 +8,7 @@ from uuid import UUID
 
 from qero.models.row import Row
 
-MessageStatus = Literal["pending", "unknown", "sent", "failed", "delivered", "read", "played"]
+MessageStatus = Literal["pending", "cancelled", "unknown", "sent", "failed", "delivered", "read", "played"]
 
 
 class Connection(Row):

@@ -14,7 +14,7 @@ set statement_timeout = '60s';
 create or replace function private.wa_status_rank(p_status text) returns smallint
 language sql immutable parallel safe set search_path = '' as $$
   select (case p_status
-    when 'pending' then 0 when 'unknown' then 5 when 'sent' then 10 when 'failed' then 15
+    when 'pending' then 0 when 'cancelled' then 3 when 'unknown' then 5 when 'sent' then 10 when 'failed' then 15
     when 'delivered' then 20 when 'read' then 30 when 'played' then 40
   end)::smallint
 $$;
@@ -114,7 +114,7 @@ create table if not exists public.wa_messages (
   constraint wa_messages_status_check check (
     (direction = 'in' and status is null)
     or (direction = 'out'
-      and status in ('pending', 'unknown', 'sent', 'failed', 'delivered', 'read', 'played'))
+      and status in ('pending', 'cancelled', 'unknown', 'sent', 'failed', 'delivered', 'read', 'played'))
   )
 ) with (fillfactor = 85);
 

@@ -23,6 +23,7 @@ create table if not exists public.outbox_messages (
   recipient text not null,
   payload jsonb not null,
   idempotency_key text not null,
+  automated boolean not null default false,
   status text not null default 'queued',
   priority smallint not null default 0,
   attempts integer not null default 0,
@@ -54,6 +55,8 @@ create table if not exists public.outbox_messages (
 ) with (fillfactor = 75);
 comment on column public.outbox_messages.idempotency_key is
   'Repeating a request with its key returns the first message instead of sending a second one.';
+comment on column public.outbox_messages.automated is
+  'Queued by automation, not by a person: cancelled when the customer replies before it has left.';
 comment on column public.outbox_messages.lease_token is
   'The lease it was last handed out under; kept when it is settled, so that a repeated report gets its first answer.';
 comment on column public.outbox_messages.sequence is 'Order of enqueuing; messages of one thread leave in this order.';
@@ -121,6 +124,52 @@ revoke all on sequence public.outbox_messages_sequence_seq, private.outbox_lease
 ------------------------------------------------------------------------------------------------------------------------
 -- Functions
 ------------------------------------------------------------------------------------------------------------------------
+-- What statuses prove about sends. Outbox rows are locked before their messages and by id, as every report of a worker
+-- locks them: a status often comes while its send is being reported.
+create or replace function private.lock_unsettled_outbox(p_ids uuid[]) returns void
+language plpgsql security invoker set search_path = '' as $$
+begin
+  perform 1 from public.outbox_messages as outbox
+  where outbox.id = any (p_ids) and outbox.status in ('unknown', 'queued', 'processing')
+  order by outbox.id
+  for no key update;
+end $$;
+
+-- Settles sends whose outcome a status has shown: one that was never answered, one that waits for a retry, and one that
+-- a worker still has in hand: should the worker die or misjudge the send, nobody asks for this status again.
+create or replace function private.settle_outbox_from_statuses(
+  p_ids uuid[], p_provider_message_ids text[], p_failed boolean[], p_error_codes integer[], p_error_texts text[]
+) returns void
+language plpgsql security invoker set search_path = '' as $$
+begin
+  update public.outbox_messages as outbox
+  set status = case when proof.failed then 'failed' else 'sent' end,
+    provider_message_id = coalesce(outbox.provider_message_id, proof.provider_message_id),
+    error_code = case when proof.failed then coalesce(proof.error_code::text, outbox.error_code) end,
+    error_text = case when proof.failed then coalesce(proof.error_text, outbox.error_text) end,
+    settled_at = coalesce(outbox.settled_at, now())
+  from unnest(p_ids, p_provider_message_ids, p_failed, p_error_codes, p_error_texts)
+    as proof (id, provider_message_id, failed, error_code, error_text)
+  where outbox.id = proof.id and outbox.status in ('unknown', 'queued', 'processing');
+end $$;
+
+-- Automation stops where the customer replies or a person takes over: what it has queued for these threads doesn't
+-- leave any more. What a worker has in hand may.
+create or replace function private.cancel_automated_outbox(p_thread_ids uuid[], p_reason text) returns void
+language plpgsql security invoker set search_path = '' as $$
+begin
+  with cancelled as (
+    update public.outbox_messages as outbox
+    set status = 'cancelled', error_code = 'cancelled', error_text = p_reason, settled_at = now()
+    where outbox.thread_id = any (p_thread_ids) and outbox.automated and outbox.status = 'queued'
+    returning outbox.id, outbox.workspace_id
+  )
+  update public.wa_messages as message set status = 'cancelled', error_text = p_reason
+  from cancelled
+  where message.outbox_id = cancelled.id and message.workspace_id = cancelled.workspace_id
+    and message.status = 'pending';
+end $$;
+
 -- Definer: members write neither messages nor the outbox directly; this checks role, window and connection first.
 create or replace function public.send_whatsapp_text(p_thread_id uuid, p_body text, p_idempotency_key text)
 returns public.wa_messages
@@ -448,11 +497,15 @@ comment on function public.extend_lease(bigint, integer) is 'Keeps a leased batc
 ------------------------------------------------------------------------------------------------------------------------
 revoke all on function
   private.end_lease_when_empty(bigint),
+  private.lock_unsettled_outbox(uuid[]), private.cancel_automated_outbox(uuid[], text),
+  private.settle_outbox_from_statuses(uuid[], text[], boolean[], integer[], text[]),
   public.send_whatsapp_text(uuid, text, text), public.claim_outbox(integer, text),
   public.complete_outbox(bigint, jsonb), public.fail_outbox(bigint, jsonb), public.extend_lease(bigint, integer)
   from public, anon, authenticated, service_role;
 grant execute on function
   private.end_lease_when_empty(bigint),
+  private.lock_unsettled_outbox(uuid[]), private.cancel_automated_outbox(uuid[], text),
+  private.settle_outbox_from_statuses(uuid[], text[], boolean[], integer[], text[]),
   public.send_whatsapp_text(uuid, text, text), public.claim_outbox(integer, text),
   public.complete_outbox(bigint, jsonb), public.fail_outbox(bigint, jsonb), public.extend_lease(bigint, integer)
   to service_role;

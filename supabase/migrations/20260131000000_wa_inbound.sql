@@ -182,16 +182,10 @@ end $$;
 create or replace function private.apply_whatsapp_statuses(p_event_ids bigint[]) returns void
 language plpgsql security invoker set search_path = '' as $$
 begin
-  -- Outbox rows before their messages, and by id, as every report of a worker locks them: a status often comes while
-  -- its send is being reported.
-  perform 1 from public.outbox_messages as outbox
-  where outbox.id in (
-      select (event.event ->> 'opaque_id')::uuid from public.meta_webhook_events as event
-      where event.id = any (p_event_ids) and event.kind = 'status'
-        and event.event ->> 'opaque_id' ~ '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$')
-    and outbox.status in ('unknown', 'queued', 'processing')
-  order by outbox.id
-  for no key update;
+  perform private.lock_unsettled_outbox(array(
+    select (event.event ->> 'opaque_id')::uuid from public.meta_webhook_events as event
+    where event.id = any (p_event_ids) and event.kind = 'status'
+      and event.event ->> 'opaque_id' ~ '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$'));
 
   -- A status names its message by Meta's id, and the outbox row by the opaque id that the send carried: the second
   -- finds messages whose send was never answered. The furthest status of each message wins, whatever the order.
