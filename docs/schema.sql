@@ -30,204 +30,807 @@ CREATE SCHEMA public;
 ALTER SCHEMA public OWNER TO pg_database_owner;
 
 --
--- Name: apply_whatsapp_events(bigint[]); Type: FUNCTION; Schema: private; Owner: postgres
+-- Name: whatsapp_item; Type: TYPE; Schema: private; Owner: postgres
 --
 
-CREATE FUNCTION private.apply_whatsapp_events(p_event_ids bigint[]) RETURNS void
+CREATE TYPE private.whatsapp_item AS (
+	ordinal integer,
+	event_id bigint,
+	workspace_id uuid,
+	connection_id uuid,
+	waba_id text,
+	kind text,
+	direction text,
+	occurred_at timestamp with time zone,
+	wa_message_id text,
+	target_id text,
+	wa_id text,
+	user_id text,
+	new_wa_id text,
+	new_user_id text,
+	group_id text,
+	profile_name text,
+	type text,
+	body text,
+	content jsonb,
+	context jsonb,
+	is_placeholder boolean,
+	status text,
+	error_code integer,
+	error_text text,
+	outbox_id uuid,
+	pricing jsonb,
+	contact_id uuid,
+	thread_id uuid,
+	message_id uuid,
+	is_known boolean
+);
+
+ALTER TYPE private.whatsapp_item OWNER TO postgres;
+
+--
+-- Name: whatsapp_record; Type: TYPE; Schema: private; Owner: postgres
+--
+
+CREATE TYPE private.whatsapp_record AS (
+	ordinal integer,
+	event_id bigint,
+	workspace_id uuid,
+	connection_id uuid,
+	waba_id text
+);
+
+ALTER TYPE private.whatsapp_record OWNER TO postgres;
+
+--
+-- Name: answer_with_whatsapp_orphans(jsonb, integer[], jsonb); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.answer_with_whatsapp_orphans(p_events jsonb, p_ordinals integer[], p_answer jsonb) RETURNS jsonb
     LANGUAGE plpgsql
     SET search_path TO ''
     AS $$
 declare
-  v_sender record;
+  v_answer jsonb;
 begin
-  perform private.lock_new_whatsapp_senders(p_event_ids);
-  -- Senders with an identity that isn't known yet.
-  for v_sender in
-    with sender as materialized (
-      select distinct on (event.workspace_id, coalesce(event.event ->> 'wa_id', event.event ->> 'user_id'))
-        event.workspace_id, connection.waba_id, event.event ->> 'wa_id' as wa_id, event.event ->> 'user_id' as user_id,
-        event.event ->> 'profile_name' as name
-      from public.meta_webhook_events as event
-      join public.wa_phone_numbers as connection on connection.id = event.connection_id
-      where event.id = any (p_event_ids) and event.kind = 'message'
-      order by event.workspace_id, coalesce(event.event ->> 'wa_id', event.event ->> 'user_id'),
-        event.event ->> 'user_id' nulls last
-    )
-    select sender.* from sender
-    where (sender.wa_id is not null and not exists (
-        select 1 from public.contact_identities as identity
-        where (identity.workspace_id, identity.kind, identity.scope, identity.value)
-          = (sender.workspace_id, 'wa_id', '', sender.wa_id)))
-      or (sender.user_id is not null and not exists (
-        select 1 from public.contact_identities as identity
-        where (identity.workspace_id, identity.kind, identity.scope, identity.value)
-          = (sender.workspace_id, 'bsuid', sender.waba_id, sender.user_id)))
-    -- Senders with a phone number first: a later item of the same person may carry the business-scoped id alone.
-    order by sender.workspace_id, sender.wa_id nulls last, sender.user_id
-  loop
-    perform private.ensure_whatsapp_contact(
-      v_sender.workspace_id, v_sender.waba_id, v_sender.wa_id, v_sender.user_id, v_sender.name);
-  end loop;
-
-  insert into public.wa_threads (workspace_id, connection_id, contact_id)
-  select distinct event.workspace_id, event.connection_id, identity.contact_id
-  from public.meta_webhook_events as event
-  join public.wa_phone_numbers as connection on connection.id = event.connection_id
-  cross join lateral private.whatsapp_sender(
-    event.workspace_id, connection.waba_id, event.event ->> 'wa_id', event.event ->> 'user_id') as identity (contact_id)
-  where event.id = any (p_event_ids) and event.kind = 'message' and identity.contact_id is not null
-  order by event.connection_id, identity.contact_id
-  on conflict on constraint wa_threads_connection_id_contact_id_key do nothing;
-
-  with incoming as materialized (
-    select distinct on (event.connection_id, event.event ->> 'wa_message_id')
-      event.workspace_id, event.connection_id, event.event,
-      -- A clock that runs ahead must not hold the 24-hour window open.
-      least((event.event ->> 'occurred_at')::timestamptz, now()) as occurred_at, thread.id as thread_id,
-      applied.position
-    from unnest(p_event_ids) with ordinality as applied (event_id, position)
-    join public.meta_webhook_events as event on event.id = applied.event_id and event.kind = 'message'
-    join public.wa_phone_numbers as connection on connection.id = event.connection_id
-    cross join lateral private.whatsapp_sender(
-      event.workspace_id, connection.waba_id, event.event ->> 'wa_id', event.event ->> 'user_id') as identity (contact_id)
-    join public.wa_threads as thread
-      on thread.connection_id = event.connection_id and thread.contact_id = identity.contact_id
-    order by event.connection_id, event.event ->> 'wa_message_id', event.event ->> 'type' = 'unsupported',
-      applied.position
-  ), locked as (
-    select thread.id from public.wa_threads as thread
-    where thread.id in (select incoming.thread_id from incoming)
-    order by thread.id
-    for no key update
-  ), stored as (
-    insert into public.wa_messages as message
-      (workspace_id, connection_id, thread_id, direction, wa_message_id, type, body, content, occurred_at)
-    select incoming.workspace_id, incoming.connection_id, incoming.thread_id, 'in', incoming.event ->> 'wa_message_id',
-      incoming.event ->> 'type', incoming.event ->> 'body', coalesce(incoming.event -> 'content', '{}'::jsonb),
-      incoming.occurred_at
-    from incoming
-    -- Threads are locked before, all of them: messages that two webhooks share can then be written in any order.
-    where (select count(*) from locked) > 0
-    -- As they came: what a person writes within one second keeps its order.
-    order by incoming.position
-    -- A placeholder of type unsupported can come first; the content that follows under the same id replaces it.
-    on conflict on constraint wa_messages_connection_id_wa_message_id_key do update
-      set type = excluded.type, body = excluded.body, content = excluded.content
-      where message.type = 'unsupported' and excluded.type <> 'unsupported'
-    returning message.thread_id, message.occurred_at, message.sequence, message.body,
-      (message.xmax = 0)::integer as is_new
+  with orphan as materialized (
+    select item.ordinal, p_events -> (item.ordinal - 1) as event from unnest(p_ordinals) as item (ordinal)
+  ), addressed as materialized (
+    select orphan.ordinal, orphan.event, orphan.event ->> 'event_key' as event_key,
+      coalesce(orphan.event ->> 'phone_number_id', 'waba:' || coalesce(orphan.event ->> 'waba_id', '')) as address
+    from orphan
+  ), kept as (
+    insert into public.orphan_webhook_events as known (phone_number_id, event_key, kind, event)
+    select distinct on (addressed.address, addressed.event_key)
+      addressed.address, addressed.event_key, addressed.event ->> 'kind', addressed.event
+    from addressed
+    order by addressed.address, addressed.event_key, addressed.ordinal
+    on conflict on constraint orphan_webhook_events_phone_number_id_event_key_key do update
+      set hits = known.hits + 1
+    returning known.id, known.phone_number_id, known.event_key
+  ), answer as (
+    select entry.ordinal, coalesce(min(entry.event_id), min(kept.id)) as event_id, min(entry.reason) as reason,
+      -- In the order of the alphabet what was deduped here gives way to what was recorded there.
+      max(entry.outcome) as outcome
+    from jsonb_to_recordset(p_answer) as entry (ordinal integer, event_id bigint, reason text, outcome text)
+    left join addressed on addressed.ordinal = entry.ordinal
+    left join kept on kept.phone_number_id = addressed.address and kept.event_key = addressed.event_key
+    group by entry.ordinal
   )
-  update public.wa_threads as thread
-  set last_inbound_at = greatest(thread.last_inbound_at, latest.occurred_at),
-    last_message_body = case
-      when latest.occurred_at >= coalesce(thread.last_message_at, '-infinity') then latest.body
-      else thread.last_message_body
-    end,
-    last_message_at = greatest(thread.last_message_at, latest.occurred_at),
-    unread_count = thread.unread_count + latest.message_count,
-    status = case when thread.status in ('closed', 'snoozed') then 'open' else thread.status end,
-    snoozed_until = null
-  from (
-    select stored.thread_id, max(stored.occurred_at) as occurred_at, sum(stored.is_new) as message_count,
-      left((array_agg(stored.body order by stored.occurred_at desc, stored.sequence desc))[1], 200) as body
-    from stored group by stored.thread_id
-  ) as latest
-  where thread.id = latest.thread_id;
-
-  perform private.apply_whatsapp_statuses(p_event_ids);
+  select jsonb_agg(to_jsonb(answer) order by answer.ordinal) into v_answer from answer;
+  return v_answer;
 end $$;
 
-ALTER FUNCTION private.apply_whatsapp_events(p_event_ids bigint[]) OWNER TO postgres;
+ALTER FUNCTION private.answer_with_whatsapp_orphans(p_events jsonb, p_ordinals integer[], p_answer jsonb) OWNER TO postgres;
 
 --
--- Name: apply_whatsapp_statuses(bigint[]); Type: FUNCTION; Schema: private; Owner: postgres
+-- Name: apply_or_set_aside_whatsapp_events(jsonb, private.whatsapp_record[]); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
-CREATE FUNCTION private.apply_whatsapp_statuses(p_event_ids bigint[]) RETURNS void
+CREATE FUNCTION private.apply_or_set_aside_whatsapp_events(p_events jsonb, p_records private.whatsapp_record[]) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_items private.whatsapp_item[];
+  v_record private.whatsapp_record;
+  v_problem text;
+  v_failed jsonb;
+begin
+  begin
+    perform private.apply_whatsapp_events(p_events, p_records);
+    return null;
+  exception when data_exception or integrity_constraint_violation or program_limit_exceeded then
+    -- One item is bad. Its siblings must not pay for it. The locks went with what was undone, and taking them item by
+    -- item would have no order.
+    v_items := private.whatsapp_items(p_events, p_records);
+    perform private.lock_whatsapp_message_ids(v_items);
+    perform private.lock_whatsapp_people(v_items);
+    perform private.lock_whatsapp_threads(v_items);
+    perform private.lock_whatsapp_outbox(v_items);
+  end;
+  foreach v_record in array p_records loop
+    begin
+      perform private.apply_whatsapp_events(p_events, array[v_record]);
+    exception when data_exception or integrity_constraint_violation or program_limit_exceeded then
+      get stacked diagnostics v_problem = message_text;
+      v_failed := coalesce(v_failed, '{}'::jsonb) || jsonb_build_object(v_record.event_id, v_problem);
+    end;
+  end loop;
+  return v_failed;
+end $$;
+
+ALTER FUNCTION private.apply_or_set_aside_whatsapp_events(p_events jsonb, p_records private.whatsapp_record[]) OWNER TO postgres;
+
+--
+-- Name: apply_other_whatsapp_items(private.whatsapp_item[]); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.apply_other_whatsapp_items(p_items private.whatsapp_item[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_item private.whatsapp_item;
+begin
+  for v_item in
+    select item.* from unnest(p_items) as item
+    where item.kind in ('preference', 'address_book', 'history_sync', 'template', 'account', 'number')
+    order by item.occurred_at nulls first, item.ordinal
+  loop
+    if v_item.kind = 'preference' then
+      update public.contacts as contact
+      set marketing_opted_out = v_item.type = 'stop', marketing_preference_at = coalesce(v_item.occurred_at, now())
+      where contact.id = v_item.contact_id
+        and coalesce(v_item.occurred_at, now()) >= coalesce(contact.marketing_preference_at, '-infinity');
+    elsif v_item.kind = 'address_book' then
+      update public.contacts as contact set name = left(v_item.profile_name, 300)
+      where contact.id = v_item.contact_id and contact.name is null and v_item.type is distinct from 'remove';
+    elsif v_item.kind = 'history_sync' then
+      update public.wa_phone_numbers as connection
+      set history_progress = greatest(connection.history_progress, (v_item.content ->> 'progress')::smallint),
+        history_status = case
+          when v_item.content ? 'declined' or connection.history_status = 'declined' then 'declined'
+          when (v_item.content ->> 'progress')::integer >= 100 or connection.history_status = 'complete' then 'complete'
+          else 'syncing'
+        end
+      where connection.id = v_item.connection_id;
+    elsif v_item.kind = 'template' then
+      perform private.apply_whatsapp_template_event(v_item);
+    else
+      perform private.apply_whatsapp_account_event(v_item);
+    end if;
+  end loop;
+end $$;
+
+ALTER FUNCTION private.apply_other_whatsapp_items(p_items private.whatsapp_item[]) OWNER TO postgres;
+
+--
+-- Name: apply_whatsapp_account_event(private.whatsapp_item); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.apply_whatsapp_account_event(p_item private.whatsapp_item) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_value constant jsonb := p_item.content;
+  v_event constant text := v_value ->> 'event';
+  v_at constant timestamptz := coalesce(p_item.occurred_at, now());
+  v_number constant text := regexp_replace(
+    coalesce(v_value ->> 'display_phone_number', v_value ->> 'phone_number', ''), '[^0-9]', '', 'g');
+  v_numbers uuid[];
+begin
+  -- Some events concern one number of the account, which they name as people write it.
+  v_numbers := array(
+    select connection.id from public.wa_phone_numbers as connection
+    where connection.workspace_id = p_item.workspace_id and connection.waba_id = p_item.waba_id
+      and connection.deleted_at is null
+      and (v_number = '' or regexp_replace(connection.display_phone_number, '[^0-9]', '', 'g') = v_number)
+    order by connection.id);
+
+  if p_item.type = 'phone_number_quality_update' then
+    update public.wa_phone_numbers as connection
+    set quality = v_event, messaging_limit = coalesce(v_value ->> 'max_daily_conversations_per_business',
+        v_value ->> 'current_limit', connection.messaging_limit), quality_changed_at = v_at
+    where connection.id = any (v_numbers) and v_at >= coalesce(connection.quality_changed_at, '-infinity');
+  elsif p_item.type = 'phone_number_name_update' then
+    update public.wa_phone_numbers as connection
+    set verified_name = coalesce(v_value ->> 'requested_verified_name', connection.verified_name),
+      name_changed_at = v_at
+    where connection.id = any (v_numbers) and v_value ->> 'decision' = 'APPROVED'
+      and v_at >= coalesce(connection.name_changed_at, '-infinity');
+  elsif v_event in ('PARTNER_REMOVED', 'PARTNER_APP_UNINSTALLED', 'ACCOUNT_DELETED') then
+    -- The tokens are worth nothing any more; connecting a number again brings a new one. Locked before anything of them
+    -- changes, as everywhere, so that a number that somebody connects meanwhile stays connected.
+    v_numbers := array(
+      select connection.id from public.wa_phone_numbers as connection
+      where connection.id = any (v_numbers) and v_at >= coalesce(connection.account_changed_at, '-infinity')
+      order by connection.id
+      for update);
+    update public.wa_phone_numbers as connection set account_changed_at = v_at where connection.id = any (v_numbers);
+    perform private.deactivate_connections(v_numbers, 'Meta: ' || v_event);
+  elsif v_event = 'ACCOUNT_OFFBOARDED'
+    or (v_event = 'DISABLED_UPDATE' and v_value #>> '{ban_info,waba_ban_state}' = 'DISABLE') then
+    -- It still receives, and what is queued waits.
+    update public.wa_phone_numbers as connection
+    set status = case when connection.status = 'active' then 'paused' else connection.status end,
+      status_reason = case when connection.status = 'active' then 'Meta: ' || v_event else connection.status_reason end,
+      account_changed_at = v_at
+    where connection.id = any (v_numbers) and v_at >= coalesce(connection.account_changed_at, '-infinity');
+  elsif v_event = 'ACCOUNT_RECONNECTED'
+    or (v_event = 'DISABLED_UPDATE' and v_value #>> '{ban_info,waba_ban_state}' = 'REINSTATE') then
+    update public.wa_phone_numbers as connection
+    set status = case when undone.pause then 'active' else connection.status end,
+      status_reason = case when undone.pause then null else connection.status_reason end, account_changed_at = v_at
+    from (
+      select paused.id, paused.status = 'paused' and paused.status_reason = 'Meta: ' ||
+        case v_event when 'ACCOUNT_RECONNECTED' then 'ACCOUNT_OFFBOARDED' else v_event end as pause
+      from public.wa_phone_numbers as paused where paused.id = any (v_numbers)
+    ) as undone
+    where connection.id = undone.id and v_at >= coalesce(connection.account_changed_at, '-infinity');
+  end if;
+end $$;
+
+ALTER FUNCTION private.apply_whatsapp_account_event(p_item private.whatsapp_item) OWNER TO postgres;
+
+--
+-- Name: apply_whatsapp_events(jsonb, private.whatsapp_record[]); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.apply_whatsapp_events(p_events jsonb, p_records private.whatsapp_record[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_items private.whatsapp_item[] := private.whatsapp_items(p_events, p_records);
+  v_messages boolean;
+  v_changes boolean;
+  v_statuses boolean;
+  v_others boolean;
+  v_people_missing boolean;
+  v_targets_missing boolean;
+  v_outgoing boolean;
+  v_early jsonb;
+  v_early_records private.whatsapp_record[];
+  v_touched uuid[];
+  v_automated_threads uuid[];
+begin
+  select bool_or(item.kind in ('message', 'echo', 'history', 'call')),
+    bool_or(item.kind in ('reaction', 'edit', 'revoke')),
+    bool_or(item.kind = 'status'),
+    bool_or(item.kind in ('identity', 'preference', 'address_book', 'history_sync', 'template', 'account', 'number')),
+    bool_or(not item.is_known or item.kind = 'identity'
+      or (item.thread_id is null and item.kind in ('message', 'echo', 'history', 'call'))),
+    bool_or(item.message_id is null and item.kind in ('status', 'reaction', 'edit', 'revoke')),
+    bool_or(item.kind in ('echo', 'history'))
+  into v_messages, v_changes, v_statuses, v_others, v_people_missing, v_targets_missing, v_outgoing
+  from unnest(v_items) as item;
+
+  if v_messages or v_targets_missing then
+    perform private.lock_whatsapp_message_ids(v_items);
+  end if;
+  if v_people_missing or v_others then
+    perform private.lock_whatsapp_people(v_items);
+  end if;
+  if v_people_missing then
+    perform private.ensure_whatsapp_threads(p_events, p_records);
+  end if;
+  if v_people_missing or v_targets_missing then
+    -- What another transaction has brought meanwhile is there now, and its threads are to be locked before its messages.
+    v_items := private.whatsapp_items(p_events, p_records);
+  end if;
+  if v_messages or v_changes then
+    perform private.lock_whatsapp_threads(v_items);
+  end if;
+  if v_messages then
+    perform private.store_whatsapp_messages(v_items);
+  end if;
+  if v_targets_missing and v_messages then
+    v_items := private.whatsapp_items(p_events, p_records);
+  end if;
+  if v_messages or v_statuses then
+    v_automated_threads := private.lock_whatsapp_outbox(v_items);
+  end if;
+
+  if v_changes then
+    insert into public.wa_message_changes (connection_id, wa_message_id, kind, target_id, direction, actor, type, body,
+      content, occurred_at)
+    select item.connection_id, item.wa_message_id, item.kind, item.target_id, item.direction,
+      case
+        when item.direction = 'out' then 'business'
+        when item.group_id is not null then coalesce(item.wa_id, item.user_id)
+        else 'customer'
+      end,
+      case item.kind when 'edit' then item.type end, item.body, item.content, item.occurred_at
+    from unnest(v_items) as item
+    where item.kind in ('reaction', 'edit', 'revoke')
+    order by item.connection_id, item.wa_message_id
+    on conflict on constraint wa_message_changes_pkey do nothing;
+  end if;
+  if v_outgoing then
+    -- What has waited for these messages.
+    with early as (
+      delete from public.wa_message_statuses as status using unnest(v_items) as item
+      where item.direction = 'out' and item.kind in ('echo', 'history')
+        and status.connection_id = item.connection_id and status.wa_message_id = item.wa_message_id
+      returning item.workspace_id, status.*
+    ), numbered as (
+      select early.*, row_number() over () as ordinal from early
+    )
+    select jsonb_agg(to_jsonb(numbered) || '{"kind": "status"}' order by numbered.ordinal),
+      array_agg(row(numbered.ordinal, null, numbered.workspace_id, numbered.connection_id, null)::private.whatsapp_record)
+    into v_early, v_early_records from numbered;
+    if v_early is not null then
+      v_items := v_items || private.whatsapp_items(v_early, v_early_records);
+      v_statuses := true;
+    end if;
+  end if;
+  if v_changes or (v_messages and exists (
+    select 1 from unnest(v_items) as item
+    join public.wa_message_changes as change
+      on change.connection_id = item.connection_id and change.target_id = item.wa_message_id)) then
+    v_touched := array(
+      select message.id
+      from (
+        select item.message_id as id from unnest(v_items) as item
+        where item.kind in ('reaction', 'edit', 'revoke') and item.message_id is not null
+        union
+        select message.id from unnest(v_items) as item
+        join public.wa_message_changes as change
+          on change.connection_id = item.connection_id and change.target_id = item.wa_message_id
+        join public.wa_messages as message
+          on message.connection_id = item.connection_id and message.wa_message_id = item.wa_message_id
+        where item.kind in ('message', 'echo', 'history')
+      ) as message);
+    if v_touched <> '{}' then
+      perform 1 from public.wa_messages as message
+      where message.id = any (v_touched || array(
+        select item.message_id from unnest(v_items) as item where item.kind = 'status' and item.message_id is not null))
+      order by message.id
+      for no key update;
+    end if;
+  end if;
+  if v_statuses then
+    perform private.apply_whatsapp_statuses(v_items);
+  end if;
+  if v_touched <> '{}' then
+    perform private.refresh_whatsapp_messages(v_touched);
+  end if;
+  if v_others then
+    perform private.apply_other_whatsapp_items(v_items);
+  end if;
+  if v_automated_threads <> '{}' then
+    perform private.cancel_automated_outbox(v_automated_threads, 'The conversation went on without it.');
+  end if;
+end $$;
+
+ALTER FUNCTION private.apply_whatsapp_events(p_events jsonb, p_records private.whatsapp_record[]) OWNER TO postgres;
+
+--
+-- Name: apply_whatsapp_identity(private.whatsapp_item); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.apply_whatsapp_identity(p_item private.whatsapp_item) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
     AS $_$
+declare
+  v_contact_id uuid;
+  v_identity record;
 begin
-  -- Outbox rows before their messages, and by id, as every report of a worker locks them: a status often comes while
-  -- its send is being reported.
-  perform 1 from public.outbox_messages as outbox
-  where outbox.id in (
-      select (event.event ->> 'opaque_id')::uuid from public.meta_webhook_events as event
-      where event.id = any (p_event_ids) and event.kind = 'status'
-        and event.event ->> 'opaque_id' ~ '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$')
-    and outbox.status in ('unknown', 'queued', 'processing')
-  order by outbox.id
-  for no key update;
+  select identity.contact_id into v_contact_id from public.contact_identities as identity
+  where identity.workspace_id = p_item.workspace_id
+    and ((identity.kind = 'wa_id' and identity.scope = ''
+        and identity.value = any (private.whatsapp_number_forms(p_item.wa_id)))
+      or (identity.kind = 'bsuid' and identity.scope = p_item.waba_id and identity.value = p_item.user_id))
+  order by identity.kind = 'wa_id' desc, identity.value = p_item.wa_id desc
+  limit 1;
+  if v_contact_id is null and coalesce(p_item.wa_id, p_item.user_id) is null then
+    return;
+  elsif v_contact_id is null then
+    -- The news is here before anything that the person wrote by the old number; maybe not before the new one.
+    select identity.contact_id into v_contact_id from public.contact_identities as identity
+    where identity.workspace_id = p_item.workspace_id
+      and ((identity.kind = 'wa_id' and identity.scope = ''
+          and identity.value = any (private.whatsapp_number_forms(p_item.new_wa_id)))
+        or (identity.kind = 'bsuid' and identity.scope = p_item.waba_id and identity.value = p_item.new_user_id))
+    order by identity.kind = 'wa_id' desc, identity.value = p_item.new_wa_id desc
+    limit 1;
+    if v_contact_id is null then
+      v_contact_id := private.ensure_whatsapp_contact(
+        p_item.workspace_id, p_item.waba_id, p_item.wa_id, p_item.user_id, null);
+    end if;
+  end if;
 
-  -- A status names its message by Meta's id, and the outbox row by the opaque id that the send carried: the second
-  -- finds messages whose send was never answered. The furthest status of each message wins, whatever the order.
-  with status as materialized (
-    select event.workspace_id, event.connection_id, event.event ->> 'wa_message_id' as wa_message_id,
-      event.event ->> 'status' as status, private.wa_status_rank(event.event ->> 'status') as rank,
-      (event.event ->> 'error_code')::integer as error_code, event.event ->> 'error_text' as error_text,
-      (event.event ->> 'occurred_at')::timestamptz as occurred_at,
-      case when event.event ->> 'opaque_id' ~ '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$'
-        then (event.event ->> 'opaque_id')::uuid end as outbox_id
-    from public.meta_webhook_events as event
-    where event.id = any (p_event_ids) and event.kind = 'status'
-  ), matched as materialized (
-    select message.id, status.*
-    from status
-    cross join lateral (
-      select message.id from public.wa_messages as message
-      where message.connection_id = status.connection_id and message.wa_message_id = status.wa_message_id
-      union
-      select message.id from public.wa_messages as message
-      where message.outbox_id = status.outbox_id and message.connection_id = status.connection_id
-        and message.direction = 'out'
-        and (message.wa_message_id is null or message.wa_message_id = status.wa_message_id)
-    ) as message
-  ), locked as (
-    select message.id from public.wa_messages as message
-    where message.id in (select matched.id from matched)
-    order by message.id
-    for no key update
-  ), furthest as (
-    select matched.id, matched.wa_message_id,
-      (array_agg(matched.status order by matched.rank desc nulls last))[1] as status, max(matched.rank) as rank,
-      max(matched.error_code) as error_code, max(matched.error_text) as error_text
-    from matched join locked on locked.id = matched.id
-    group by matched.id, matched.wa_message_id
-  ), moved as (
-    update public.wa_messages as message
-    set status = case when furthest.rank > message.status_rank then furthest.status else message.status end,
-      wa_message_id = coalesce(message.wa_message_id, furthest.wa_message_id),
-      error_code = coalesce(furthest.error_code, message.error_code),
-      error_text = coalesce(furthest.error_text, message.error_text)
-    from furthest
-    where message.id = furthest.id and message.direction = 'out'
-      and (furthest.rank > message.status_rank or furthest.error_code is not null or message.wa_message_id is null)
-  ), settled as (
-    -- Proof that a send without an answer arrived, or that a message waiting for a retry had gone out after all. While
-    -- a worker still has it in hand too: should the worker die or misjudge the send, nobody asks for this status again.
-    update public.outbox_messages as outbox
-    set status = case when furthest.status = 'failed' then 'failed' else 'sent' end,
-      provider_message_id = coalesce(outbox.provider_message_id, furthest.wa_message_id),
-      error_code = case when furthest.status = 'failed' then coalesce(furthest.error_code::text, outbox.error_code) end,
-      error_text = case when furthest.status = 'failed' then coalesce(furthest.error_text, outbox.error_text) end,
-      settled_at = coalesce(outbox.settled_at, now())
-    from furthest
-    join matched on matched.id = furthest.id and matched.outbox_id is not null
-    where outbox.id = matched.outbox_id and outbox.workspace_id = matched.workspace_id
-      and outbox.status in ('unknown', 'queued', 'processing')
-  )
-  insert into public.wa_message_statuses (connection_id, wa_message_id, status, error_code, error_text, occurred_at)
-  select status.connection_id, status.wa_message_id, status.status, status.error_code, status.error_text,
-    status.occurred_at
-  from status
-  where status.rank is not null
+  for v_identity in
+    select kind, scope, value from (values
+      ('wa_id', '', p_item.wa_id), ('bsuid', p_item.waba_id, p_item.user_id),
+      ('wa_id', '', p_item.new_wa_id), ('bsuid', p_item.waba_id, p_item.new_user_id)) as known (kind, scope, value)
+    where value is not null
+  loop
+    insert into public.contact_identities (workspace_id, contact_id, kind, scope, value)
+    values (p_item.workspace_id, v_contact_id, v_identity.kind, v_identity.scope, v_identity.value)
+    on conflict on constraint contact_identities_value_key do nothing;
+    perform private.report_duplicate_contacts(p_item.workspace_id, v_contact_id, identity.contact_id,
+      'The number or id of one has become that of the other.')
+    from public.contact_identities as identity
+    where identity.workspace_id = p_item.workspace_id and identity.kind = v_identity.kind
+      and identity.scope = v_identity.scope and identity.value = v_identity.value;
+  end loop;
+
+  -- The number is the person's, unless somebody has given the contact another one by hand.
+  update public.contacts as contact set phone = '+' || p_item.new_wa_id
+  where contact.id = v_contact_id and p_item.new_wa_id ~ '^[1-9][0-9]{6,14}$'
+    and (contact.phone is null or substr(contact.phone, 2) = any (private.whatsapp_number_forms(p_item.wa_id)))
     and not exists (
-      select 1 from matched
-      where matched.connection_id = status.connection_id and matched.wa_message_id = status.wa_message_id)
-  on conflict on constraint wa_message_statuses_pkey do nothing;
+      select 1 from public.contacts as other
+      where other.workspace_id = p_item.workspace_id and other.phone = '+' || p_item.new_wa_id
+        and other.deleted_at is null);
 end $_$;
 
-ALTER FUNCTION private.apply_whatsapp_statuses(p_event_ids bigint[]) OWNER TO postgres;
+ALTER FUNCTION private.apply_whatsapp_identity(p_item private.whatsapp_item) OWNER TO postgres;
+
+--
+-- Name: apply_whatsapp_statuses(private.whatsapp_item[]); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.apply_whatsapp_statuses(p_items private.whatsapp_item[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_ranks constant text[] := array['pending', 'cancelled', 'unknown', 'sent', 'failed', 'delivered', 'read', 'played'];
+  v_outbox_ids uuid[] := array(
+    select item.outbox_id from unnest(p_items) as item
+    where item.kind = 'status' and item.message_id is not null and item.outbox_id is not null);
+begin
+  if v_outbox_ids <> '{}' then
+    perform private.lock_unsettled_outbox(v_outbox_ids);
+  end if;
+
+  update public.wa_messages as message
+  set status = case when furthest.rank > message.status_rank then furthest.status else message.status end,
+    wa_message_id = coalesce(message.wa_message_id, furthest.wa_message_id),
+    -- Said with each status and hardly ever different; where it is, the same one in whatever order they come.
+    pricing = greatest(message.pricing, furthest.pricing), updated_at = now()
+  from (
+    select distinct on (item.message_id) item.message_id, item.status, array_position(v_ranks, item.status) as rank,
+      item.wa_message_id,
+      first_value(item.pricing) over (partition by item.message_id order by item.pricing desc nulls last) as pricing
+    from unnest(p_items) as item
+    where item.kind = 'status' and item.message_id is not null and array_position(v_ranks, item.status) is not null
+    -- Rows are locked in this order, as everywhere.
+    order by item.message_id, array_position(v_ranks, item.status) desc
+  ) as furthest
+  where message.id = furthest.message_id and message.direction = 'out'
+    and (furthest.rank > message.status_rank or message.wa_message_id is null
+      or greatest(message.pricing, furthest.pricing) is distinct from message.pricing);
+  if exists (select 1 from unnest(p_items) as item where item.kind = 'status' and item.error_code is not null) then
+    -- Kept beside the status, whatever that is: the same one of several in whatever order they come.
+    update public.wa_messages as message
+    set error_code = failure.error_code, error_text = failure.error_text, updated_at = now()
+    from (
+      select distinct on (item.message_id) item.message_id, item.error_code, item.error_text
+      from unnest(p_items) as item
+      where item.kind = 'status' and item.message_id is not null and item.error_code is not null
+      order by item.message_id, item.error_code desc, item.error_text desc nulls last
+    ) as failure
+    where message.id = failure.message_id and message.direction = 'out'
+      and (message.error_code is null
+        or (failure.error_code, coalesce(failure.error_text, '')) > (message.error_code, coalesce(message.error_text, '')));
+  end if;
+
+  if v_outbox_ids <> '{}' then
+    perform private.settle_outbox_from_statuses(array_agg(proof.outbox_id), array_agg(proof.wa_message_id),
+      array_agg(proof.status = 'failed'), array_agg(proof.error_code), array_agg(proof.error_text))
+    from (
+      select distinct on (message.outbox_id) message.outbox_id, item.wa_message_id, item.status, item.error_code,
+        item.error_text
+      from unnest(p_items) as item
+      join public.wa_messages as message on message.id = item.message_id
+      where item.kind = 'status' and message.outbox_id = any (v_outbox_ids)
+        and message.outbox_id = item.outbox_id
+      order by message.outbox_id, array_position(v_ranks, item.status) desc, item.ordinal
+    ) as proof;
+  end if;
+
+  insert into public.wa_message_statuses as status
+    (connection_id, wa_message_id, status, error_code, error_text, pricing, occurred_at)
+  select distinct on (item.connection_id, item.wa_message_id, item.status)
+    item.connection_id, item.wa_message_id, item.status, item.error_code, item.error_text,
+    first_value(item.pricing) over (
+      partition by item.connection_id, item.wa_message_id, item.status order by item.pricing desc nulls last),
+    item.occurred_at
+  from unnest(p_items) as item
+  where item.kind = 'status' and item.message_id is null and array_position(v_ranks, item.status) is not null
+  order by item.connection_id, item.wa_message_id, item.status, item.error_code desc nulls last,
+    item.error_text desc nulls last
+  -- Each participant of a group has statuses: what they say together, in whatever order they come.
+  on conflict on constraint wa_message_statuses_pkey do update
+    set pricing = greatest(status.pricing, excluded.pricing),
+      error_code = case when (excluded.error_code, coalesce(excluded.error_text, ''))
+          > (coalesce(status.error_code, -1), coalesce(status.error_text, ''))
+        then excluded.error_code else status.error_code end,
+      error_text = case when (excluded.error_code, coalesce(excluded.error_text, ''))
+          > (coalesce(status.error_code, -1), coalesce(status.error_text, ''))
+        then excluded.error_text else status.error_text end;
+end $$;
+
+ALTER FUNCTION private.apply_whatsapp_statuses(p_items private.whatsapp_item[]) OWNER TO postgres;
+
+--
+-- Name: apply_whatsapp_template_event(private.whatsapp_item); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.apply_whatsapp_template_event(p_item private.whatsapp_item) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_value constant jsonb := p_item.content;
+  v_at constant timestamptz := coalesce(p_item.occurred_at, now());
+  v_new public.wa_templates;
+begin
+  v_new.status := case when p_item.type in ('message_template_status_update', 'template_status_update')
+    then v_value ->> 'event' end;
+  v_new.category := coalesce(v_value ->> 'new_category', v_value ->> 'message_template_category');
+  v_new.quality := v_value ->> 'new_quality_score';
+  v_new.components := case p_item.type when 'message_template_components_update' then v_value end;
+  if v_value ->> 'message_template_id' is null then
+    return;
+  end if;
+  insert into public.wa_templates as template (workspace_id, waba_id, template_id, name, language, status, rejected_reason,
+    category, quality, components, status_changed_at, category_changed_at, quality_changed_at, components_changed_at)
+  values (p_item.workspace_id, p_item.waba_id, v_value ->> 'message_template_id', v_value ->> 'message_template_name',
+    v_value ->> 'message_template_language', v_new.status,
+    case when v_new.status is not null then nullif(v_value ->> 'reason', 'NONE') end, v_new.category, v_new.quality,
+    v_new.components,
+    case when v_new.status is not null then v_at end, case when v_new.category is not null then v_at end,
+    case when v_new.quality is not null then v_at end, case when v_new.components is not null then v_at end)
+  on conflict on constraint wa_templates_template_id_key do update
+  set name = coalesce(template.name, excluded.name), language = coalesce(template.language, excluded.language),
+    (status, rejected_reason, status_changed_at) = (
+      select (newer.row).status, (newer.row).rejected_reason, (newer.row).status_changed_at
+      from (select case when excluded.status_changed_at >= coalesce(template.status_changed_at, '-infinity')
+        then excluded else template end as row) as newer),
+    (category, category_changed_at) = (
+      select (newer.row).category, (newer.row).category_changed_at
+      from (select case when excluded.category_changed_at >= coalesce(template.category_changed_at, '-infinity')
+        then excluded else template end as row) as newer),
+    (quality, quality_changed_at) = (
+      select (newer.row).quality, (newer.row).quality_changed_at
+      from (select case when excluded.quality_changed_at >= coalesce(template.quality_changed_at, '-infinity')
+        then excluded else template end as row) as newer),
+    (components, components_changed_at) = (
+      select (newer.row).components, (newer.row).components_changed_at
+      from (select case when excluded.components_changed_at >= coalesce(template.components_changed_at, '-infinity')
+        then excluded else template end as row) as newer);
+end $$;
+
+ALTER FUNCTION private.apply_whatsapp_template_event(p_item private.whatsapp_item) OWNER TO postgres;
+
+--
+-- Name: cancel_automated_outbox(uuid[], text); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.cancel_automated_outbox(p_thread_ids uuid[], p_reason text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+begin
+  with cancelled as (
+    update public.outbox_messages as outbox
+    set status = 'cancelled', error_code = 'cancelled', error_text = p_reason, settled_at = now()
+    where outbox.thread_id = any (p_thread_ids) and outbox.automated and outbox.status = 'queued'
+    returning outbox.id, outbox.workspace_id
+  )
+  update public.wa_messages as message set status = 'cancelled', error_text = p_reason
+  from cancelled
+  where message.outbox_id = cancelled.id and message.workspace_id = cancelled.workspace_id
+    and message.status = 'pending';
+end $$;
+
+ALTER FUNCTION private.cancel_automated_outbox(p_thread_ids uuid[], p_reason text) OWNER TO postgres;
+
+--
+-- Name: complete_whatsapp_messages(private.whatsapp_item[]); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.complete_whatsapp_messages(p_items private.whatsapp_item[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_filled uuid[];
+  v_thread_ids uuid[];
+  v_latest_at timestamptz[];
+  v_bodies text[];
+  v_inbound_at timestamptz[];
+  v_replied_at timestamptz[];
+  v_unread_counts integer[];
+begin
+  with incoming as materialized (
+    select distinct on (item.connection_id, item.wa_message_id) item.*,
+      bool_or(item.kind = 'echo') over same as is_echo, bool_and(item.kind = 'history') over same as is_history
+    from unnest(p_items) as item
+    where item.kind in ('message', 'echo', 'history', 'call') and item.thread_id is not null
+    window same as (partition by item.connection_id, item.wa_message_id)
+    order by item.connection_id, item.wa_message_id, item.is_placeholder, item.ordinal
+  ), existing as materialized (
+    select incoming.*, message.id, message.source, message.is_placeholder and not incoming.is_placeholder as is_content,
+      message.source = 'history' and not incoming.is_history as is_live
+    from incoming
+    join public.wa_messages as message
+      on message.connection_id = incoming.connection_id and message.wa_message_id = incoming.wa_message_id
+        and message.direction = incoming.direction
+  ), completed as (
+    update public.wa_messages as message
+    set type = case when existing.is_content then existing.type else message.type end,
+      body = case when existing.is_content then existing.body else message.body end,
+      content = case when existing.is_content then coalesce(existing.content, '{}'::jsonb) else message.content end,
+      context = case when existing.is_content then existing.context else message.context end,
+      occurred_at = case when existing.is_content then least(existing.occurred_at, now()) else message.occurred_at end,
+      is_placeholder = message.is_placeholder and not existing.is_content,
+      source = case when not existing.is_live then message.source when existing.is_echo then 'phone' else 'live' end,
+      updated_at = now()
+    from existing
+    where message.id = existing.id and (existing.is_content or existing.is_live)
+    returning message.thread_id, message.direction, message.source, message.occurred_at, message.sequence,
+      message.body, existing.is_live
+  ), latest as (
+    select completed.thread_id, max(completed.occurred_at) as occurred_at,
+      max(completed.occurred_at) filter (where completed.direction = 'in' and completed.source = 'live') as inbound_at,
+      max(completed.occurred_at) filter (where completed.source <> 'history') as replied_at,
+      count(*) filter (where completed.is_live and completed.direction = 'in' and completed.source = 'live')
+        as unread_count,
+      left((array_agg(completed.body order by completed.occurred_at desc, completed.sequence desc))[1], 200) as body
+    from completed group by completed.thread_id
+  )
+  select array_agg(latest.thread_id), array_agg(latest.occurred_at), array_agg(latest.body),
+    array_agg(latest.inbound_at), array_agg(latest.replied_at), array_agg(latest.unread_count::integer)
+  into v_thread_ids, v_latest_at, v_bodies, v_inbound_at, v_replied_at, v_unread_counts
+  from latest;
+  perform private.move_whatsapp_threads(
+    v_thread_ids, v_latest_at, v_bodies, v_inbound_at, v_replied_at, v_unread_counts);
+
+  -- What the history says became of a message that the phone has sent.
+  update public.wa_messages as message set status = furthest.status, updated_at = now()
+  from (
+    select distinct on (item.connection_id, item.wa_message_id) item.connection_id, item.wa_message_id, item.status
+    from unnest(p_items) as item
+    where item.kind in ('echo', 'history') and item.direction = 'out'
+    order by item.connection_id, item.wa_message_id, private.wa_status_rank(item.status) desc
+  ) as furthest
+  where message.connection_id = furthest.connection_id and message.wa_message_id = furthest.wa_message_id
+    and message.direction = 'out' and private.wa_status_rank(furthest.status) > message.status_rank;
+
+  with shared as (
+    select item.connection_id, item.wa_message_id, jsonb_agg(card.value) as cards
+    from unnest(p_items) as item
+    cross join lateral jsonb_array_elements(
+      case jsonb_typeof(item.content -> 'contacts') when 'array' then item.content -> 'contacts' end) as card
+    where item.kind = 'message' and item.type = 'contacts'
+    group by 1, 2
+  ), merged as (
+    select message.id, (
+      select jsonb_agg(card.value order by card.value)
+      from (
+        select old.value from jsonb_array_elements(message.content -> 'contacts') as old
+        union select new.value from jsonb_array_elements(shared.cards) as new
+      ) as card) as cards
+    from shared
+    join public.wa_messages as message
+      on message.connection_id = shared.connection_id and message.wa_message_id = shared.wa_message_id
+    where message.type = 'contacts' and jsonb_typeof(message.content -> 'contacts') = 'array'
+      and not message.content -> 'contacts' @> shared.cards
+  ), filled as (
+    update public.wa_messages as message
+    set content = jsonb_build_object('contacts', merged.cards),
+      body = merged.cards #>> '{0,name,formatted_name}', updated_at = now()
+    from merged where message.id = merged.id
+    returning message.id
+  )
+  select array_agg(filled.id) into v_filled from filled;
+  if v_filled is not null then
+    perform private.refresh_whatsapp_messages(v_filled);
+  end if;
+end $$;
+
+ALTER FUNCTION private.complete_whatsapp_messages(p_items private.whatsapp_item[]) OWNER TO postgres;
+
+--
+-- Name: connection_secret(uuid); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.connection_secret(p_connection_id uuid) RETURNS text
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $_$
+declare
+  v_ciphertext text;
+  v_vault_secret_id uuid;
+begin
+  select secret.access_token_ciphertext, secret.vault_secret_id into v_ciphertext, v_vault_secret_id
+  from private.wa_connection_secrets as secret where secret.connection_id = p_connection_id;
+  if v_vault_secret_id is not null and private.has_vault() then
+    execute 'select secret.decrypted_secret from vault.decrypted_secrets as secret where secret.id = $1'
+      into v_ciphertext using v_vault_secret_id;
+  end if;
+  return v_ciphertext;
+end $_$;
+
+ALTER FUNCTION private.connection_secret(p_connection_id uuid) OWNER TO postgres;
+
+SET default_tablespace = '';
+
+SET default_table_access_method = heap;
+
+--
+-- Name: wa_phone_numbers; Type: TABLE; Schema: public; Owner: postgres
+--
+
+CREATE TABLE public.wa_phone_numbers (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    workspace_id uuid NOT NULL,
+    waba_id text NOT NULL,
+    phone_number_id text NOT NULL,
+    display_phone_number text,
+    verified_name text,
+    status text DEFAULT 'active'::text NOT NULL,
+    status_reason text,
+    messages_per_second integer DEFAULT 80 NOT NULL,
+    quality text,
+    messaging_limit text,
+    quality_changed_at timestamp with time zone,
+    name_changed_at timestamp with time zone,
+    account_changed_at timestamp with time zone,
+    history_status text,
+    history_progress smallint,
+    deleted_at timestamp with time zone,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT wa_phone_numbers_history_status_check CHECK ((history_status = ANY (ARRAY['syncing'::text, 'complete'::text, 'declined'::text]))),
+    CONSTRAINT wa_phone_numbers_messages_per_second_check CHECK (((messages_per_second >= 1) AND (messages_per_second <= 10000))),
+    CONSTRAINT wa_phone_numbers_phone_number_id_check CHECK ((phone_number_id ~ '^[0-9]{1,32}$'::text)),
+    CONSTRAINT wa_phone_numbers_status_check CHECK ((status = ANY (ARRAY['active'::text, 'inactive'::text, 'paused'::text]))),
+    CONSTRAINT wa_phone_numbers_waba_id_check CHECK ((waba_id ~ '^[0-9]{1,32}$'::text))
+);
+
+ALTER TABLE public.wa_phone_numbers OWNER TO postgres;
+
+--
+-- Name: deactivate_connections(uuid[], text); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.deactivate_connections(p_connection_ids uuid[], p_reason text) RETURNS SETOF public.wa_phone_numbers
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+begin
+  delete from private.wa_connection_secrets as secret where secret.connection_id = any (p_connection_ids);
+  return query
+  update public.wa_phone_numbers as connection set status = 'inactive', status_reason = left(p_reason, 500)
+  where connection.id = any (p_connection_ids) and connection.status <> 'inactive'
+  returning connection.*;
+end $$;
+
+ALTER FUNCTION private.deactivate_connections(p_connection_ids uuid[], p_reason text) OWNER TO postgres;
+
+--
+-- Name: delete_webhook_events(); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.delete_webhook_events() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  delete from public.meta_webhook_events as event where event.workspace_id = old.id;
+  return null;
+end $$;
+
+ALTER FUNCTION private.delete_webhook_events() OWNER TO postgres;
 
 --
 -- Name: end_lease_when_empty(bigint); Type: FUNCTION; Schema: private; Owner: postgres
@@ -247,26 +850,54 @@ $$;
 ALTER FUNCTION private.end_lease_when_empty(p_token bigint) OWNER TO postgres;
 
 --
--- Name: ensure_whatsapp_contact(uuid, text, text, text, text); Type: FUNCTION; Schema: private; Owner: postgres
+-- Name: ensure_whatsapp_contact(uuid, text, text, text, text, text); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
-CREATE FUNCTION private.ensure_whatsapp_contact(p_workspace_id uuid, p_waba_id text, p_wa_id text, p_user_id text, p_name text) RETURNS uuid
+CREATE FUNCTION private.ensure_whatsapp_contact(p_workspace_id uuid, p_waba_id text, p_wa_id text, p_user_id text, p_name text, p_source text DEFAULT 'whatsapp'::text) RETURNS uuid
     LANGUAGE plpgsql
     SET search_path TO ''
     AS $_$
 declare
-  v_contact_id uuid := private.whatsapp_sender(p_workspace_id, p_waba_id, p_wa_id, p_user_id);
+  v_forms text[] := private.whatsapp_number_forms(p_wa_id);
   v_phone text := case when p_wa_id ~ '^[1-9][0-9]{6,14}$' then '+' || p_wa_id end;
+  v_name text := nullif(left(btrim(p_name), 300), '');
+  v_by_wa_id uuid;
+  v_by_user_id uuid;
+  v_by_phone uuid;
+  v_contact_id uuid;
 begin
-  if v_contact_id is null and v_phone is not null then
-    select contact.id into v_contact_id from public.contacts as contact
-    where contact.workspace_id = p_workspace_id and contact.phone = v_phone and contact.deleted_at is null;
-  end if;
+  select identity.contact_id into v_by_wa_id from public.contact_identities as identity
+  where identity.workspace_id = p_workspace_id and identity.kind = 'wa_id' and identity.scope = ''
+    and identity.value = any (v_forms)
+  order by identity.value = p_wa_id desc
+  limit 1;
+  select identity.contact_id into v_by_user_id from public.contact_identities as identity
+  where identity.workspace_id = p_workspace_id and identity.kind = 'bsuid' and identity.scope = p_waba_id
+    and identity.value = p_user_id;
+  select contact.id into v_by_phone from public.contacts as contact
+  where contact.workspace_id = p_workspace_id and contact.deleted_at is null
+    and contact.phone = any (array(select '+' || form.value from unnest(v_forms) as form (value)))
+  order by contact.phone = v_phone desc
+  limit 1;
+
+  v_contact_id := coalesce(v_by_wa_id, v_by_user_id, v_by_phone);
   if v_contact_id is null then
     insert into public.contacts (workspace_id, name, phone, source)
-    values (p_workspace_id, nullif(left(btrim(p_name), 300), ''), v_phone, 'whatsapp')
+    values (p_workspace_id, v_name, v_phone, p_source)
     returning id into v_contact_id;
+  else
+    perform private.report_duplicate_contacts(p_workspace_id, v_contact_id, other.contact_id,
+      'One sender on WhatsApp is known by the identities of both.')
+    from unnest(array[v_by_user_id, v_by_phone]) as other (contact_id)
+    where other.contact_id is not null;
+    update public.contacts as contact
+    set name = coalesce(contact.name, v_name),
+      phone = case when v_by_phone is null then coalesce(contact.phone, v_phone) else contact.phone end
+    where contact.id = v_contact_id
+      and ((contact.name is null and v_name is not null)
+        or (contact.phone is null and v_phone is not null and v_by_phone is null));
   end if;
+
   insert into public.contact_identities (workspace_id, contact_id, kind, scope, value)
   select p_workspace_id, v_contact_id, identity.kind, identity.scope, identity.value
   from (values ('wa_id', '', p_wa_id), ('bsuid', p_waba_id, p_user_id)) as identity (kind, scope, value)
@@ -275,7 +906,115 @@ begin
   return v_contact_id;
 end $_$;
 
-ALTER FUNCTION private.ensure_whatsapp_contact(p_workspace_id uuid, p_waba_id text, p_wa_id text, p_user_id text, p_name text) OWNER TO postgres;
+ALTER FUNCTION private.ensure_whatsapp_contact(p_workspace_id uuid, p_waba_id text, p_wa_id text, p_user_id text, p_name text, p_source text) OWNER TO postgres;
+
+--
+-- Name: ensure_whatsapp_threads(jsonb, private.whatsapp_record[]); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.ensure_whatsapp_threads(p_events jsonb, p_records private.whatsapp_record[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_items private.whatsapp_item[] := private.whatsapp_items(p_events, p_records);
+  v_identity private.whatsapp_item;
+  v_sender record;
+begin
+  -- Some of them get a name or a number.
+  perform 1 from public.contacts as contact
+  where contact.id in (select item.contact_id from unnest(v_items) as item where not item.is_known)
+  order by contact.id
+  for no key update;
+
+  -- Before whoever writes by a new number or id, so that nobody takes them for a new person.
+  for v_identity in
+    select item.* from unnest(v_items) as item where item.kind = 'identity'
+    order by item.occurred_at nulls first, item.ordinal
+  loop
+    for v_sender in
+      select distinct item.workspace_id, item.waba_id, item.wa_id, item.user_id, item.profile_name
+      from unnest(v_items) as item
+      where not item.is_known and item.workspace_id = v_identity.workspace_id
+        and (item.wa_id = v_identity.wa_id or item.user_id = v_identity.user_id)
+      order by item.wa_id nulls last, item.user_id nulls last, item.profile_name nulls last
+      limit 1
+    loop
+      perform private.ensure_whatsapp_contact(v_sender.workspace_id, v_sender.waba_id, v_sender.wa_id, v_sender.user_id,
+        v_sender.profile_name);
+    end loop;
+    perform private.apply_whatsapp_identity(v_identity);
+  end loop;
+
+  for v_sender in
+    select distinct on (item.workspace_id, item.wa_id, item.user_id)
+      item.workspace_id, item.waba_id, item.wa_id, item.user_id, item.profile_name,
+      case item.kind when 'address_book' then 'address_book' else 'whatsapp' end as source
+    from unnest(v_items) as item
+    where not item.is_known
+    -- Senders with both ids first: a later item of the same person may carry one of them alone.
+    order by item.workspace_id, item.wa_id nulls last, item.user_id nulls last, item.profile_name nulls last
+  loop
+    perform private.ensure_whatsapp_contact(v_sender.workspace_id, v_sender.waba_id, v_sender.wa_id, v_sender.user_id,
+      v_sender.profile_name, v_sender.source);
+  end loop;
+
+  insert into public.wa_threads (workspace_id, connection_id, contact_id, group_id, status)
+  select item.workspace_id, item.connection_id, case when item.group_id is null then item.contact_id end, item.group_id,
+    -- What was said long ago, or by the business itself, asks nobody for an answer.
+    case when bool_or(item.kind in ('message', 'call')) then 'open' else 'closed' end
+  from unnest(private.whatsapp_items(p_events, p_records)) as item
+  where item.kind in ('message', 'echo', 'history', 'call') and item.thread_id is null
+    and (item.contact_id is not null or item.group_id is not null)
+  group by 1, 2, 3, 4
+  order by 2, 3, 4
+  on conflict do nothing;
+end $$;
+
+ALTER FUNCTION private.ensure_whatsapp_threads(p_events jsonb, p_records private.whatsapp_record[]) OWNER TO postgres;
+
+--
+-- Name: forget_vault_secret(); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.forget_vault_secret() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $_$
+begin
+  if private.has_vault() then
+    execute 'delete from vault.secrets where id = $1' using old.vault_secret_id;
+  end if;
+  return null;
+end $_$;
+
+ALTER FUNCTION private.forget_vault_secret() OWNER TO postgres;
+
+--
+-- Name: has_vault(); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.has_vault() RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+begin
+  -- One after the other: asking for what is inside a schema without usage on it is an error.
+  if not exists (
+    select from pg_namespace as namespace
+    where namespace.nspname = 'vault' and has_schema_privilege(namespace.oid, 'usage')
+  ) then
+    return false;
+  end if;
+  return coalesce(
+    has_function_privilege(to_regprocedure('vault.create_secret(text, text, text, uuid)'), 'execute')
+      and has_function_privilege(to_regprocedure('vault.update_secret(uuid, text, text, text, uuid)'), 'execute')
+      and has_table_privilege(to_regclass('vault.decrypted_secrets'), 'select')
+      and has_table_privilege(to_regclass('vault.secrets'), 'delete'),
+    false);
+end $$;
+
+ALTER FUNCTION private.has_vault() OWNER TO postgres;
 
 --
 -- Name: is_service(); Type: FUNCTION; Schema: private; Owner: postgres
@@ -333,32 +1072,135 @@ end $$;
 ALTER FUNCTION private.keep_an_owner() OWNER TO postgres;
 
 --
--- Name: lock_new_whatsapp_senders(bigint[]); Type: FUNCTION; Schema: private; Owner: postgres
+-- Name: lock_unsettled_outbox(uuid[]); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
-CREATE FUNCTION private.lock_new_whatsapp_senders(p_event_ids bigint[]) RETURNS void
+CREATE FUNCTION private.lock_unsettled_outbox(p_ids uuid[]) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
     AS $$
 begin
+  perform 1 from public.outbox_messages as outbox
+  where outbox.id = any (p_ids) and outbox.status in ('unknown', 'queued', 'processing')
+  order by outbox.id
+  for no key update;
+end $$;
+
+ALTER FUNCTION private.lock_unsettled_outbox(p_ids uuid[]) OWNER TO postgres;
+
+--
+-- Name: lock_whatsapp_message_ids(private.whatsapp_item[]); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.lock_whatsapp_message_ids(p_items private.whatsapp_item[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+begin
+  perform case when slot.alone then pg_advisory_xact_lock(slot.key) else pg_advisory_xact_lock_shared(slot.key) end
+  from (
+    select hashtextextended(item.connection_id::text,
+        100 + (hashtext(coalesce(item.target_id, item.wa_message_id)) & 15)) as key,
+      bool_or(item.kind in ('status', 'reaction', 'edit', 'revoke')) as alone
+    from unnest(p_items) as item
+    where item.kind in ('message', 'echo', 'history', 'call')
+      or (item.kind in ('status', 'reaction', 'edit', 'revoke') and item.message_id is null)
+    group by key
+    order by key
+  ) as slot;
+end $$;
+
+ALTER FUNCTION private.lock_whatsapp_message_ids(p_items private.whatsapp_item[]) OWNER TO postgres;
+
+--
+-- Name: lock_whatsapp_outbox(private.whatsapp_item[]); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.lock_whatsapp_outbox(p_items private.whatsapp_item[]) RETURNS uuid[]
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_ids uuid[] := array(
+    select item.outbox_id from unnest(p_items) as item where item.kind = 'status' and item.outbox_id is not null);
+  v_automated uuid[];
+  v_threads uuid[];
+begin
+  select array_agg(outbox.id), array_agg(distinct outbox.thread_id) into v_automated, v_threads
+  from public.outbox_messages as outbox
+  where outbox.thread_id = any (array(
+      select item.thread_id from unnest(p_items) as item where item.kind in ('message', 'echo', 'call')))
+    and outbox.automated and outbox.status = 'queued';
+  if v_automated is not null or v_ids <> '{}' then
+    perform private.lock_unsettled_outbox(v_ids || v_automated);
+  end if;
+  return v_threads;
+end $$;
+
+ALTER FUNCTION private.lock_whatsapp_outbox(p_items private.whatsapp_item[]) OWNER TO postgres;
+
+--
+-- Name: lock_whatsapp_people(private.whatsapp_item[]); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.lock_whatsapp_people(p_items private.whatsapp_item[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+begin
+  perform case when people.alone then pg_advisory_xact_lock(people.key) else pg_advisory_xact_lock_shared(people.key) end
+  from (
+    select hashtextextended(item.workspace_id::text, 256) as key,
+      bool_or(item.kind in (
+        'identity', 'preference', 'address_book', 'history_sync', 'template', 'account', 'number')) as alone
+    from unnest(p_items) as item
+    where not item.is_known or item.kind in (
+      'identity', 'preference', 'address_book', 'history_sync', 'template', 'account', 'number')
+    group by key
+    order by key
+  ) as people;
   perform pg_advisory_xact_lock(slot.key)
   from (
-    select distinct hashtextextended(event.workspace_id::text, hashtext(identity.kind || identity.value) & 255) as key
-    from public.meta_webhook_events as event
-    join public.wa_phone_numbers as connection on connection.id = event.connection_id
+    select distinct hashtextextended(item.workspace_id::text, hashtext(identity.kind || identity.canonical) & 255) as key
+    from unnest(p_items) as item
     cross join lateral (values
-      ('wa_id', '', event.event ->> 'wa_id'), ('bsuid', connection.waba_id, event.event ->> 'user_id')
-    ) as identity (kind, scope, value)
-    where event.id = any (p_event_ids) and event.kind = 'message' and identity.value is not null
+      ('wa_id', '', item.wa_id,
+        (select min(form.value) from unnest(private.whatsapp_number_forms(item.wa_id)) as form (value))),
+      ('bsuid', item.waba_id, item.user_id, item.user_id)
+    ) as identity (kind, scope, value, canonical)
+    where identity.value is not null
       and not exists (
         select 1 from public.contact_identities as known
-        where known.workspace_id = event.workspace_id and known.kind = identity.kind
+        where known.workspace_id = item.workspace_id and known.kind = identity.kind
           and known.scope = identity.scope and known.value = identity.value)
     order by key
   ) as slot;
 end $$;
 
-ALTER FUNCTION private.lock_new_whatsapp_senders(p_event_ids bigint[]) OWNER TO postgres;
+ALTER FUNCTION private.lock_whatsapp_people(p_items private.whatsapp_item[]) OWNER TO postgres;
+
+--
+-- Name: lock_whatsapp_threads(private.whatsapp_item[]); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.lock_whatsapp_threads(p_items private.whatsapp_item[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+begin
+  perform 1 from public.wa_threads as thread
+  where thread.id in (
+    select item.thread_id from unnest(p_items) as item
+    where item.kind in ('message', 'echo', 'history', 'call', 'reaction', 'edit', 'revoke')
+    union
+    select message.thread_id from unnest(p_items) as item
+    join public.wa_messages as message on message.id = item.message_id
+    where item.kind in ('reaction', 'edit', 'revoke'))
+  order by thread.id
+  for no key update;
+end $$;
+
+ALTER FUNCTION private.lock_whatsapp_threads(p_items private.whatsapp_item[]) OWNER TO postgres;
 
 --
 -- Name: mirror_auth_user(); Type: FUNCTION; Schema: private; Owner: postgres
@@ -387,6 +1229,35 @@ begin
 end $$;
 
 ALTER FUNCTION private.mirror_auth_user() OWNER TO postgres;
+
+--
+-- Name: move_whatsapp_threads(uuid[], timestamp with time zone[], text[], timestamp with time zone[], timestamp with time zone[], integer[]); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.move_whatsapp_threads(p_thread_ids uuid[], p_latest_at timestamp with time zone[], p_bodies text[], p_inbound_at timestamp with time zone[], p_replied_at timestamp with time zone[], p_unread_counts integer[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+begin
+  update public.wa_threads as thread
+  set last_inbound_at = greatest(thread.last_inbound_at, latest.inbound_at),
+    last_message_body = case
+      when latest.occurred_at >= coalesce(thread.last_message_at, '-infinity') then latest.body
+      else thread.last_message_body
+    end,
+    last_message_at = greatest(thread.last_message_at, latest.occurred_at),
+    unread_count = thread.unread_count + latest.unread_count,
+    -- A closed conversation is one that waits for the customer, who has just written.
+    status = case when latest.unread_count > 0 and thread.status in ('closed', 'snoozed') then 'open'
+      else thread.status end,
+    snoozed_until = case when latest.unread_count > 0 then null else thread.snoozed_until end,
+    automation_stopped_at = greatest(thread.automation_stopped_at, latest.replied_at), updated_at = now()
+  from unnest(p_thread_ids, p_latest_at, p_bodies, p_inbound_at, p_replied_at, p_unread_counts)
+    as latest (thread_id, occurred_at, body, inbound_at, replied_at, unread_count)
+  where thread.id = latest.thread_id;
+end $$;
+
+ALTER FUNCTION private.move_whatsapp_threads(p_thread_ids uuid[], p_latest_at timestamp with time zone[], p_bodies text[], p_inbound_at timestamp with time zone[], p_replied_at timestamp with time zone[], p_unread_counts integer[]) OWNER TO postgres;
 
 --
 -- Name: my_workspace_ids(); Type: FUNCTION; Schema: private; Owner: postgres
@@ -432,6 +1303,58 @@ end $$;
 ALTER FUNCTION private.raise_error(p_status integer, p_code text, p_detail jsonb, p_hint text) OWNER TO postgres;
 
 --
+-- Name: refresh_whatsapp_messages(uuid[]); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.refresh_whatsapp_messages(p_message_ids uuid[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+begin
+  update public.wa_messages as message
+  set type = coalesce(edit.type, message.type), body = case when edit.type is null then message.body else edit.body end,
+    content = coalesce(edit.content, message.content), edited_at = edit.occurred_at, revoked_at = (
+      select min(change.occurred_at) from public.wa_message_changes as change
+      where change.connection_id = message.connection_id and change.target_id = message.wa_message_id
+        and change.kind = 'revoke' and change.direction = message.direction),
+    reactions = (
+      select jsonb_object_agg(reaction.actor, jsonb_build_object('emoji', reaction.body, 'at', reaction.occurred_at))
+        filter (where reaction.body is not null)
+      from (
+        select distinct on (change.actor) change.actor, change.body, change.occurred_at
+        from public.wa_message_changes as change
+        where change.connection_id = message.connection_id and change.target_id = message.wa_message_id
+          and change.kind = 'reaction'
+        order by change.actor, change.occurred_at desc, change.wa_message_id desc
+      ) as reaction)
+  from public.wa_messages as shown
+  left join lateral (
+    select change.type, change.body, change.content, change.occurred_at from public.wa_message_changes as change
+    where change.connection_id = shown.connection_id and change.target_id = shown.wa_message_id
+      -- Nobody edits or revokes what the other side has written.
+      and change.kind = 'edit' and change.direction = shown.direction
+    order by change.occurred_at desc, change.wa_message_id desc
+    limit 1
+  ) as edit on true
+  where shown.id = any (p_message_ids) and message.id = shown.id;
+  -- In a statement of its own, which sees what the messages show now.
+  update public.wa_threads as thread
+  set last_message_body = latest.body
+  from (
+    select distinct message.thread_id from public.wa_messages as message where message.id = any (p_message_ids)
+  ) as touched
+  cross join lateral (
+    select case when message.revoked_at is null then left(message.body, 200) end as body
+    from public.wa_messages as message where message.thread_id = touched.thread_id
+    order by message.occurred_at desc, message.sequence desc
+    limit 1
+  ) as latest
+  where thread.id = touched.thread_id and thread.last_message_body is distinct from latest.body;
+end $$;
+
+ALTER FUNCTION private.refresh_whatsapp_messages(p_message_ids uuid[]) OWNER TO postgres;
+
+--
 -- Name: refuse_change(); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
@@ -451,7 +1374,7 @@ ALTER FUNCTION private.refuse_change() OWNER TO postgres;
 -- Name: replay_whatsapp_orphans(text, text); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
-CREATE FUNCTION private.replay_whatsapp_orphans(p_phone_number_id text, p_waba_id text) RETURNS void
+CREATE FUNCTION private.replay_whatsapp_orphans(p_phone_number_id text, p_waba_id text) RETURNS jsonb
     LANGUAGE plpgsql
     SET search_path TO ''
     AS $$
@@ -460,21 +1383,40 @@ declare
 begin
   with replayed as (
     update public.orphan_webhook_events as orphan set processed_at = now()
-    where orphan.processed_at is null
-      and (orphan.phone_number_id = p_phone_number_id
-        or (orphan.phone_number_id = 'waba:' || p_waba_id and 1 = (
-          select count(distinct connection.workspace_id) from public.wa_phone_numbers as connection
-          where connection.waba_id = p_waba_id and connection.deleted_at is null
-            and connection.status <> 'inactive')))
-    returning orphan.id, orphan.event
+    where orphan.processed_at is null and orphan.phone_number_id in (p_phone_number_id, 'waba:' || p_waba_id)
+    returning orphan.id, orphan.kind, orphan.event, orphan.received_at
   )
-  select jsonb_agg(replayed.event order by replayed.id) into v_orphans from replayed;
-  if v_orphans is not null then
-    perform public.ingest_whatsapp_events(v_orphans);
+  select jsonb_agg(
+    case
+      -- What doesn't say when it happened happened before it arrived, not now: a connection made since then stays.
+      when replayed.kind in ('account', 'template', 'number') and replayed.event ->> 'occurred_at' is null
+        then replayed.event || jsonb_build_object('occurred_at', replayed.received_at)
+      else replayed.event
+    end order by replayed.id)
+  into v_orphans from replayed;
+  if v_orphans is null then
+    return '[]'::jsonb;
   end if;
+  return public.ingest_whatsapp_events(v_orphans);
 end $$;
 
 ALTER FUNCTION private.replay_whatsapp_orphans(p_phone_number_id text, p_waba_id text) OWNER TO postgres;
+
+--
+-- Name: report_duplicate_contacts(uuid, uuid, uuid, text); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.report_duplicate_contacts(p_workspace_id uuid, p_contact_id uuid, p_other_id uuid, p_reason text) RETURNS void
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $$
+  insert into public.contact_duplicates (workspace_id, contact_id, duplicate_id, reason)
+  select p_workspace_id, least(p_contact_id, p_other_id), greatest(p_contact_id, p_other_id), p_reason
+  where p_contact_id <> p_other_id
+  on conflict on constraint contact_duplicates_pkey do nothing
+$$;
+
+ALTER FUNCTION private.report_duplicate_contacts(p_workspace_id uuid, p_contact_id uuid, p_other_id uuid, p_reason text) OWNER TO postgres;
 
 --
 -- Name: require_role(uuid, text[], text, jsonb); Type: FUNCTION; Schema: private; Owner: postgres
@@ -540,39 +1482,245 @@ end $$;
 ALTER FUNCTION private.set_updated_at() OWNER TO postgres;
 
 --
+-- Name: settle_outbox_from_statuses(uuid[], text[], boolean[], integer[], text[]); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.settle_outbox_from_statuses(p_ids uuid[], p_provider_message_ids text[], p_failed boolean[], p_error_codes integer[], p_error_texts text[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+begin
+  update public.outbox_messages as outbox
+  set status = case when proof.failed then 'failed' else 'sent' end,
+    provider_message_id = coalesce(outbox.provider_message_id, proof.provider_message_id),
+    error_code = case when proof.failed then coalesce(proof.error_code::text, outbox.error_code) end,
+    error_text = case when proof.failed then coalesce(proof.error_text, outbox.error_text) end,
+    settled_at = coalesce(outbox.settled_at, now())
+  from unnest(p_ids, p_provider_message_ids, p_failed, p_error_codes, p_error_texts)
+    as proof (id, provider_message_id, failed, error_code, error_text)
+  where outbox.id = proof.id and outbox.status in ('unknown', 'queued', 'processing');
+end $$;
+
+ALTER FUNCTION private.settle_outbox_from_statuses(p_ids uuid[], p_provider_message_ids text[], p_failed boolean[], p_error_codes integer[], p_error_texts text[]) OWNER TO postgres;
+
+--
+-- Name: signup_state_hash(text); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.signup_state_hash(p_state text) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+  select encode(sha256(convert_to(p_state, 'UTF8')), 'hex')
+$$;
+
+ALTER FUNCTION private.signup_state_hash(p_state text) OWNER TO postgres;
+
+--
+-- Name: store_connection_secret(uuid, text, text); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.store_connection_secret(p_connection_id uuid, p_ciphertext text, p_meta_user_id text DEFAULT NULL::text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $_$
+declare
+  v_vault_secret_id uuid;
+begin
+  if private.has_vault() then
+    select secret.vault_secret_id into v_vault_secret_id from private.wa_connection_secrets as secret
+    where secret.connection_id = p_connection_id for update;
+    -- Somebody may have emptied the Vault by hand, and updating what isn't there says nothing.
+    execute 'select secret.id from vault.secrets as secret where secret.id = $1'
+      into v_vault_secret_id using v_vault_secret_id;
+    if v_vault_secret_id is null then
+      execute 'select vault.create_secret($1, null, $2)' into v_vault_secret_id
+        using p_ciphertext, 'Encrypted access token of WhatsApp connection ' || p_connection_id;
+    else
+      execute 'select vault.update_secret($1, $2)' using v_vault_secret_id, p_ciphertext;
+    end if;
+  end if;
+  insert into private.wa_connection_secrets (connection_id, access_token_ciphertext, vault_secret_id, meta_user_id)
+  values (p_connection_id, case when v_vault_secret_id is null then p_ciphertext end, v_vault_secret_id,
+    p_meta_user_id)
+  on conflict (connection_id) do update
+    set access_token_ciphertext = excluded.access_token_ciphertext, vault_secret_id = excluded.vault_secret_id,
+      meta_user_id = excluded.meta_user_id, updated_at = now();
+end $_$;
+
+ALTER FUNCTION private.store_connection_secret(p_connection_id uuid, p_ciphertext text, p_meta_user_id text) OWNER TO postgres;
+
+--
+-- Name: store_whatsapp_messages(private.whatsapp_item[]); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.store_whatsapp_messages(p_items private.whatsapp_item[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_stored integer;
+  v_thread_ids uuid[];
+  v_latest_at timestamptz[];
+  v_bodies text[];
+  v_inbound_at timestamptz[];
+  v_replied_at timestamptz[];
+  v_unread_counts integer[];
+begin
+  with stored as (
+    insert into public.wa_messages (workspace_id, connection_id, thread_id, direction, wa_message_id, type, body,
+      content, context, is_placeholder, status, source, sender_contact_id, occurred_at)
+    select item.workspace_id, item.connection_id, item.thread_id, item.direction, item.wa_message_id, item.type,
+      item.body, coalesce(item.content, '{}'::jsonb), item.context, item.is_placeholder, item.status,
+      case item.kind when 'history' then 'history' when 'echo' then 'phone' else 'live' end,
+      case when item.group_id is not null and item.direction = 'in' then item.contact_id end,
+      -- A clock that runs ahead must not hold the 24-hour window open.
+      least(item.occurred_at, now())
+    from unnest(p_items) as item
+    where item.kind in ('message', 'echo', 'history', 'call') and item.thread_id is not null
+    -- As they came: what a person writes within one second keeps its order.
+    order by item.ordinal
+    on conflict on constraint wa_messages_connection_id_wa_message_id_key do nothing
+    returning thread_id, direction, source, occurred_at, sequence, body
+  ), latest as (
+    select stored.thread_id, max(stored.occurred_at) as occurred_at, count(*) as message_count,
+      max(stored.occurred_at) filter (where stored.direction = 'in' and stored.source = 'live') as inbound_at,
+      max(stored.occurred_at) filter (where stored.source <> 'history') as replied_at,
+      count(*) filter (where stored.direction = 'in' and stored.source = 'live') as unread_count,
+      left((array_agg(stored.body order by stored.occurred_at desc, stored.sequence desc))[1], 200) as body
+    from stored group by stored.thread_id
+  )
+  select sum(latest.message_count), array_agg(latest.thread_id), array_agg(latest.occurred_at), array_agg(latest.body),
+    array_agg(latest.inbound_at), array_agg(latest.replied_at), array_agg(latest.unread_count::integer)
+  into v_stored, v_thread_ids, v_latest_at, v_bodies, v_inbound_at, v_replied_at, v_unread_counts
+  from latest;
+  perform private.move_whatsapp_threads(
+    v_thread_ids, v_latest_at, v_bodies, v_inbound_at, v_replied_at, v_unread_counts);
+
+  if coalesce(v_stored, 0) < (
+    select count(*) from unnest(p_items) as item
+    where item.kind in ('message', 'echo', 'history', 'call') and item.thread_id is not null
+  ) then
+    perform private.complete_whatsapp_messages(p_items);
+  end if;
+end $$;
+
+ALTER FUNCTION private.store_whatsapp_messages(p_items private.whatsapp_item[]) OWNER TO postgres;
+
+--
 -- Name: wa_status_rank(text); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
-CREATE FUNCTION private.wa_status_rank(p_status text) RETURNS smallint
+CREATE FUNCTION private.wa_status_rank(p_status text) RETURNS integer
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     SET search_path TO ''
     AS $$
-  select (case p_status
-    when 'pending' then 0 when 'unknown' then 5 when 'sent' then 10 when 'failed' then 15
-    when 'delivered' then 20 when 'read' then 30 when 'played' then 40
-  end)::smallint
+  select array_position(
+    array['pending', 'cancelled', 'unknown', 'sent', 'failed', 'delivered', 'read', 'played'], p_status)
 $$;
 
 ALTER FUNCTION private.wa_status_rank(p_status text) OWNER TO postgres;
 
 --
--- Name: whatsapp_sender(uuid, text, text, text); Type: FUNCTION; Schema: private; Owner: postgres
+-- Name: whatsapp_items(jsonb, private.whatsapp_record[]); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
-CREATE FUNCTION private.whatsapp_sender(p_workspace_id uuid, p_waba_id text, p_wa_id text, p_user_id text) RETURNS uuid
-    LANGUAGE sql STABLE
+CREATE FUNCTION private.whatsapp_items(p_events jsonb, p_records private.whatsapp_record[]) RETURNS private.whatsapp_item[]
+    LANGUAGE plpgsql STABLE
     SET search_path TO ''
     AS $$
-  select coalesce(
-    (select identity.contact_id from public.contact_identities as identity
-     where identity.workspace_id = p_workspace_id and identity.kind = 'wa_id' and identity.scope = ''
-       and identity.value = p_wa_id),
-    (select identity.contact_id from public.contact_identities as identity
-     where identity.workspace_id = p_workspace_id and identity.kind = 'bsuid' and identity.scope = p_waba_id
-       and identity.value = p_user_id))
-$$;
+declare
+  v_items private.whatsapp_item[];
+begin
+  select array_agg(row(
+    record.ordinal, record.event_id, record.workspace_id, record.connection_id, record.waba_id,
+    item.kind, item.direction, item.occurred_at, item.wa_message_id, item.target_id, item.wa_id, item.user_id,
+    item.new_wa_id, item.new_user_id, item.group_id, item.profile_name, item.type, item.body, item.content,
+    item.context, coalesce(item.is_placeholder, false), item.status, item.error_code, item.error_text,
+    -- Only a send whose outcome isn't known here has anything to learn from a status.
+    case when message.is_unsettled then item.outbox_id end, item.pricing,
+    coalesce(person.by_wa_id, person.by_user_id), thread.id, message.id,
+    -- Who is gone from a phone's address book is made no contact for that.
+    case when item.kind in ('message', 'echo', 'history', 'call', 'preference')
+        or (item.kind = 'address_book' and item.type is distinct from 'remove')
+      then (item.wa_id is null or person.by_wa_id is not null) and (item.user_id is null or person.by_user_id is not null)
+        -- Two contacts that turn out to be one are reported.
+        and coalesce(person.by_wa_id = person.by_user_id, true)
+        -- Nor does anything keep the name of somebody who had none so far.
+        and (item.profile_name is null or exists (
+          select 1 from public.contacts as contact
+          where contact.id = coalesce(person.by_wa_id, person.by_user_id) and contact.name is not null))
+      else true end
+  )::private.whatsapp_item order by record.ordinal)
+  into v_items
+  from rows from (jsonb_to_recordset(p_events) as (
+    kind text, direction text, occurred_at timestamptz, wa_message_id text, target_id text, wa_id text, user_id text,
+    new_wa_id text, new_user_id text, group_id text, profile_name text, type text, body text, content jsonb,
+    context jsonb, is_placeholder boolean, status text, error_code integer, error_text text, outbox_id uuid,
+    pricing jsonb)) with ordinality as item
+  join unnest(p_records) as record on record.ordinal = item.ordinality
+  left join lateral (
+    select
+      (select identity.contact_id from public.contact_identities as identity
+       where identity.workspace_id = record.workspace_id and identity.kind = 'wa_id' and identity.scope = ''
+         and identity.value = item.wa_id) as by_wa_id,
+      (select identity.contact_id from public.contact_identities as identity
+       where identity.workspace_id = record.workspace_id and identity.kind = 'bsuid' and identity.scope = record.waba_id
+         and identity.value = item.user_id) as by_user_id
+    -- Evaluated once, not wherever it is used.
+    offset 0
+  ) as person on item.kind <> 'status'
+  left join lateral (
+    select case when item.group_id is null
+      then (select thread.id from public.wa_threads as thread
+        where thread.workspace_id = record.workspace_id and thread.connection_id = record.connection_id
+          and thread.contact_id = coalesce(person.by_wa_id, person.by_user_id))
+      else (select thread.id from public.wa_threads as thread
+        where thread.connection_id = record.connection_id and thread.group_id = item.group_id)
+      end as id
+    offset 0
+  ) as thread on item.kind <> 'status'
+  -- A status names its message by Meta's id, and the outbox row by the opaque id that the send carried: the second
+  -- finds messages whose send was never answered.
+  left join lateral (
+    select message.id, message.status in ('pending', 'cancelled', 'unknown', 'failed') as is_unsettled
+    from public.wa_messages as message
+    where message.connection_id = record.connection_id
+      and message.wa_message_id = coalesce(item.target_id, item.wa_message_id)
+      and (item.kind <> 'status' or message.direction = 'out')
+    union all
+    select message.id, true from public.wa_messages as message
+    where message.outbox_id = item.outbox_id and message.workspace_id = record.workspace_id
+      and message.connection_id = record.connection_id and message.direction = 'out' and message.wa_message_id is null
+    limit 1
+  ) as message on item.kind in ('status', 'reaction', 'edit', 'revoke');
+  return v_items;
+end $$;
 
-ALTER FUNCTION private.whatsapp_sender(p_workspace_id uuid, p_waba_id text, p_wa_id text, p_user_id text) OWNER TO postgres;
+ALTER FUNCTION private.whatsapp_items(p_events jsonb, p_records private.whatsapp_record[]) OWNER TO postgres;
+
+--
+-- Name: whatsapp_number_forms(text); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.whatsapp_number_forms(p_wa_id text) RETURNS text[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path TO ''
+    AS $_$
+  select array_remove(array[
+    p_wa_id,
+    case
+      when p_wa_id ~ '^55[1-9][0-9]9[6-9][0-9]{7}$' then left(p_wa_id, 4) || substr(p_wa_id, 6)
+      -- Landlines begin with 2 to 5 and have no ninth digit.
+      when p_wa_id ~ '^55[1-9][0-9][6-9][0-9]{7}$' then left(p_wa_id, 4) || '9' || substr(p_wa_id, 5)
+      when p_wa_id ~ '^521[0-9]{10}$' then '52' || substr(p_wa_id, 4)
+      when p_wa_id ~ '^52[0-9]{10}$' then '521' || substr(p_wa_id, 3)
+      when p_wa_id ~ '^549[0-9]{10}$' then '54' || substr(p_wa_id, 4)
+      when p_wa_id ~ '^54[0-9]{10}$' then '549' || substr(p_wa_id, 3)
+    end], null)
+$_$;
+
+ALTER FUNCTION private.whatsapp_number_forms(p_wa_id text) OWNER TO postgres;
 
 --
 -- Name: claim_outbox(integer, text); Type: FUNCTION; Schema: public; Owner: postgres
@@ -641,13 +1789,17 @@ begin
     set status = 'processing', lease_token = v_lease.token, attempts = outbox.attempts + 1
     where outbox.id = any (v_ids)
     returning outbox.*
+  ), connection as materialized (
+    -- Each secret is opened once, however many messages leave by its number.
+    select number.id, number.phone_number_id, private.connection_secret(number.id) as access_token_ciphertext
+    from public.wa_phone_numbers as number
+    where number.id in (select claimed.connection_id from claimed)
   )
   select v_lease.token, v_lease.expires_at, claimed.id, claimed.workspace_id, claimed.channel, claimed.connection_id,
     claimed.thread_id, claimed.recipient, claimed.payload, claimed.attempts, claimed.max_attempts,
-    connection.phone_number_id, secret.access_token_ciphertext
+    connection.phone_number_id, connection.access_token_ciphertext
   from claimed
-  left join public.wa_phone_numbers as connection on connection.id = claimed.connection_id
-  left join private.wa_connection_secrets as secret on secret.connection_id = claimed.connection_id
+  left join connection on connection.id = claimed.connection_id
   order by claimed.priority desc, claimed.scheduled_at, claimed.sequence;
 end $$;
 
@@ -709,40 +1861,11 @@ end $$;
 
 ALTER FUNCTION public.complete_outbox(p_token bigint, p_results jsonb) OWNER TO postgres;
 
-SET default_tablespace = '';
-
-SET default_table_access_method = heap;
-
 --
--- Name: wa_phone_numbers; Type: TABLE; Schema: public; Owner: postgres
+-- Name: connect_wa_phone_number(uuid, text, text, text, text, text, text); Type: FUNCTION; Schema: public; Owner: postgres
 --
 
-CREATE TABLE public.wa_phone_numbers (
-    id uuid DEFAULT gen_random_uuid() NOT NULL,
-    workspace_id uuid NOT NULL,
-    waba_id text NOT NULL,
-    phone_number_id text NOT NULL,
-    display_phone_number text,
-    verified_name text,
-    status text DEFAULT 'active'::text NOT NULL,
-    status_reason text,
-    messages_per_second integer DEFAULT 80 NOT NULL,
-    deleted_at timestamp with time zone,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT wa_phone_numbers_messages_per_second_check CHECK (((messages_per_second >= 1) AND (messages_per_second <= 10000))),
-    CONSTRAINT wa_phone_numbers_phone_number_id_check CHECK ((phone_number_id ~ '^[0-9]{1,32}$'::text)),
-    CONSTRAINT wa_phone_numbers_status_check CHECK ((status = ANY (ARRAY['active'::text, 'inactive'::text, 'paused'::text]))),
-    CONSTRAINT wa_phone_numbers_waba_id_check CHECK ((waba_id ~ '^[0-9]{1,32}$'::text))
-);
-
-ALTER TABLE public.wa_phone_numbers OWNER TO postgres;
-
---
--- Name: connect_wa_phone_number(uuid, text, text, text, text, text); Type: FUNCTION; Schema: public; Owner: postgres
---
-
-CREATE FUNCTION public.connect_wa_phone_number(p_workspace_id uuid, p_waba_id text, p_phone_number_id text, p_access_token_ciphertext text, p_display_phone_number text DEFAULT NULL::text, p_verified_name text DEFAULT NULL::text) RETURNS public.wa_phone_numbers
+CREATE FUNCTION public.connect_wa_phone_number(p_workspace_id uuid, p_waba_id text, p_phone_number_id text, p_access_token_ciphertext text, p_display_phone_number text DEFAULT NULL::text, p_verified_name text DEFAULT NULL::text, p_meta_user_id text DEFAULT NULL::text) RETURNS public.wa_phone_numbers
     LANGUAGE plpgsql
     SET search_path TO ''
     AS $$
@@ -758,22 +1881,23 @@ begin
   where connection.workspace_id = p_workspace_id and connection.phone_number_id = p_phone_number_id
     and connection.deleted_at is null
   for update;
+  -- From now on, for account events: what Meta said before, and what is replayed below, was about an earlier grant.
   if found then
     update public.wa_phone_numbers as connection
-    set status = 'active', status_reason = null, waba_id = p_waba_id,
+    set status = 'active', status_reason = null, account_changed_at = now(), waba_id = p_waba_id,
       display_phone_number = coalesce(p_display_phone_number, connection.display_phone_number),
       verified_name = coalesce(p_verified_name, connection.verified_name)
     where connection.id = v_connection.id returning * into v_connection;
   else
-    insert into public.wa_phone_numbers (workspace_id, waba_id, phone_number_id, display_phone_number, verified_name)
-    values (p_workspace_id, p_waba_id, p_phone_number_id, p_display_phone_number, p_verified_name)
+    insert into public.wa_phone_numbers
+      (workspace_id, waba_id, phone_number_id, display_phone_number, verified_name, account_changed_at)
+    values (p_workspace_id, p_waba_id, p_phone_number_id, p_display_phone_number, p_verified_name, now())
     returning * into v_connection;
   end if;
-  insert into private.wa_connection_secrets (connection_id, access_token_ciphertext)
-  values (v_connection.id, p_access_token_ciphertext)
-  on conflict (connection_id) do update
-    set access_token_ciphertext = excluded.access_token_ciphertext, updated_at = now();
+  perform private.store_connection_secret(v_connection.id, p_access_token_ciphertext, p_meta_user_id);
   perform private.replay_whatsapp_orphans(p_phone_number_id, p_waba_id);
+  select connection.* into v_connection from public.wa_phone_numbers as connection
+  where connection.id = v_connection.id;
   return v_connection;
 exception
   when unique_violation then
@@ -784,11 +1908,11 @@ exception
       'Check the workspace''s id.');
   when check_violation or not_null_violation then
     perform private.raise_error(400, 'invalid_value',
-      jsonb_build_object('fields', array['phone_number_id', 'waba_id', 'access_token']),
+      jsonb_build_object('fields', array['phone_number_id', 'waba_id', 'access_token', 'meta_user_id']),
       'Meta''s ids are digits only, and the access token is required.');
 end $$;
 
-ALTER FUNCTION public.connect_wa_phone_number(p_workspace_id uuid, p_waba_id text, p_phone_number_id text, p_access_token_ciphertext text, p_display_phone_number text, p_verified_name text) OWNER TO postgres;
+ALTER FUNCTION public.connect_wa_phone_number(p_workspace_id uuid, p_waba_id text, p_phone_number_id text, p_access_token_ciphertext text, p_display_phone_number text, p_verified_name text, p_meta_user_id text) OWNER TO postgres;
 
 --
 -- Name: workspaces; Type: TABLE; Schema: public; Owner: postgres
@@ -838,6 +1962,63 @@ exception
 end $_$;
 
 ALTER FUNCTION public.create_workspace(p_slug text, p_name text) OWNER TO postgres;
+
+--
+-- Name: deauthorize_meta_user(text); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.deauthorize_meta_user(p_meta_user_id text) RETURNS SETOF public.wa_phone_numbers
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+begin
+  return query
+  select ended.*
+  from private.deactivate_connections(array(
+    -- Both rows are locked, so that a token that somebody else grants meanwhile isn't taken for the withdrawn one.
+    select connection.id
+    from public.wa_phone_numbers as connection
+    join private.wa_connection_secrets as secret on secret.connection_id = connection.id
+    where secret.meta_user_id = p_meta_user_id
+    order by connection.id
+    for update), 'deauthorized') as ended;
+end $$;
+
+ALTER FUNCTION public.deauthorize_meta_user(p_meta_user_id text) OWNER TO postgres;
+
+--
+-- Name: disconnect_wa_phone_number(uuid, text); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.disconnect_wa_phone_number(p_connection_id uuid, p_reason text DEFAULT NULL::text) RETURNS public.wa_phone_numbers
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_is_service boolean := private.is_service();
+  v_connection public.wa_phone_numbers;
+begin
+  if not v_is_service then
+    perform private.require_user();
+  end if;
+  select connection.* into v_connection from public.wa_phone_numbers as connection
+  where connection.id = p_connection_id and connection.deleted_at is null
+    and (v_is_service or connection.workspace_id = any (array(select private.my_workspace_ids())))
+  for update;
+  if not found then
+    perform private.raise_error(409, 'connection_not_found', jsonb_build_object('connection_id', p_connection_id),
+      'Check the id; it may belong to another workspace.');
+  end if;
+  perform private.require_role(v_connection.workspace_id, array['owner', 'admin'], 'workspace_not_found',
+    jsonb_build_object('workspace', v_connection.workspace_id));
+
+  return coalesce(
+    (select ended from private.deactivate_connections(
+      array[v_connection.id], coalesce(nullif(btrim(p_reason), ''), 'disconnected')) as ended),
+    v_connection);
+end $$;
+
+ALTER FUNCTION public.disconnect_wa_phone_number(p_connection_id uuid, p_reason text) OWNER TO postgres;
 
 --
 -- Name: extend_lease(bigint, integer); Type: FUNCTION; Schema: public; Owner: postgres
@@ -955,10 +2136,10 @@ CREATE FUNCTION public.ingest_whatsapp_events(p_events jsonb) RETURNS jsonb
     SET search_path TO ''
     AS $$
 declare
-  v_recorded jsonb;
-  v_apply bigint[];
-  v_event_id bigint;
-  v_problem text;
+  v_answer jsonb;
+  v_records private.whatsapp_record[];
+  v_orphans integer[];
+  v_failed jsonb;
 begin
   if jsonb_typeof(p_events) is distinct from 'array' then
     perform private.raise_error(400, 'invalid_value', '{"field": "p_events"}', 'Send an array of events.');
@@ -968,118 +2149,206 @@ begin
   perform pg_advisory_xact_lock_shared(address.key)
   from (
     select distinct hashtextextended(
-      coalesce(item.value ->> 'phone_number_id', 'waba:' || coalesce(item.value ->> 'waba_id', '')), 1) as key
-    from jsonb_array_elements(p_events) as item
+      coalesce(item.phone_number_id, 'waba:' || coalesce(item.waba_id, '')), 1) as key
+    from jsonb_to_recordset(p_events) as item (phone_number_id text, waba_id text)
     order by key
   ) as address;
 
   with input as materialized (
-    select item.ordinality::integer as ordinal, item.value as event, item.value ->> 'event_key' as event_key,
-      item.value ->> 'kind' as kind, item.value ->> 'phone_number_id' as phone_number_id,
-      item.value ->> 'waba_id' as waba_id
-    from jsonb_array_elements(p_events) with ordinality as item
+    select item.event_key, item.kind, item.phone_number_id, item.waba_id, item.reason, item.raw,
+      item.ordinality::integer as ordinal
+    from rows from (jsonb_to_recordset(p_events) as (
+      event_key text, kind text, phone_number_id text, waba_id text, reason text, raw jsonb)) with ordinality as item
+  ), address as materialized (
+    select distinct input.phone_number_id, input.waba_id from input
+  ), route as materialized (
+    select address.phone_number_id, address.waba_id, connection.workspace_id, connection.id as connection_id,
+      connection.waba_id as scope
+    from address
+    join public.wa_phone_numbers as connection
+      on connection.phone_number_id = address.phone_number_id
+        and connection.deleted_at is null and connection.status <> 'inactive'
+    union all
+    -- Account and template events name the business account only: they are for everybody with a number of it.
+    select distinct address.phone_number_id, address.waba_id, connection.workspace_id, null::uuid, address.waba_id
+    from address
+    join public.wa_phone_numbers as connection
+      on connection.waba_id = address.waba_id
+        and connection.deleted_at is null and connection.status <> 'inactive'
+    where address.phone_number_id is null
   ), routed as materialized (
-    select input.*, route.workspace_id, route.connection_id
+    select input.*, route.workspace_id, route.connection_id, route.scope,
+      -- Numbered before they are written: so what is written is told apart from what was there, also within the call.
+      case when route.workspace_id is not null then nextval('public.meta_webhook_events_id_seq') end as id
     from input
-    left join lateral (
-      (select connection.workspace_id, connection.id as connection_id
-       from public.wa_phone_numbers as connection
-       where connection.phone_number_id = input.phone_number_id
-         and connection.deleted_at is null and connection.status <> 'inactive')
-      union all
-      -- Account and template events name the business account only: they belong to its workspace, if there is just one.
-      (select (array_agg(distinct connection.workspace_id))[1], null::uuid
-       from public.wa_phone_numbers as connection
-       where input.phone_number_id is null and connection.waba_id = input.waba_id
-         and connection.deleted_at is null and connection.status <> 'inactive'
-       having count(distinct connection.workspace_id) = 1)
-    ) as route on true
+    left join route on route.phone_number_id is not distinct from input.phone_number_id
+      and route.waba_id is not distinct from input.waba_id
+      -- A message for no number in particular is an orphan.
+      and (input.phone_number_id is not null
+        or input.kind in ('template', 'account', 'number', 'error', 'other', 'malformed'))
   ), recorded as (
-    insert into public.meta_webhook_events (workspace_id, connection_id, event_key, kind, event, status, error)
-    select routed.workspace_id, routed.connection_id, routed.event_key, routed.kind, routed.event,
-      case routed.kind when 'malformed' then 'set_aside' when 'other' then 'kept' else 'applied' end,
-      routed.event ->> 'reason'
+    insert into public.meta_webhook_events (id, workspace_id, phone_number_id, event_key, kind, raw, status, error)
+    select routed.id, routed.workspace_id, routed.phone_number_id, routed.event_key, routed.kind,
+      coalesce(routed.raw, 'null'::jsonb),
+      case routed.kind when 'malformed' then 'set_aside' when 'other' then 'kept' when 'error' then 'kept'
+        else 'applied' end,
+      routed.reason
     from routed
-    where routed.workspace_id is not null
-    order by routed.workspace_id, routed.event_key
-    on conflict on constraint meta_webhook_events_workspace_id_event_key_key do nothing
-    returning id, workspace_id, event_key, kind
-  ), orphaned as (
-    insert into public.orphan_webhook_events as orphan (phone_number_id, event_key, kind, event)
-    select distinct on (coalesce(routed.phone_number_id, 'waba:' || coalesce(routed.waba_id, '')), routed.event_key)
-      coalesce(routed.phone_number_id, 'waba:' || coalesce(routed.waba_id, '')), routed.event_key, routed.kind,
-      routed.event
-    from routed
-    where routed.workspace_id is null
-    order by 1, 2
-    on conflict on constraint orphan_webhook_events_phone_number_id_event_key_key do update
-      set hits = orphan.hits + 1
-    returning orphan.id, orphan.phone_number_id, orphan.event_key
-  ), answer as (
-    select routed.ordinal,
+    where routed.id is not null
+    order by routed.workspace_id, routed.event_key collate "C", routed.ordinal
+    on conflict (workspace_id, event_key) do nothing
+    returning id
+  )
+  select
+    jsonb_agg(jsonb_build_object('ordinal', routed.ordinal, 'event_id', recorded.id, 'reason', routed.reason, 'outcome',
       case
-        when routed.workspace_id is null then 'orphan'
-        when recorded.id is null or routed.ordinal <> min(routed.ordinal) over (
-          partition by routed.workspace_id, routed.event_key) then 'deduped'
+        when routed.id is null then 'orphan'
+        when recorded.id is null then 'deduped'
         when routed.kind = 'malformed' then 'set_aside'
         else 'recorded'
-      end as outcome,
-      coalesce(recorded.id, orphaned.id) as event_id, recorded.kind, routed.event ->> 'reason' as reason
-    from routed
-    left join recorded on recorded.workspace_id = routed.workspace_id and recorded.event_key = routed.event_key
-    left join orphaned on routed.workspace_id is null and orphaned.event_key = routed.event_key
-      and orphaned.phone_number_id = coalesce(routed.phone_number_id, 'waba:' || coalesce(routed.waba_id, ''))
-  )
-  select jsonb_agg(to_jsonb(answer)),
-    array_agg(answer.event_id order by answer.ordinal)
-      filter (where answer.outcome = 'recorded' and answer.kind in ('message', 'status'))
-  into v_recorded, v_apply
-  from answer;
+      end) order by routed.ordinal),
+    array_agg(row(routed.ordinal, recorded.id, routed.workspace_id, routed.connection_id, routed.scope
+      )::private.whatsapp_record order by routed.ordinal)
+      filter (where recorded.id is not null and routed.kind not in ('other', 'error', 'malformed')),
+    array_agg(routed.ordinal order by routed.ordinal) filter (where routed.id is null)
+  into v_answer, v_records, v_orphans
+  from routed left join recorded on recorded.id = routed.id;
 
-  if v_apply is not null then
-    begin
-      perform private.apply_whatsapp_events(v_apply);
-    exception when data_exception or integrity_constraint_violation or program_limit_exceeded then
-      -- One item is bad. Its siblings must not pay for it: apply them one by one. The locks went with what was undone,
-      -- and taking them item by item would have no order.
-      perform private.lock_new_whatsapp_senders(v_apply);
-      perform 1 from public.wa_threads as thread
-      where thread.id in (
-        select known.id
-        from public.meta_webhook_events as event
-        join public.wa_phone_numbers as connection on connection.id = event.connection_id
-        cross join lateral private.whatsapp_sender(event.workspace_id, connection.waba_id,
-          event.event ->> 'wa_id', event.event ->> 'user_id') as identity (contact_id)
-        join public.wa_threads as known
-          on known.connection_id = event.connection_id and known.contact_id = identity.contact_id
-        where event.id = any (v_apply) and event.kind = 'message')
-      order by thread.id
-      for no key update;
-      foreach v_event_id in array v_apply loop
-        begin
-          perform private.apply_whatsapp_events(array[v_event_id]);
-        exception when data_exception or integrity_constraint_violation or program_limit_exceeded then
-          get stacked diagnostics v_problem = message_text;
-          update public.meta_webhook_events as event set status = 'set_aside', error = v_problem
-          where event.id = v_event_id;
-        end;
-      end loop;
-    end;
+  if v_orphans is not null or jsonb_array_length(v_answer) > jsonb_array_length(p_events) then
+    v_answer := private.answer_with_whatsapp_orphans(p_events, v_orphans, v_answer);
   end if;
 
-  return coalesce((
-    select jsonb_agg(jsonb_build_object(
-      'ordinal', answer.ordinal,
-      'outcome', case when event.id is not null then 'set_aside' else answer.outcome end,
-      'event_id', answer.event_id,
-      'reason', coalesce(event.error, answer.reason)) order by answer.ordinal)
-    from jsonb_to_recordset(v_recorded) as answer (ordinal integer, outcome text, event_id bigint, reason text)
-    left join public.meta_webhook_events as event
-      on event.id = answer.event_id and answer.outcome = 'recorded' and event.status = 'set_aside'
-  ), '[]'::jsonb);
+  if v_records is not null then
+    v_failed := private.apply_or_set_aside_whatsapp_events(p_events, v_records);
+  end if;
+  if v_failed is not null then
+    update public.meta_webhook_events as event set status = 'set_aside', error = failed.problem
+    from jsonb_each_text(v_failed) as failed (event_id, problem)
+    where event.id = failed.event_id::bigint;
+    select jsonb_agg(case
+        when answer.value ->> 'outcome' = 'recorded' and v_failed ? (answer.value ->> 'event_id')
+          then answer.value || jsonb_build_object('outcome', 'set_aside', 'reason', v_failed -> (answer.value ->> 'event_id'))
+        else answer.value
+      end order by answer.ordinality)
+    into v_answer from jsonb_array_elements(v_answer) with ordinality as answer;
+  end if;
+  return coalesce(v_answer, '[]'::jsonb);
 end $$;
 
 ALTER FUNCTION public.ingest_whatsapp_events(p_events jsonb) OWNER TO postgres;
+
+--
+-- Name: replay_orphan_events(text); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.replay_orphan_events(p_phone_number_id text) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_is_account constant boolean := p_phone_number_id like 'waba:%';
+  v_waba_id text;
+  v_answer jsonb;
+begin
+  select connection.waba_id into v_waba_id from public.wa_phone_numbers as connection
+  where (connection.phone_number_id = p_phone_number_id
+      or (v_is_account and connection.waba_id = substr(p_phone_number_id, 6)))
+    and connection.deleted_at is null and connection.status <> 'inactive'
+  limit 1;
+  -- As connecting it does: locked before the orphans are, so that neither can wait for the other.
+  perform pg_advisory_xact_lock(hashtextextended(address.name, 1))
+  from (values (p_phone_number_id), ('waba:' || v_waba_id)) as address (name)
+  where address.name is not null
+  group by address.name
+  order by hashtextextended(address.name, 1);
+  -- It stays connected until what waits for it is applied.
+  perform 1 from public.wa_phone_numbers as connection
+  where connection.waba_id = v_waba_id and (v_is_account or connection.phone_number_id = p_phone_number_id)
+    and connection.deleted_at is null and connection.status <> 'inactive'
+  order by connection.id
+  for share;
+  if not found then
+    perform private.raise_error(409, 'connection_not_found', jsonb_build_object('phone_number_id', p_phone_number_id),
+      'Connect the number; what waits for it takes effect then.');
+  end if;
+
+  v_answer := private.replay_whatsapp_orphans(
+    case when not v_is_account then p_phone_number_id end, v_waba_id);
+  return (
+    select jsonb_build_object(
+      'recorded', count(*) filter (where item.value ->> 'outcome' = 'recorded'),
+      'deduped', count(*) filter (where item.value ->> 'outcome' = 'deduped'),
+      'set_aside', count(*) filter (where item.value ->> 'outcome' = 'set_aside'),
+      'orphan', count(*) filter (where item.value ->> 'outcome' = 'orphan'))
+    from jsonb_array_elements(v_answer) as item);
+end $$;
+
+ALTER FUNCTION public.replay_orphan_events(p_phone_number_id text) OWNER TO postgres;
+
+--
+-- Name: replay_whatsapp_events(jsonb); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.replay_whatsapp_events(p_events jsonb) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_records private.whatsapp_record[];
+  v_failed jsonb;
+  v_answer jsonb;
+begin
+  if jsonb_typeof(p_events) is distinct from 'array' then
+    perform private.raise_error(400, 'invalid_value', '{"field": "p_events"}', 'Send an array of events.');
+  end if;
+  perform 1 from public.meta_webhook_events as event
+  where event.id in (select item.event_id from jsonb_to_recordset(p_events) as item (event_id bigint))
+  order by event.id
+  for no key update;
+
+  select array_agg(row(item.ordinality, event.id, event.workspace_id, connection.id,
+    coalesce(connection.waba_id, item.waba_id))::private.whatsapp_record order by item.ordinality)
+  into v_records
+  from rows from (jsonb_to_recordset(p_events) as (event_id bigint, kind text, waba_id text)) with ordinality as item
+  join public.meta_webhook_events as event on event.id = item.event_id
+  left join public.wa_phone_numbers as connection
+    on connection.workspace_id = event.workspace_id and connection.phone_number_id = event.phone_number_id
+      and connection.deleted_at is null
+  where item.kind not in ('other', 'error', 'malformed')
+    and (connection.id is not null or item.kind in ('template', 'account', 'number'));
+  if v_records is not null then
+    v_failed := private.apply_or_set_aside_whatsapp_events(p_events, v_records);
+  end if;
+
+  with replayed as (
+    update public.meta_webhook_events as event
+    set attempts = event.attempts + 1, kind = item.kind,
+      error = case
+        when item.kind = 'malformed' then item.reason
+        when v_failed ? event.id::text then v_failed ->> event.id::text
+        when item.kind in ('other', 'error') or item.is_taken then null
+        else 'its number isn''t connected'
+      end,
+      status = case
+        when item.kind in ('other', 'error') then 'kept'
+        when item.is_taken and not coalesce(v_failed ? event.id::text, false) then 'applied'
+        else 'set_aside'
+      end
+    from (
+      select item.*, exists (
+        select 1 from unnest(v_records) as record where record.event_id = item.event_id) as is_taken
+      from jsonb_to_recordset(p_events) as item (event_id bigint, kind text, reason text)
+    ) as item
+    where event.id = item.event_id
+    returning event.id, event.status, event.error
+  )
+  select jsonb_agg(jsonb_build_object('event_id', replayed.id, 'outcome', replayed.status, 'reason', replayed.error)
+    order by replayed.id)
+  into v_answer from replayed;
+  return coalesce(v_answer, '[]'::jsonb);
+end $$;
+
+ALTER FUNCTION public.replay_whatsapp_events(p_events jsonb) OWNER TO postgres;
 
 --
 -- Name: resolve_connection_for_thread(uuid); Type: FUNCTION; Schema: public; Owner: postgres
@@ -1171,7 +2440,7 @@ ALTER FUNCTION public.resolve_workspace(p_ref text) OWNER TO postgres;
 --
 
 CREATE TABLE public.wa_messages (
-    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    id uuid DEFAULT (encode(set_bit(set_bit(OVERLAY(uuid_send(gen_random_uuid()) PLACING SUBSTRING(int8send(((EXTRACT(epoch FROM clock_timestamp()) * (1000)::numeric))::bigint) FROM 3) FROM 1 FOR 6), (52)::bigint, 1), (53)::bigint, 1), 'hex'::text))::uuid NOT NULL,
     workspace_id uuid NOT NULL,
     connection_id uuid NOT NULL,
     thread_id uuid NOT NULL,
@@ -1182,16 +2451,25 @@ CREATE TABLE public.wa_messages (
     body text,
     content jsonb DEFAULT '{}'::jsonb NOT NULL,
     status text,
-    status_rank smallint GENERATED ALWAYS AS (private.wa_status_rank(status)) STORED,
+    status_rank integer GENERATED ALWAYS AS (array_position(ARRAY['pending'::text, 'cancelled'::text, 'unknown'::text, 'sent'::text, 'failed'::text, 'delivered'::text, 'read'::text, 'played'::text], status)) STORED,
     error_code integer,
     error_text text,
     sent_by uuid,
     outbox_id uuid,
+    source text DEFAULT 'live'::text NOT NULL,
+    is_placeholder boolean DEFAULT false NOT NULL,
+    sender_contact_id uuid,
+    context jsonb,
+    pricing jsonb,
+    reactions jsonb,
+    edited_at timestamp with time zone,
+    revoked_at timestamp with time zone,
     occurred_at timestamp with time zone NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT wa_messages_direction_check CHECK ((direction = ANY (ARRAY['in'::text, 'out'::text]))),
-    CONSTRAINT wa_messages_status_check CHECK ((((direction = 'in'::text) AND (status IS NULL)) OR ((direction = 'out'::text) AND (status = ANY (ARRAY['pending'::text, 'unknown'::text, 'sent'::text, 'failed'::text, 'delivered'::text, 'read'::text, 'played'::text])))))
+    CONSTRAINT wa_messages_source_check CHECK ((source = ANY (ARRAY['live'::text, 'phone'::text, 'history'::text]))),
+    CONSTRAINT wa_messages_status_check CHECK ((((direction = 'in'::text) AND (status IS NULL)) OR ((direction = 'out'::text) AND (status = ANY (ARRAY['pending'::text, 'cancelled'::text, 'unknown'::text, 'sent'::text, 'failed'::text, 'delivered'::text, 'read'::text, 'played'::text])))))
 )
 WITH (fillfactor='85');
 
@@ -1291,6 +2569,46 @@ end $$;
 ALTER FUNCTION public.send_whatsapp_text(p_thread_id uuid, p_body text, p_idempotency_key text) OWNER TO postgres;
 
 --
+-- Name: start_meta_signup(uuid, text); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.start_meta_signup(p_workspace_id uuid, p_redirect_uri text DEFAULT NULL::text, OUT state text, OUT expires_at timestamp with time zone) RETURNS record
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_user_id uuid := private.require_user();
+begin
+  perform private.require_role(p_workspace_id, array['owner', 'admin'], 'workspace_not_found',
+    jsonb_build_object('workspace', p_workspace_id));
+
+  -- The table stays small: what has expired goes, a bounded number at a time, and of one user's open ones all but the
+  -- newest. What has expired only just now stays for a while, to be told apart from what never was.
+  delete from public.meta_signup_states as old
+  where old.state_hash in (
+    select expired.state_hash from public.meta_signup_states as expired
+    where expired.expires_at < now() - interval '1 hour'
+    order by expired.expires_at limit 100 for update skip locked);
+  delete from public.meta_signup_states as old
+  where old.state_hash in (
+    select mine.state_hash from public.meta_signup_states as mine
+    where mine.workspace_id = p_workspace_id and mine.user_id = v_user_id
+    order by mine.created_at desc offset 9 for update skip locked);
+
+  start_meta_signup.state := replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', '');
+  start_meta_signup.expires_at := now() + interval '10 minutes';
+  insert into public.meta_signup_states (state_hash, workspace_id, user_id, redirect_uri, expires_at)
+  values (private.signup_state_hash(start_meta_signup.state), p_workspace_id, v_user_id, p_redirect_uri,
+    start_meta_signup.expires_at);
+exception
+  when check_violation then
+    perform private.raise_error(400, 'invalid_value', '{"field": "redirect_uri"}',
+      'Give an absolute URL of at most 2000 characters, or none.');
+end $$;
+
+ALTER FUNCTION public.start_meta_signup(p_workspace_id uuid, p_redirect_uri text, OUT state text, OUT expires_at timestamp with time zone) OWNER TO postgres;
+
+--
 -- Name: contacts; Type: TABLE; Schema: public; Owner: postgres
 --
 
@@ -1304,6 +2622,8 @@ CREATE TABLE public.contacts (
     status_tags text[] DEFAULT '{}'::text[] NOT NULL,
     tags text[] DEFAULT '{}'::text[] NOT NULL,
     source text DEFAULT 'manual'::text NOT NULL,
+    marketing_opted_out boolean DEFAULT false NOT NULL,
+    marketing_preference_at timestamp with time zone,
     assigned_to uuid,
     created_by uuid,
     deleted_at timestamp with time zone,
@@ -1349,6 +2669,93 @@ begin
 end $$;
 
 ALTER FUNCTION public.update_contact_status(p_contact_id uuid, p_lead_status text) OWNER TO postgres;
+
+--
+-- Name: use_meta_signup_state(text, uuid); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.use_meta_signup_state(p_state text, p_user_id uuid, OUT workspace_id uuid, OUT redirect_uri text) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_hash text := private.signup_state_hash(p_state);
+  v_state public.meta_signup_states;
+  v_role text;
+begin
+  -- One statement takes it: of two requests with the same state, one waits and then finds it used.
+  update public.meta_signup_states as state set used_at = now()
+  where state.state_hash = v_hash and state.user_id = p_user_id and state.used_at is null and state.expires_at > now()
+  returning * into v_state;
+  if not found then
+    select state.* into v_state from public.meta_signup_states as state
+    where state.state_hash = v_hash and state.user_id = p_user_id;
+    if not found then
+      perform private.raise_error(400, 'signup_state_invalid', '{"field": "state"}',
+        'Start the signup again, and finish it as the same user.');
+    elsif v_state.used_at is not null then
+      perform private.raise_error(409, 'signup_state_used', '{"field": "state"}', 'Start the signup again.');
+    end if;
+    perform private.raise_error(409, 'signup_state_expired', jsonb_build_object('expired_at', v_state.expires_at),
+      'Start the signup again, and finish it within ten minutes.');
+  end if;
+
+  select membership.role into v_role from public.workspace_memberships as membership
+  where membership.workspace_id = v_state.workspace_id and membership.user_id = p_user_id;
+  if v_role is null or v_role not in ('owner', 'admin') then
+    perform private.raise_error(403, 'role_required',
+      jsonb_build_object('role', v_role, 'needs', array['owner', 'admin']), 'Ask an owner or admin of the workspace.');
+  end if;
+  use_meta_signup_state.workspace_id := v_state.workspace_id;
+  use_meta_signup_state.redirect_uri := v_state.redirect_uri;
+end $$;
+
+ALTER FUNCTION public.use_meta_signup_state(p_state text, p_user_id uuid, OUT workspace_id uuid, OUT redirect_uri text) OWNER TO postgres;
+
+--
+-- Name: webhook_event_stats(uuid, timestamp with time zone); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.webhook_event_stats(p_workspace_id uuid DEFAULT NULL::uuid, p_since timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+declare
+  v_since constant timestamptz := coalesce(p_since, now() - interval '24 hours');
+begin
+  return jsonb_build_object(
+    'since', v_since,
+    'counts', (
+      select coalesce(jsonb_agg(to_jsonb(tally) order by tally.day desc, tally.kind, tally.status), '[]'::jsonb)
+      from (
+        select (event.received_at at time zone 'UTC')::date as day, event.kind, event.status, count(*) as events
+        from public.meta_webhook_events as event
+        where event.received_at >= v_since and (p_workspace_id is null or event.workspace_id = p_workspace_id)
+        group by 1, 2, 3
+      ) as tally),
+    -- Whatever its age: somebody has to look at it.
+    'set_aside', (
+      select count(*) from public.meta_webhook_events as event
+      where event.status = 'set_aside' and (p_workspace_id is null or event.workspace_id = p_workspace_id)),
+    -- They belong to no workspace.
+    'orphans', case when p_workspace_id is null then (
+      select coalesce(jsonb_agg(to_jsonb(waiting) order by waiting.oldest_at), '[]'::jsonb)
+      from (
+        select orphan.phone_number_id, count(*) as events, sum(orphan.hits) as hits,
+          min(orphan.received_at) as oldest_at,
+          exists (
+            select from public.wa_phone_numbers as connection
+            where (connection.phone_number_id = orphan.phone_number_id
+                or (orphan.phone_number_id like 'waba:%' and connection.waba_id = substr(orphan.phone_number_id, 6)))
+              and connection.deleted_at is null and connection.status <> 'inactive') as is_connected
+        from public.orphan_webhook_events as orphan
+        where orphan.processed_at is null
+        group by orphan.phone_number_id
+      ) as waiting) else '[]'::jsonb end);
+end $$;
+
+ALTER FUNCTION public.webhook_event_stats(p_workspace_id uuid, p_since timestamp with time zone) OWNER TO postgres;
 
 --
 -- Name: whoami(); Type: FUNCTION; Schema: public; Owner: postgres
@@ -1408,11 +2815,31 @@ ALTER TABLE private.outbox_leases ALTER COLUMN token ADD GENERATED ALWAYS AS IDE
 
 CREATE TABLE private.wa_connection_secrets (
     connection_id uuid NOT NULL,
-    access_token_ciphertext text NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL
+    access_token_ciphertext text,
+    vault_secret_id uuid,
+    meta_user_id text,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT wa_connection_secrets_meta_user_id_check CHECK ((meta_user_id ~ '^[0-9]{1,32}$'::text)),
+    CONSTRAINT wa_connection_secrets_one_place_check CHECK ((num_nonnulls(access_token_ciphertext, vault_secret_id) = 1))
 );
 
 ALTER TABLE private.wa_connection_secrets OWNER TO postgres;
+
+--
+-- Name: contact_duplicates; Type: TABLE; Schema: public; Owner: postgres
+--
+
+CREATE TABLE public.contact_duplicates (
+    workspace_id uuid NOT NULL,
+    contact_id uuid NOT NULL,
+    duplicate_id uuid NOT NULL,
+    reason text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT contact_duplicates_order_check CHECK ((contact_id < duplicate_id)),
+    CONSTRAINT contact_duplicates_reason_check CHECK (((length(reason) >= 1) AND (length(reason) <= 300)))
+);
+
+ALTER TABLE public.contact_duplicates OWNER TO postgres;
 
 --
 -- Name: contact_identities; Type: TABLE; Schema: public; Owner: postgres
@@ -1433,22 +2860,40 @@ CREATE TABLE public.contact_identities (
 ALTER TABLE public.contact_identities OWNER TO postgres;
 
 --
+-- Name: meta_signup_states; Type: TABLE; Schema: public; Owner: postgres
+--
+
+CREATE TABLE public.meta_signup_states (
+    state_hash text NOT NULL,
+    workspace_id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    redirect_uri text,
+    expires_at timestamp with time zone NOT NULL,
+    used_at timestamp with time zone,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT meta_signup_states_redirect_uri_check CHECK (((redirect_uri ~ '^https?://[^[:space:]]+$'::text) AND (length(redirect_uri) <= 2000))),
+    CONSTRAINT meta_signup_states_state_hash_check CHECK ((state_hash ~ '^[0-9a-f]{64}$'::text))
+);
+
+ALTER TABLE public.meta_signup_states OWNER TO postgres;
+
+--
 -- Name: meta_webhook_events; Type: TABLE; Schema: public; Owner: postgres
 --
 
 CREATE TABLE public.meta_webhook_events (
     id bigint NOT NULL,
     workspace_id uuid NOT NULL,
-    connection_id uuid,
+    phone_number_id text,
     event_key text NOT NULL,
     kind text NOT NULL,
-    event jsonb NOT NULL,
+    raw jsonb NOT NULL,
     status text NOT NULL,
     attempts integer DEFAULT 1 NOT NULL,
     error text,
     received_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT meta_webhook_events_event_key_check CHECK (((length(event_key) >= 1) AND (length(event_key) <= 512))),
-    CONSTRAINT meta_webhook_events_kind_check CHECK ((kind = ANY (ARRAY['message'::text, 'status'::text, 'other'::text, 'malformed'::text]))),
+    CONSTRAINT meta_webhook_events_kind_check CHECK ((kind = ANY (ARRAY['message'::text, 'echo'::text, 'history'::text, 'reaction'::text, 'edit'::text, 'revoke'::text, 'status'::text, 'call'::text, 'identity'::text, 'preference'::text, 'address_book'::text, 'history_sync'::text, 'template'::text, 'account'::text, 'number'::text, 'error'::text, 'other'::text, 'malformed'::text]))),
     CONSTRAINT meta_webhook_events_status_check CHECK ((status = ANY (ARRAY['applied'::text, 'kept'::text, 'set_aside'::text])))
 );
 
@@ -1458,7 +2903,7 @@ ALTER TABLE public.meta_webhook_events OWNER TO postgres;
 -- Name: meta_webhook_events_id_seq; Type: SEQUENCE; Schema: public; Owner: postgres
 --
 
-ALTER TABLE public.meta_webhook_events ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+ALTER TABLE public.meta_webhook_events ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
     SEQUENCE NAME public.meta_webhook_events_id_seq
     START WITH 1
     INCREMENT BY 1
@@ -1511,6 +2956,7 @@ CREATE TABLE public.outbox_messages (
     recipient text NOT NULL,
     payload jsonb NOT NULL,
     idempotency_key text NOT NULL,
+    automated boolean DEFAULT false NOT NULL,
     status text DEFAULT 'queued'::text NOT NULL,
     priority smallint DEFAULT 0 NOT NULL,
     attempts integer DEFAULT 0 NOT NULL,
@@ -1565,6 +3011,28 @@ CREATE TABLE public.profiles (
 ALTER TABLE public.profiles OWNER TO postgres;
 
 --
+-- Name: wa_message_changes; Type: TABLE; Schema: public; Owner: postgres
+--
+
+CREATE TABLE public.wa_message_changes (
+    connection_id uuid NOT NULL,
+    wa_message_id text NOT NULL,
+    kind text NOT NULL,
+    target_id text NOT NULL,
+    direction text NOT NULL,
+    actor text NOT NULL,
+    type text,
+    body text,
+    content jsonb,
+    occurred_at timestamp with time zone NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT wa_message_changes_direction_check CHECK ((direction = ANY (ARRAY['in'::text, 'out'::text]))),
+    CONSTRAINT wa_message_changes_kind_check CHECK ((kind = ANY (ARRAY['reaction'::text, 'edit'::text, 'revoke'::text])))
+);
+
+ALTER TABLE public.wa_message_changes OWNER TO postgres;
+
+--
 -- Name: wa_message_statuses; Type: TABLE; Schema: public; Owner: postgres
 --
 
@@ -1574,6 +3042,7 @@ CREATE TABLE public.wa_message_statuses (
     status text NOT NULL,
     error_code integer,
     error_text text,
+    pricing jsonb,
     occurred_at timestamp with time zone NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT wa_message_statuses_status_check CHECK ((private.wa_status_rank(status) IS NOT NULL))
@@ -1595,6 +3064,32 @@ ALTER TABLE public.wa_messages ALTER COLUMN sequence ADD GENERATED ALWAYS AS IDE
 );
 
 --
+-- Name: wa_templates; Type: TABLE; Schema: public; Owner: postgres
+--
+
+CREATE TABLE public.wa_templates (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    workspace_id uuid NOT NULL,
+    waba_id text NOT NULL,
+    template_id text NOT NULL,
+    name text,
+    language text,
+    status text,
+    category text,
+    quality text,
+    rejected_reason text,
+    components jsonb,
+    status_changed_at timestamp with time zone,
+    category_changed_at timestamp with time zone,
+    quality_changed_at timestamp with time zone,
+    components_changed_at timestamp with time zone,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+ALTER TABLE public.wa_templates OWNER TO postgres;
+
+--
 -- Name: wa_threads; Type: TABLE; Schema: public; Owner: postgres
 --
 
@@ -1602,21 +3097,25 @@ CREATE TABLE public.wa_threads (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     workspace_id uuid NOT NULL,
     connection_id uuid NOT NULL,
-    contact_id uuid NOT NULL,
+    contact_id uuid,
+    group_id text,
     status text DEFAULT 'open'::text NOT NULL,
     assignee_id uuid,
     tags text[] DEFAULT '{}'::text[] NOT NULL,
     snoozed_until timestamp with time zone,
     last_inbound_at timestamp with time zone,
     last_message_at timestamp with time zone,
+    last_message_hour timestamp with time zone GENERATED ALWAYS AS (date_bin('01:00:00'::interval, last_message_at, '2000-01-01 00:00:00+00'::timestamp with time zone)) STORED,
     last_message_body text,
     unread_count integer DEFAULT 0 NOT NULL,
+    automation_stopped_at timestamp with time zone,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT wa_threads_counterpart_check CHECK ((num_nonnulls(contact_id, group_id) = 1)),
     CONSTRAINT wa_threads_status_check CHECK ((status = ANY (ARRAY['open'::text, 'pending'::text, 'snoozed'::text, 'closed'::text]))),
     CONSTRAINT wa_threads_unread_count_check CHECK ((unread_count >= 0))
 )
-WITH (fillfactor='80');
+WITH (fillfactor='70');
 
 ALTER TABLE public.wa_threads OWNER TO postgres;
 
@@ -1650,6 +3149,13 @@ ALTER TABLE ONLY private.wa_connection_secrets
     ADD CONSTRAINT wa_connection_secrets_pkey PRIMARY KEY (connection_id);
 
 --
+-- Name: contact_duplicates contact_duplicates_pkey; Type: CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.contact_duplicates
+    ADD CONSTRAINT contact_duplicates_pkey PRIMARY KEY (workspace_id, contact_id, duplicate_id);
+
+--
 -- Name: contact_identities contact_identities_pkey; Type: CONSTRAINT; Schema: public; Owner: postgres
 --
 
@@ -1678,18 +3184,18 @@ ALTER TABLE ONLY public.contacts
     ADD CONSTRAINT contacts_workspace_id_id_key UNIQUE (workspace_id, id);
 
 --
+-- Name: meta_signup_states meta_signup_states_pkey; Type: CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.meta_signup_states
+    ADD CONSTRAINT meta_signup_states_pkey PRIMARY KEY (state_hash);
+
+--
 -- Name: meta_webhook_events meta_webhook_events_pkey; Type: CONSTRAINT; Schema: public; Owner: postgres
 --
 
 ALTER TABLE ONLY public.meta_webhook_events
-    ADD CONSTRAINT meta_webhook_events_pkey PRIMARY KEY (id);
-
---
--- Name: meta_webhook_events meta_webhook_events_workspace_id_event_key_key; Type: CONSTRAINT; Schema: public; Owner: postgres
---
-
-ALTER TABLE ONLY public.meta_webhook_events
-    ADD CONSTRAINT meta_webhook_events_workspace_id_event_key_key UNIQUE (workspace_id, event_key);
+    ADD CONSTRAINT meta_webhook_events_pkey PRIMARY KEY (workspace_id, event_key);
 
 --
 -- Name: orphan_webhook_events orphan_webhook_events_phone_number_id_event_key_key; Type: CONSTRAINT; Schema: public; Owner: postgres
@@ -1734,6 +3240,13 @@ ALTER TABLE ONLY public.profiles
     ADD CONSTRAINT profiles_pkey PRIMARY KEY (id);
 
 --
+-- Name: wa_message_changes wa_message_changes_pkey; Type: CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.wa_message_changes
+    ADD CONSTRAINT wa_message_changes_pkey PRIMARY KEY (connection_id, wa_message_id);
+
+--
 -- Name: wa_message_statuses wa_message_statuses_pkey; Type: CONSTRAINT; Schema: public; Owner: postgres
 --
 
@@ -1769,11 +3282,32 @@ ALTER TABLE ONLY public.wa_phone_numbers
     ADD CONSTRAINT wa_phone_numbers_workspace_id_id_key UNIQUE (workspace_id, id);
 
 --
+-- Name: wa_templates wa_templates_pkey; Type: CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.wa_templates
+    ADD CONSTRAINT wa_templates_pkey PRIMARY KEY (id);
+
+--
+-- Name: wa_templates wa_templates_template_id_key; Type: CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.wa_templates
+    ADD CONSTRAINT wa_templates_template_id_key UNIQUE (workspace_id, waba_id, template_id);
+
+--
+-- Name: wa_templates wa_templates_workspace_id_id_key; Type: CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.wa_templates
+    ADD CONSTRAINT wa_templates_workspace_id_id_key UNIQUE (workspace_id, id);
+
+--
 -- Name: wa_threads wa_threads_connection_id_contact_id_key; Type: CONSTRAINT; Schema: public; Owner: postgres
 --
 
 ALTER TABLE ONLY public.wa_threads
-    ADD CONSTRAINT wa_threads_connection_id_contact_id_key UNIQUE (connection_id, contact_id);
+    ADD CONSTRAINT wa_threads_connection_id_contact_id_key UNIQUE (workspace_id, connection_id, contact_id);
 
 --
 -- Name: wa_threads wa_threads_id_connection_id_workspace_id_key; Type: CONSTRAINT; Schema: public; Owner: postgres
@@ -1788,13 +3322,6 @@ ALTER TABLE ONLY public.wa_threads
 
 ALTER TABLE ONLY public.wa_threads
     ADD CONSTRAINT wa_threads_pkey PRIMARY KEY (id);
-
---
--- Name: wa_threads wa_threads_workspace_id_id_key; Type: CONSTRAINT; Schema: public; Owner: postgres
---
-
-ALTER TABLE ONLY public.wa_threads
-    ADD CONSTRAINT wa_threads_workspace_id_id_key UNIQUE (workspace_id, id);
 
 --
 -- Name: workspace_memberships workspace_memberships_pkey; Type: CONSTRAINT; Schema: public; Owner: postgres
@@ -1816,6 +3343,18 @@ ALTER TABLE ONLY public.workspaces
 
 ALTER TABLE ONLY public.workspaces
     ADD CONSTRAINT workspaces_slug_key UNIQUE (slug);
+
+--
+-- Name: wa_connection_secrets_meta_user_id_idx; Type: INDEX; Schema: private; Owner: postgres
+--
+
+CREATE INDEX wa_connection_secrets_meta_user_id_idx ON private.wa_connection_secrets USING btree (meta_user_id) WHERE (meta_user_id IS NOT NULL);
+
+--
+-- Name: contact_duplicates_workspace_id_duplicate_id_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX contact_duplicates_workspace_id_duplicate_id_idx ON public.contact_duplicates USING btree (workspace_id, duplicate_id);
 
 --
 -- Name: contact_identities_workspace_id_contact_id_idx; Type: INDEX; Schema: public; Owner: postgres
@@ -1854,16 +3393,28 @@ CREATE UNIQUE INDEX contacts_workspace_id_email_idx ON public.contacts USING btr
 CREATE UNIQUE INDEX contacts_workspace_id_phone_idx ON public.contacts USING btree (workspace_id, phone) WHERE ((deleted_at IS NULL) AND (phone IS NOT NULL));
 
 --
+-- Name: meta_signup_states_expires_at_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX meta_signup_states_expires_at_idx ON public.meta_signup_states USING btree (expires_at);
+
+--
+-- Name: meta_signup_states_workspace_id_user_id_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX meta_signup_states_workspace_id_user_id_idx ON public.meta_signup_states USING btree (workspace_id, user_id, created_at DESC);
+
+--
+-- Name: meta_webhook_events_id_received_at_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX meta_webhook_events_id_received_at_idx ON public.meta_webhook_events USING brin (id, received_at);
+
+--
 -- Name: meta_webhook_events_set_aside_idx; Type: INDEX; Schema: public; Owner: postgres
 --
 
 CREATE INDEX meta_webhook_events_set_aside_idx ON public.meta_webhook_events USING btree (workspace_id, id) WHERE (status = 'set_aside'::text);
-
---
--- Name: meta_webhook_events_workspace_id_connection_id_idx; Type: INDEX; Schema: public; Owner: postgres
---
-
-CREATE INDEX meta_webhook_events_workspace_id_connection_id_idx ON public.meta_webhook_events USING btree (workspace_id, connection_id);
 
 --
 -- Name: orphan_webhook_events_unprocessed_idx; Type: INDEX; Schema: public; Owner: postgres
@@ -1908,6 +3459,12 @@ CREATE INDEX outbox_messages_unsettled_thread_id_idx ON public.outbox_messages U
 CREATE INDEX outbox_messages_workspace_id_connection_id_idx ON public.outbox_messages USING btree (workspace_id, connection_id);
 
 --
+-- Name: wa_message_changes_target_id_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX wa_message_changes_target_id_idx ON public.wa_message_changes USING btree (connection_id, target_id);
+
+--
 -- Name: wa_messages_outbox_id_idx; Type: INDEX; Schema: public; Owner: postgres
 --
 
@@ -1926,6 +3483,12 @@ CREATE INDEX wa_messages_sent_by_idx ON public.wa_messages USING btree (sent_by)
 CREATE INDEX wa_messages_thread_id_occurred_at_idx ON public.wa_messages USING btree (thread_id, connection_id, workspace_id, occurred_at DESC, sequence DESC);
 
 --
+-- Name: wa_messages_workspace_id_sender_contact_id_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX wa_messages_workspace_id_sender_contact_id_idx ON public.wa_messages USING btree (workspace_id, sender_contact_id) WHERE (sender_contact_id IS NOT NULL);
+
+--
 -- Name: wa_phone_numbers_phone_number_id_idx; Type: INDEX; Schema: public; Owner: postgres
 --
 
@@ -1938,16 +3501,16 @@ CREATE UNIQUE INDEX wa_phone_numbers_phone_number_id_idx ON public.wa_phone_numb
 CREATE INDEX wa_phone_numbers_waba_id_idx ON public.wa_phone_numbers USING btree (waba_id);
 
 --
+-- Name: wa_threads_connection_id_group_id_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE UNIQUE INDEX wa_threads_connection_id_group_id_idx ON public.wa_threads USING btree (connection_id, group_id) WHERE (group_id IS NOT NULL);
+
+--
 -- Name: wa_threads_workspace_id_assignee_id_idx; Type: INDEX; Schema: public; Owner: postgres
 --
 
 CREATE INDEX wa_threads_workspace_id_assignee_id_idx ON public.wa_threads USING btree (workspace_id, assignee_id) WHERE (assignee_id IS NOT NULL);
-
---
--- Name: wa_threads_workspace_id_connection_id_idx; Type: INDEX; Schema: public; Owner: postgres
---
-
-CREATE INDEX wa_threads_workspace_id_connection_id_idx ON public.wa_threads USING btree (workspace_id, connection_id);
 
 --
 -- Name: wa_threads_workspace_id_contact_id_idx; Type: INDEX; Schema: public; Owner: postgres
@@ -1956,16 +3519,28 @@ CREATE INDEX wa_threads_workspace_id_connection_id_idx ON public.wa_threads USIN
 CREATE INDEX wa_threads_workspace_id_contact_id_idx ON public.wa_threads USING btree (workspace_id, contact_id);
 
 --
--- Name: wa_threads_workspace_id_last_message_at_idx; Type: INDEX; Schema: public; Owner: postgres
+-- Name: wa_threads_workspace_id_last_message_hour_idx; Type: INDEX; Schema: public; Owner: postgres
 --
 
-CREATE INDEX wa_threads_workspace_id_last_message_at_idx ON public.wa_threads USING btree (workspace_id, last_message_at DESC, id DESC);
+CREATE INDEX wa_threads_workspace_id_last_message_hour_idx ON public.wa_threads USING btree (workspace_id, last_message_hour DESC);
 
 --
 -- Name: workspace_memberships_user_id_idx; Type: INDEX; Schema: public; Owner: postgres
 --
 
 CREATE INDEX workspace_memberships_user_id_idx ON public.workspace_memberships USING btree (user_id) INCLUDE (workspace_id, role);
+
+--
+-- Name: wa_connection_secrets wa_connection_secrets_forget_on_delete; Type: TRIGGER; Schema: private; Owner: postgres
+--
+
+CREATE TRIGGER wa_connection_secrets_forget_on_delete AFTER DELETE ON private.wa_connection_secrets FOR EACH ROW WHEN ((old.vault_secret_id IS NOT NULL)) EXECUTE FUNCTION private.forget_vault_secret();
+
+--
+-- Name: wa_connection_secrets wa_connection_secrets_forget_on_update; Type: TRIGGER; Schema: private; Owner: postgres
+--
+
+CREATE TRIGGER wa_connection_secrets_forget_on_update AFTER UPDATE OF vault_secret_id ON private.wa_connection_secrets FOR EACH ROW WHEN (((old.vault_secret_id IS DISTINCT FROM new.vault_secret_id) AND (old.vault_secret_id IS NOT NULL))) EXECUTE FUNCTION private.forget_vault_secret();
 
 --
 -- Name: contacts contacts_set_updated_at; Type: TRIGGER; Schema: public; Owner: postgres
@@ -1983,7 +3558,7 @@ CREATE TRIGGER profiles_set_updated_at BEFORE UPDATE ON public.profiles FOR EACH
 -- Name: wa_messages wa_messages_set_updated_at; Type: TRIGGER; Schema: public; Owner: postgres
 --
 
-CREATE TRIGGER wa_messages_set_updated_at BEFORE UPDATE ON public.wa_messages FOR EACH ROW EXECUTE FUNCTION private.set_updated_at();
+CREATE TRIGGER wa_messages_set_updated_at BEFORE UPDATE ON public.wa_messages FOR EACH ROW WHEN ((new.updated_at = old.updated_at)) EXECUTE FUNCTION private.set_updated_at();
 
 --
 -- Name: wa_phone_numbers wa_phone_numbers_set_updated_at; Type: TRIGGER; Schema: public; Owner: postgres
@@ -1992,10 +3567,16 @@ CREATE TRIGGER wa_messages_set_updated_at BEFORE UPDATE ON public.wa_messages FO
 CREATE TRIGGER wa_phone_numbers_set_updated_at BEFORE UPDATE ON public.wa_phone_numbers FOR EACH ROW EXECUTE FUNCTION private.set_updated_at();
 
 --
+-- Name: wa_templates wa_templates_set_updated_at; Type: TRIGGER; Schema: public; Owner: postgres
+--
+
+CREATE TRIGGER wa_templates_set_updated_at BEFORE UPDATE ON public.wa_templates FOR EACH ROW EXECUTE FUNCTION private.set_updated_at();
+
+--
 -- Name: wa_threads wa_threads_set_updated_at; Type: TRIGGER; Schema: public; Owner: postgres
 --
 
-CREATE TRIGGER wa_threads_set_updated_at BEFORE UPDATE ON public.wa_threads FOR EACH ROW EXECUTE FUNCTION private.set_updated_at();
+CREATE TRIGGER wa_threads_set_updated_at BEFORE UPDATE ON public.wa_threads FOR EACH ROW WHEN ((new.updated_at = old.updated_at)) EXECUTE FUNCTION private.set_updated_at();
 
 --
 -- Name: workspace_memberships workspace_memberships_keep_an_owner; Type: TRIGGER; Schema: public; Owner: postgres
@@ -2010,6 +3591,12 @@ CREATE CONSTRAINT TRIGGER workspace_memberships_keep_an_owner AFTER DELETE OR UP
 CREATE TRIGGER workspace_memberships_set_updated_at BEFORE UPDATE ON public.workspace_memberships FOR EACH ROW EXECUTE FUNCTION private.set_updated_at();
 
 --
+-- Name: workspaces workspaces_delete_webhook_events; Type: TRIGGER; Schema: public; Owner: postgres
+--
+
+CREATE TRIGGER workspaces_delete_webhook_events AFTER DELETE ON public.workspaces FOR EACH ROW EXECUTE FUNCTION private.delete_webhook_events();
+
+--
 -- Name: workspaces workspaces_set_updated_at; Type: TRIGGER; Schema: public; Owner: postgres
 --
 
@@ -2021,6 +3608,20 @@ CREATE TRIGGER workspaces_set_updated_at BEFORE UPDATE ON public.workspaces FOR 
 
 ALTER TABLE ONLY private.wa_connection_secrets
     ADD CONSTRAINT wa_connection_secrets_connection_id_fkey FOREIGN KEY (connection_id) REFERENCES public.wa_phone_numbers(id) ON DELETE CASCADE;
+
+--
+-- Name: contact_duplicates contact_duplicates_workspace_id_contact_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.contact_duplicates
+    ADD CONSTRAINT contact_duplicates_workspace_id_contact_id_fkey FOREIGN KEY (workspace_id, contact_id) REFERENCES public.contacts(workspace_id, id) ON DELETE CASCADE;
+
+--
+-- Name: contact_duplicates contact_duplicates_workspace_id_duplicate_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.contact_duplicates
+    ADD CONSTRAINT contact_duplicates_workspace_id_duplicate_id_fkey FOREIGN KEY (workspace_id, duplicate_id) REFERENCES public.contacts(workspace_id, id) ON DELETE CASCADE;
 
 --
 -- Name: contact_identities contact_identities_workspace_id_contact_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
@@ -2051,18 +3652,11 @@ ALTER TABLE ONLY public.contacts
     ADD CONSTRAINT contacts_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES public.workspaces(id) ON DELETE CASCADE;
 
 --
--- Name: meta_webhook_events meta_webhook_events_workspace_id_connection_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+-- Name: meta_signup_states meta_signup_states_workspace_id_user_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
 --
 
-ALTER TABLE ONLY public.meta_webhook_events
-    ADD CONSTRAINT meta_webhook_events_workspace_id_connection_id_fkey FOREIGN KEY (workspace_id, connection_id) REFERENCES public.wa_phone_numbers(workspace_id, id) ON DELETE CASCADE;
-
---
--- Name: meta_webhook_events meta_webhook_events_workspace_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
---
-
-ALTER TABLE ONLY public.meta_webhook_events
-    ADD CONSTRAINT meta_webhook_events_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES public.workspaces(id) ON DELETE CASCADE;
+ALTER TABLE ONLY public.meta_signup_states
+    ADD CONSTRAINT meta_signup_states_workspace_id_user_id_fkey FOREIGN KEY (workspace_id, user_id) REFERENCES public.workspace_memberships(workspace_id, user_id) ON DELETE CASCADE;
 
 --
 -- Name: outbox_messages outbox_messages_created_by_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
@@ -2100,6 +3694,13 @@ ALTER TABLE ONLY public.profiles
     ADD CONSTRAINT profiles_id_fkey FOREIGN KEY (id) REFERENCES auth.users(id) ON DELETE CASCADE;
 
 --
+-- Name: wa_message_changes wa_message_changes_connection_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.wa_message_changes
+    ADD CONSTRAINT wa_message_changes_connection_id_fkey FOREIGN KEY (connection_id) REFERENCES public.wa_phone_numbers(id) ON DELETE CASCADE;
+
+--
 -- Name: wa_message_statuses wa_message_statuses_connection_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
 --
 
@@ -2128,11 +3729,25 @@ ALTER TABLE ONLY public.wa_messages
     ADD CONSTRAINT wa_messages_thread_id_connection_id_workspace_id_fkey FOREIGN KEY (thread_id, connection_id, workspace_id) REFERENCES public.wa_threads(id, connection_id, workspace_id) ON DELETE CASCADE;
 
 --
+-- Name: wa_messages wa_messages_workspace_id_sender_contact_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.wa_messages
+    ADD CONSTRAINT wa_messages_workspace_id_sender_contact_id_fkey FOREIGN KEY (workspace_id, sender_contact_id) REFERENCES public.contacts(workspace_id, id) ON DELETE SET NULL (sender_contact_id);
+
+--
 -- Name: wa_phone_numbers wa_phone_numbers_workspace_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
 --
 
 ALTER TABLE ONLY public.wa_phone_numbers
     ADD CONSTRAINT wa_phone_numbers_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES public.workspaces(id) ON DELETE CASCADE;
+
+--
+-- Name: wa_templates wa_templates_workspace_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.wa_templates
+    ADD CONSTRAINT wa_templates_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES public.workspaces(id) ON DELETE CASCADE;
 
 --
 -- Name: wa_threads wa_threads_workspace_id_assignee_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
@@ -2194,6 +3809,18 @@ ALTER TABLE private.wa_connection_secrets ENABLE ROW LEVEL SECURITY;
 CREATE POLICY wa_connection_secrets_all_service ON private.wa_connection_secrets TO service_role USING (true) WITH CHECK (true);
 
 --
+-- Name: contact_duplicates; Type: ROW SECURITY; Schema: public; Owner: postgres
+--
+
+ALTER TABLE public.contact_duplicates ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: contact_duplicates contact_duplicates_select_member; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY contact_duplicates_select_member ON public.contact_duplicates FOR SELECT TO authenticated USING ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))));
+
+--
 -- Name: contact_identities; Type: ROW SECURITY; Schema: public; Owner: postgres
 --
 
@@ -2222,6 +3849,18 @@ CREATE POLICY contacts_insert_member ON public.contacts FOR INSERT TO authentica
 --
 
 CREATE POLICY contacts_select_member ON public.contacts FOR SELECT TO authenticated USING (((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND (deleted_at IS NULL)));
+
+--
+-- Name: meta_signup_states; Type: ROW SECURITY; Schema: public; Owner: postgres
+--
+
+ALTER TABLE public.meta_signup_states ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: meta_signup_states meta_signup_states_all_service; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY meta_signup_states_all_service ON public.meta_signup_states TO service_role USING (true) WITH CHECK (true);
 
 --
 -- Name: meta_webhook_events; Type: ROW SECURITY; Schema: public; Owner: postgres
@@ -2280,6 +3919,18 @@ CREATE POLICY profiles_select_colleague ON public.profiles FOR SELECT TO authent
 CREATE POLICY profiles_update_self ON public.profiles FOR UPDATE TO authenticated USING ((id = ( SELECT auth.uid() AS uid))) WITH CHECK ((id = ( SELECT auth.uid() AS uid)));
 
 --
+-- Name: wa_message_changes; Type: ROW SECURITY; Schema: public; Owner: postgres
+--
+
+ALTER TABLE public.wa_message_changes ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: wa_message_changes wa_message_changes_all_service; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY wa_message_changes_all_service ON public.wa_message_changes TO service_role USING (true) WITH CHECK (true);
+
+--
 -- Name: wa_message_statuses; Type: ROW SECURITY; Schema: public; Owner: postgres
 --
 
@@ -2314,6 +3965,18 @@ ALTER TABLE public.wa_phone_numbers ENABLE ROW LEVEL SECURITY;
 --
 
 CREATE POLICY wa_phone_numbers_select_member ON public.wa_phone_numbers FOR SELECT TO authenticated USING ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))));
+
+--
+-- Name: wa_templates; Type: ROW SECURITY; Schema: public; Owner: postgres
+--
+
+ALTER TABLE public.wa_templates ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: wa_templates wa_templates_select_member; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY wa_templates_select_member ON public.wa_templates FOR SELECT TO authenticated USING ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))));
 
 --
 -- Name: wa_threads; Type: ROW SECURITY; Schema: public; Owner: postgres
@@ -2368,18 +4031,101 @@ GRANT USAGE ON SCHEMA public TO authenticated;
 GRANT USAGE ON SCHEMA public TO service_role;
 
 --
--- Name: FUNCTION apply_whatsapp_events(p_event_ids bigint[]); Type: ACL; Schema: private; Owner: postgres
+-- Name: FUNCTION answer_with_whatsapp_orphans(p_events jsonb, p_ordinals integer[], p_answer jsonb); Type: ACL; Schema: private; Owner: postgres
 --
 
-REVOKE ALL ON FUNCTION private.apply_whatsapp_events(p_event_ids bigint[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION private.apply_whatsapp_events(p_event_ids bigint[]) TO service_role;
+REVOKE ALL ON FUNCTION private.answer_with_whatsapp_orphans(p_events jsonb, p_ordinals integer[], p_answer jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.answer_with_whatsapp_orphans(p_events jsonb, p_ordinals integer[], p_answer jsonb) TO service_role;
 
 --
--- Name: FUNCTION apply_whatsapp_statuses(p_event_ids bigint[]); Type: ACL; Schema: private; Owner: postgres
+-- Name: FUNCTION apply_or_set_aside_whatsapp_events(p_events jsonb, p_records private.whatsapp_record[]); Type: ACL; Schema: private; Owner: postgres
 --
 
-REVOKE ALL ON FUNCTION private.apply_whatsapp_statuses(p_event_ids bigint[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION private.apply_whatsapp_statuses(p_event_ids bigint[]) TO service_role;
+REVOKE ALL ON FUNCTION private.apply_or_set_aside_whatsapp_events(p_events jsonb, p_records private.whatsapp_record[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.apply_or_set_aside_whatsapp_events(p_events jsonb, p_records private.whatsapp_record[]) TO service_role;
+
+--
+-- Name: FUNCTION apply_other_whatsapp_items(p_items private.whatsapp_item[]); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.apply_other_whatsapp_items(p_items private.whatsapp_item[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.apply_other_whatsapp_items(p_items private.whatsapp_item[]) TO service_role;
+
+--
+-- Name: FUNCTION apply_whatsapp_account_event(p_item private.whatsapp_item); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.apply_whatsapp_account_event(p_item private.whatsapp_item) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.apply_whatsapp_account_event(p_item private.whatsapp_item) TO service_role;
+
+--
+-- Name: FUNCTION apply_whatsapp_events(p_events jsonb, p_records private.whatsapp_record[]); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.apply_whatsapp_events(p_events jsonb, p_records private.whatsapp_record[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.apply_whatsapp_events(p_events jsonb, p_records private.whatsapp_record[]) TO service_role;
+
+--
+-- Name: FUNCTION apply_whatsapp_identity(p_item private.whatsapp_item); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.apply_whatsapp_identity(p_item private.whatsapp_item) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.apply_whatsapp_identity(p_item private.whatsapp_item) TO service_role;
+
+--
+-- Name: FUNCTION apply_whatsapp_statuses(p_items private.whatsapp_item[]); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.apply_whatsapp_statuses(p_items private.whatsapp_item[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.apply_whatsapp_statuses(p_items private.whatsapp_item[]) TO service_role;
+
+--
+-- Name: FUNCTION apply_whatsapp_template_event(p_item private.whatsapp_item); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.apply_whatsapp_template_event(p_item private.whatsapp_item) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.apply_whatsapp_template_event(p_item private.whatsapp_item) TO service_role;
+
+--
+-- Name: FUNCTION cancel_automated_outbox(p_thread_ids uuid[], p_reason text); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.cancel_automated_outbox(p_thread_ids uuid[], p_reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.cancel_automated_outbox(p_thread_ids uuid[], p_reason text) TO service_role;
+
+--
+-- Name: FUNCTION complete_whatsapp_messages(p_items private.whatsapp_item[]); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.complete_whatsapp_messages(p_items private.whatsapp_item[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.complete_whatsapp_messages(p_items private.whatsapp_item[]) TO service_role;
+
+--
+-- Name: FUNCTION connection_secret(p_connection_id uuid); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.connection_secret(p_connection_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.connection_secret(p_connection_id uuid) TO service_role;
+
+--
+-- Name: TABLE wa_phone_numbers; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT SELECT ON TABLE public.wa_phone_numbers TO authenticated;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.wa_phone_numbers TO service_role;
+
+--
+-- Name: FUNCTION deactivate_connections(p_connection_ids uuid[], p_reason text); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.deactivate_connections(p_connection_ids uuid[], p_reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.deactivate_connections(p_connection_ids uuid[], p_reason text) TO service_role;
+
+--
+-- Name: FUNCTION delete_webhook_events(); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.delete_webhook_events() FROM PUBLIC;
 
 --
 -- Name: FUNCTION end_lease_when_empty(p_token bigint); Type: ACL; Schema: private; Owner: postgres
@@ -2389,11 +4135,30 @@ REVOKE ALL ON FUNCTION private.end_lease_when_empty(p_token bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.end_lease_when_empty(p_token bigint) TO service_role;
 
 --
--- Name: FUNCTION ensure_whatsapp_contact(p_workspace_id uuid, p_waba_id text, p_wa_id text, p_user_id text, p_name text); Type: ACL; Schema: private; Owner: postgres
+-- Name: FUNCTION ensure_whatsapp_contact(p_workspace_id uuid, p_waba_id text, p_wa_id text, p_user_id text, p_name text, p_source text); Type: ACL; Schema: private; Owner: postgres
 --
 
-REVOKE ALL ON FUNCTION private.ensure_whatsapp_contact(p_workspace_id uuid, p_waba_id text, p_wa_id text, p_user_id text, p_name text) FROM PUBLIC;
-GRANT ALL ON FUNCTION private.ensure_whatsapp_contact(p_workspace_id uuid, p_waba_id text, p_wa_id text, p_user_id text, p_name text) TO service_role;
+REVOKE ALL ON FUNCTION private.ensure_whatsapp_contact(p_workspace_id uuid, p_waba_id text, p_wa_id text, p_user_id text, p_name text, p_source text) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.ensure_whatsapp_contact(p_workspace_id uuid, p_waba_id text, p_wa_id text, p_user_id text, p_name text, p_source text) TO service_role;
+
+--
+-- Name: FUNCTION ensure_whatsapp_threads(p_events jsonb, p_records private.whatsapp_record[]); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.ensure_whatsapp_threads(p_events jsonb, p_records private.whatsapp_record[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.ensure_whatsapp_threads(p_events jsonb, p_records private.whatsapp_record[]) TO service_role;
+
+--
+-- Name: FUNCTION forget_vault_secret(); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.forget_vault_secret() FROM PUBLIC;
+
+--
+-- Name: FUNCTION has_vault(); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.has_vault() FROM PUBLIC;
 
 --
 -- Name: FUNCTION is_service(); Type: ACL; Schema: private; Owner: postgres
@@ -2418,17 +4183,52 @@ GRANT ALL ON FUNCTION private.is_timezone(p_name text) TO service_role;
 REVOKE ALL ON FUNCTION private.keep_an_owner() FROM PUBLIC;
 
 --
--- Name: FUNCTION lock_new_whatsapp_senders(p_event_ids bigint[]); Type: ACL; Schema: private; Owner: postgres
+-- Name: FUNCTION lock_unsettled_outbox(p_ids uuid[]); Type: ACL; Schema: private; Owner: postgres
 --
 
-REVOKE ALL ON FUNCTION private.lock_new_whatsapp_senders(p_event_ids bigint[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION private.lock_new_whatsapp_senders(p_event_ids bigint[]) TO service_role;
+REVOKE ALL ON FUNCTION private.lock_unsettled_outbox(p_ids uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.lock_unsettled_outbox(p_ids uuid[]) TO service_role;
+
+--
+-- Name: FUNCTION lock_whatsapp_message_ids(p_items private.whatsapp_item[]); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.lock_whatsapp_message_ids(p_items private.whatsapp_item[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.lock_whatsapp_message_ids(p_items private.whatsapp_item[]) TO service_role;
+
+--
+-- Name: FUNCTION lock_whatsapp_outbox(p_items private.whatsapp_item[]); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.lock_whatsapp_outbox(p_items private.whatsapp_item[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.lock_whatsapp_outbox(p_items private.whatsapp_item[]) TO service_role;
+
+--
+-- Name: FUNCTION lock_whatsapp_people(p_items private.whatsapp_item[]); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.lock_whatsapp_people(p_items private.whatsapp_item[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.lock_whatsapp_people(p_items private.whatsapp_item[]) TO service_role;
+
+--
+-- Name: FUNCTION lock_whatsapp_threads(p_items private.whatsapp_item[]); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.lock_whatsapp_threads(p_items private.whatsapp_item[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.lock_whatsapp_threads(p_items private.whatsapp_item[]) TO service_role;
 
 --
 -- Name: FUNCTION mirror_auth_user(); Type: ACL; Schema: private; Owner: postgres
 --
 
 REVOKE ALL ON FUNCTION private.mirror_auth_user() FROM PUBLIC;
+
+--
+-- Name: FUNCTION move_whatsapp_threads(p_thread_ids uuid[], p_latest_at timestamp with time zone[], p_bodies text[], p_inbound_at timestamp with time zone[], p_replied_at timestamp with time zone[], p_unread_counts integer[]); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.move_whatsapp_threads(p_thread_ids uuid[], p_latest_at timestamp with time zone[], p_bodies text[], p_inbound_at timestamp with time zone[], p_replied_at timestamp with time zone[], p_unread_counts integer[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.move_whatsapp_threads(p_thread_ids uuid[], p_latest_at timestamp with time zone[], p_bodies text[], p_inbound_at timestamp with time zone[], p_replied_at timestamp with time zone[], p_unread_counts integer[]) TO service_role;
 
 --
 -- Name: FUNCTION my_workspace_ids(); Type: ACL; Schema: private; Owner: postgres
@@ -2455,6 +4255,13 @@ GRANT ALL ON FUNCTION private.raise_error(p_status integer, p_code text, p_detai
 GRANT ALL ON FUNCTION private.raise_error(p_status integer, p_code text, p_detail jsonb, p_hint text) TO service_role;
 
 --
+-- Name: FUNCTION refresh_whatsapp_messages(p_message_ids uuid[]); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.refresh_whatsapp_messages(p_message_ids uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.refresh_whatsapp_messages(p_message_ids uuid[]) TO service_role;
+
+--
 -- Name: FUNCTION refuse_change(); Type: ACL; Schema: private; Owner: postgres
 --
 
@@ -2466,6 +4273,13 @@ REVOKE ALL ON FUNCTION private.refuse_change() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION private.replay_whatsapp_orphans(p_phone_number_id text, p_waba_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.replay_whatsapp_orphans(p_phone_number_id text, p_waba_id text) TO service_role;
+
+--
+-- Name: FUNCTION report_duplicate_contacts(p_workspace_id uuid, p_contact_id uuid, p_other_id uuid, p_reason text); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.report_duplicate_contacts(p_workspace_id uuid, p_contact_id uuid, p_other_id uuid, p_reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.report_duplicate_contacts(p_workspace_id uuid, p_contact_id uuid, p_other_id uuid, p_reason text) TO service_role;
 
 --
 -- Name: FUNCTION require_role(p_workspace_id uuid, p_roles text[], p_missing_code text, p_detail jsonb); Type: ACL; Schema: private; Owner: postgres
@@ -2490,6 +4304,34 @@ GRANT ALL ON FUNCTION private.require_user() TO service_role;
 REVOKE ALL ON FUNCTION private.set_updated_at() FROM PUBLIC;
 
 --
+-- Name: FUNCTION settle_outbox_from_statuses(p_ids uuid[], p_provider_message_ids text[], p_failed boolean[], p_error_codes integer[], p_error_texts text[]); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.settle_outbox_from_statuses(p_ids uuid[], p_provider_message_ids text[], p_failed boolean[], p_error_codes integer[], p_error_texts text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.settle_outbox_from_statuses(p_ids uuid[], p_provider_message_ids text[], p_failed boolean[], p_error_codes integer[], p_error_texts text[]) TO service_role;
+
+--
+-- Name: FUNCTION signup_state_hash(p_state text); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.signup_state_hash(p_state text) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.signup_state_hash(p_state text) TO service_role;
+
+--
+-- Name: FUNCTION store_connection_secret(p_connection_id uuid, p_ciphertext text, p_meta_user_id text); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.store_connection_secret(p_connection_id uuid, p_ciphertext text, p_meta_user_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.store_connection_secret(p_connection_id uuid, p_ciphertext text, p_meta_user_id text) TO service_role;
+
+--
+-- Name: FUNCTION store_whatsapp_messages(p_items private.whatsapp_item[]); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.store_whatsapp_messages(p_items private.whatsapp_item[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.store_whatsapp_messages(p_items private.whatsapp_item[]) TO service_role;
+
+--
 -- Name: FUNCTION wa_status_rank(p_status text); Type: ACL; Schema: private; Owner: postgres
 --
 
@@ -2497,11 +4339,18 @@ REVOKE ALL ON FUNCTION private.wa_status_rank(p_status text) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.wa_status_rank(p_status text) TO service_role;
 
 --
--- Name: FUNCTION whatsapp_sender(p_workspace_id uuid, p_waba_id text, p_wa_id text, p_user_id text); Type: ACL; Schema: private; Owner: postgres
+-- Name: FUNCTION whatsapp_items(p_events jsonb, p_records private.whatsapp_record[]); Type: ACL; Schema: private; Owner: postgres
 --
 
-REVOKE ALL ON FUNCTION private.whatsapp_sender(p_workspace_id uuid, p_waba_id text, p_wa_id text, p_user_id text) FROM PUBLIC;
-GRANT ALL ON FUNCTION private.whatsapp_sender(p_workspace_id uuid, p_waba_id text, p_wa_id text, p_user_id text) TO service_role;
+REVOKE ALL ON FUNCTION private.whatsapp_items(p_events jsonb, p_records private.whatsapp_record[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.whatsapp_items(p_events jsonb, p_records private.whatsapp_record[]) TO service_role;
+
+--
+-- Name: FUNCTION whatsapp_number_forms(p_wa_id text); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.whatsapp_number_forms(p_wa_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.whatsapp_number_forms(p_wa_id text) TO service_role;
 
 --
 -- Name: FUNCTION claim_outbox(p_limit integer, p_worker text); Type: ACL; Schema: public; Owner: postgres
@@ -2518,18 +4367,11 @@ REVOKE ALL ON FUNCTION public.complete_outbox(p_token bigint, p_results jsonb) F
 GRANT ALL ON FUNCTION public.complete_outbox(p_token bigint, p_results jsonb) TO service_role;
 
 --
--- Name: TABLE wa_phone_numbers; Type: ACL; Schema: public; Owner: postgres
+-- Name: FUNCTION connect_wa_phone_number(p_workspace_id uuid, p_waba_id text, p_phone_number_id text, p_access_token_ciphertext text, p_display_phone_number text, p_verified_name text, p_meta_user_id text); Type: ACL; Schema: public; Owner: postgres
 --
 
-GRANT SELECT ON TABLE public.wa_phone_numbers TO authenticated;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.wa_phone_numbers TO service_role;
-
---
--- Name: FUNCTION connect_wa_phone_number(p_workspace_id uuid, p_waba_id text, p_phone_number_id text, p_access_token_ciphertext text, p_display_phone_number text, p_verified_name text); Type: ACL; Schema: public; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION public.connect_wa_phone_number(p_workspace_id uuid, p_waba_id text, p_phone_number_id text, p_access_token_ciphertext text, p_display_phone_number text, p_verified_name text) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.connect_wa_phone_number(p_workspace_id uuid, p_waba_id text, p_phone_number_id text, p_access_token_ciphertext text, p_display_phone_number text, p_verified_name text) TO service_role;
+REVOKE ALL ON FUNCTION public.connect_wa_phone_number(p_workspace_id uuid, p_waba_id text, p_phone_number_id text, p_access_token_ciphertext text, p_display_phone_number text, p_verified_name text, p_meta_user_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.connect_wa_phone_number(p_workspace_id uuid, p_waba_id text, p_phone_number_id text, p_access_token_ciphertext text, p_display_phone_number text, p_verified_name text, p_meta_user_id text) TO service_role;
 
 --
 -- Name: TABLE workspaces; Type: ACL; Schema: public; Owner: postgres
@@ -2544,6 +4386,21 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.workspaces TO service_role;
 
 REVOKE ALL ON FUNCTION public.create_workspace(p_slug text, p_name text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.create_workspace(p_slug text, p_name text) TO authenticated;
+
+--
+-- Name: FUNCTION deauthorize_meta_user(p_meta_user_id text); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.deauthorize_meta_user(p_meta_user_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.deauthorize_meta_user(p_meta_user_id text) TO service_role;
+
+--
+-- Name: FUNCTION disconnect_wa_phone_number(p_connection_id uuid, p_reason text); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.disconnect_wa_phone_number(p_connection_id uuid, p_reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.disconnect_wa_phone_number(p_connection_id uuid, p_reason text) TO service_role;
+GRANT ALL ON FUNCTION public.disconnect_wa_phone_number(p_connection_id uuid, p_reason text) TO authenticated;
 
 --
 -- Name: FUNCTION extend_lease(p_token bigint, p_seconds integer); Type: ACL; Schema: public; Owner: postgres
@@ -2565,6 +4422,20 @@ GRANT ALL ON FUNCTION public.fail_outbox(p_token bigint, p_failures jsonb) TO se
 
 REVOKE ALL ON FUNCTION public.ingest_whatsapp_events(p_events jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.ingest_whatsapp_events(p_events jsonb) TO service_role;
+
+--
+-- Name: FUNCTION replay_orphan_events(p_phone_number_id text); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.replay_orphan_events(p_phone_number_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.replay_orphan_events(p_phone_number_id text) TO service_role;
+
+--
+-- Name: FUNCTION replay_whatsapp_events(p_events jsonb); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.replay_whatsapp_events(p_events jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.replay_whatsapp_events(p_events jsonb) TO service_role;
 
 --
 -- Name: FUNCTION resolve_connection_for_thread(p_thread_id uuid); Type: ACL; Schema: public; Owner: postgres
@@ -2603,6 +4474,13 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.wa_messages TO service_role;
 REVOKE ALL ON FUNCTION public.send_whatsapp_text(p_thread_id uuid, p_body text, p_idempotency_key text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.send_whatsapp_text(p_thread_id uuid, p_body text, p_idempotency_key text) TO service_role;
 GRANT ALL ON FUNCTION public.send_whatsapp_text(p_thread_id uuid, p_body text, p_idempotency_key text) TO authenticated;
+
+--
+-- Name: FUNCTION start_meta_signup(p_workspace_id uuid, p_redirect_uri text, OUT state text, OUT expires_at timestamp with time zone); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.start_meta_signup(p_workspace_id uuid, p_redirect_uri text, OUT state text, OUT expires_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.start_meta_signup(p_workspace_id uuid, p_redirect_uri text, OUT state text, OUT expires_at timestamp with time zone) TO authenticated;
 
 --
 -- Name: TABLE contacts; Type: ACL; Schema: public; Owner: postgres
@@ -2674,6 +4552,20 @@ GRANT ALL ON FUNCTION public.update_contact_status(p_contact_id uuid, p_lead_sta
 GRANT ALL ON FUNCTION public.update_contact_status(p_contact_id uuid, p_lead_status text) TO service_role;
 
 --
+-- Name: FUNCTION use_meta_signup_state(p_state text, p_user_id uuid, OUT workspace_id uuid, OUT redirect_uri text); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.use_meta_signup_state(p_state text, p_user_id uuid, OUT workspace_id uuid, OUT redirect_uri text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.use_meta_signup_state(p_state text, p_user_id uuid, OUT workspace_id uuid, OUT redirect_uri text) TO service_role;
+
+--
+-- Name: FUNCTION webhook_event_stats(p_workspace_id uuid, p_since timestamp with time zone); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.webhook_event_stats(p_workspace_id uuid, p_since timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.webhook_event_stats(p_workspace_id uuid, p_since timestamp with time zone) TO service_role;
+
+--
 -- Name: FUNCTION whoami(); Type: ACL; Schema: public; Owner: postgres
 --
 
@@ -2694,6 +4586,13 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE private.outbox_leases TO service_role
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE private.wa_connection_secrets TO service_role;
 
 --
+-- Name: TABLE contact_duplicates; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT SELECT ON TABLE public.contact_duplicates TO authenticated;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.contact_duplicates TO service_role;
+
+--
 -- Name: TABLE contact_identities; Type: ACL; Schema: public; Owner: postgres
 --
 
@@ -2701,11 +4600,23 @@ GRANT SELECT ON TABLE public.contact_identities TO authenticated;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.contact_identities TO service_role;
 
 --
+-- Name: TABLE meta_signup_states; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.meta_signup_states TO service_role;
+
+--
 -- Name: TABLE meta_webhook_events; Type: ACL; Schema: public; Owner: postgres
 --
 
 GRANT SELECT ON TABLE public.meta_webhook_events TO authenticated;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.meta_webhook_events TO service_role;
+
+--
+-- Name: SEQUENCE meta_webhook_events_id_seq; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT USAGE ON SEQUENCE public.meta_webhook_events_id_seq TO service_role;
 
 --
 -- Name: TABLE orphan_webhook_events; Type: ACL; Schema: public; Owner: postgres
@@ -2740,10 +4651,23 @@ GRANT UPDATE(full_name) ON TABLE public.profiles TO authenticated;
 GRANT UPDATE(timezone) ON TABLE public.profiles TO authenticated;
 
 --
+-- Name: TABLE wa_message_changes; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.wa_message_changes TO service_role;
+
+--
 -- Name: TABLE wa_message_statuses; Type: ACL; Schema: public; Owner: postgres
 --
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.wa_message_statuses TO service_role;
+
+--
+-- Name: TABLE wa_templates; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT SELECT ON TABLE public.wa_templates TO authenticated;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.wa_templates TO service_role;
 
 --
 -- Name: TABLE wa_threads; Type: ACL; Schema: public; Owner: postgres

@@ -28,9 +28,11 @@ from qero.errors import (
 )
 from qero.services.connections import Connections
 from qero.services.contacts import Contacts
+from qero.services.events import Events
 from qero.services.outbox import Outbox
+from qero.services.signup import Signup, SignupCompletion
 from qero.services.threads import Threads
-from qero.services.webhooks import Webhooks
+from qero.services.webhooks import WebhookEndpoint, Webhooks
 from qero.services.workspaces import Workspaces
 from qero.settings import Settings
 
@@ -42,6 +44,7 @@ __all__ = [
     "Conflict",
     "Connections",
     "Contacts",
+    "Events",
     "InvalidInput",
     "InvalidState",
     "LimitExceeded",
@@ -55,9 +58,12 @@ __all__ = [
     "ServiceClient",
     "Settings",
     "SettingsError",
+    "Signup",
+    "SignupCompletion",
     "Threads",
     "Unavailable",
     "UserClient",
+    "WebhookEndpoint",
     "Webhooks",
     "Workspaces",
     "watch_table",

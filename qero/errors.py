@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+PROBLEM_JSON = "application/problem+json"
+
 
 class QeroError(Exception):
     """Base of everything qero raises on purpose.
@@ -63,6 +65,17 @@ class QeroError(Exception):
             "hint": self.hint,
             "status": self.status,
             "retryable": self.retryable,
+        }
+
+    def to_problem(self) -> dict[str, Any]:
+        """The error as the body of an `application/problem+json` answer: what every route answers a failure with."""
+        return {
+            "type": "about:blank",
+            "title": self.message,
+            "status": self.status,
+            "code": self.code,
+            "detail": self.hint,
+            "errors": self.detail,
         }
 
 
@@ -188,6 +201,18 @@ REGISTRY: Mapping[str, ErrorSpec] = {
             "The caller's role in the workspace doesn't allow this.",
             "Ask an owner or admin; viewers only read.",
         ),
+        phone_number_not_yours=(
+            "The token from Meta gives no access to this phone number, or the number isn't the business account's.",
+            "Sign up again and share the number's WhatsApp business account with the app.",
+        ),
+        waba_not_yours=(
+            "The token from Meta gives no access to this WhatsApp business account.",
+            "Sign up again and share the business account with the app.",
+        ),
+        signup_declined=(
+            "The signup was ended at Meta before it was finished.",
+            "Start the signup again when you are ready to share the number.",
+        ),
         verify_token_invalid=(
             "The webhook verification token doesn't match.",
             "Set META_VERIFY_TOKEN to the token entered in Meta's app dashboard.",
@@ -203,6 +228,10 @@ REGISTRY: Mapping[str, ErrorSpec] = {
         ),
         contact_not_found=("Contact not found.", "Check the id; it may belong to another workspace."),
         thread_not_found=("Thread not found.", "Check the id; it may belong to another workspace."),
+        event_not_found=(
+            "There is no such webhook event.",
+            "Check the ids that the detail names; `qero events list` shows what there is.",
+        ),
     ),
     **_specs(
         Conflict,
@@ -244,6 +273,23 @@ REGISTRY: Mapping[str, ErrorSpec] = {
             "The customer's last message is more than 24 hours old, so free text can't be sent.",
             "Send an approved template instead.",
         ),
+        signup_not_offered=(
+            "Connecting numbers by Meta's embedded signup isn't set up here.",
+            "Set the variables that the detail names; their values come from the Meta app's dashboard.",
+        ),
+        signup_state_expired=(
+            "The signup was started too long ago.",
+            "Start the signup again, and finish it within ten minutes.",
+        ),
+        signup_state_used=("The signup's state was used before.", "Start the signup again."),
+        waba_without_numbers=(
+            "The WhatsApp business account has no phone number.",
+            "Add a number to the account in Meta's WhatsApp Manager, then sign up again.",
+        ),
+        meta_refused=(
+            "Meta refused the request.",
+            "Read Meta's reason in the detail, mend it there, then start again.",
+        ),
         last_owner=(
             "A workspace needs an owner, and this is the last one.",
             "Make someone else an owner first.",
@@ -279,6 +325,18 @@ REGISTRY: Mapping[str, ErrorSpec] = {
         body_not_an_object=(
             "The request body isn't the expected JSON object.",
             "Send the payload as Meta documents it.",
+        ),
+        signup_state_invalid=(
+            "The signup's state is unknown, or another user's.",
+            "Start the signup again, and finish it as the same user.",
+        ),
+        signup_code_invalid=(
+            "Meta didn't take the signup's code: it works once, for 30 seconds.",
+            "Start the signup again, and send the code as soon as Meta hands it out.",
+        ),
+        waba_id_required=(
+            "Meta doesn't say which WhatsApp business account was shared.",
+            "Send waba_id and phone_number_id from the session event that Meta's JavaScript SDK posts.",
         ),
         recipient_missing=(
             "The contact has neither a phone number nor a WhatsApp identity.",

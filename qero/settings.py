@@ -45,6 +45,15 @@ def _url(value: str) -> str:
     return value
 
 
+def _path_or_url(value: str) -> str:
+    if value.startswith("/"):
+        return _visible(value)
+    try:
+        return _url(value)
+    except ValueError:
+        raise ValueError("it should be a path that starts with /, or a URL") from None
+
+
 def _stripped(value: Any) -> Any:
     """Pasted values often end in a line break, which no header takes and which nobody sees."""
     return value.strip() if isinstance(value, str) else value
@@ -62,6 +71,7 @@ def _visible(value: str) -> str:
 
 
 Url = Annotated[str, BeforeValidator(_stripped), AfterValidator(_url)]
+PathOrUrl = Annotated[str, BeforeValidator(_stripped), AfterValidator(_path_or_url)]
 PublicKey = Annotated[str, BeforeValidator(_stripped), AfterValidator(_visible)]
 SecretKey = Annotated[SecretStr, BeforeValidator(_stripped), AfterValidator(_key)]
 
@@ -107,8 +117,13 @@ class Settings(BaseSettings):
     meta_config_id: str | None = Field(None, validation_alias=_from_env("NEXT_PUBLIC_META_CONFIG_ID", "META_CONFIG_ID"))
     meta_app_secret: SecretStr | None = Field(None, validation_alias=_from_env("META_APP_SECRET"))
     meta_verify_token: SecretStr | None = Field(None, validation_alias=_from_env("META_VERIFY_TOKEN"))
-    meta_oauth_redirect_uri: str = Field(
-        "/api/meta/oauth/callback", validation_alias=_from_env("META_OAUTH_REDIRECT_URI")
+    meta_oauth_redirect_uri: PathOrUrl = Field(
+        "/api/meta/oauth/callback",
+        validation_alias=_from_env("META_OAUTH_REDIRECT_URI"),
+        description="Where Meta sends browsers back to after a signup by redirect; a path comes after QERO_PUBLIC_URL.",
+    )
+    public_url: Url | None = Field(
+        None, validation_alias=_from_env("QERO_PUBLIC_URL"), description="Where browsers reach the HTTP routes."
     )
     graph_url: Url = Field("https://graph.facebook.com", validation_alias=_from_env("META_GRAPH_URL"))
     graph_version: str = Field("v26.0", validation_alias=_from_env("META_GRAPH_VERSION"), pattern=r"^v\d+\.\d+$")

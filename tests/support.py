@@ -92,8 +92,10 @@ class World:
             await self.service.table("workspace_memberships").insert(row).execute()
         return workspace
 
-    async def number(self, workspace: Workspace, *, phone_number_id: str | None = None) -> Number:
-        at_meta = self.number_at_meta(phone_number_id)
+    async def number(
+        self, workspace: Workspace, *, phone_number_id: str | None = None, waba_id: str | None = None
+    ) -> Number:
+        at_meta = self.number_at_meta(phone_number_id, waba_id)
         connection = await Connections(self.service, self.secrets).connect(
             workspace.id,
             waba_id=at_meta.waba_id,
@@ -103,9 +105,11 @@ class World:
         )
         return Number(connection, at_meta)
 
-    def number_at_meta(self, phone_number_id: str | None = None) -> graph.Number:
+    def number_at_meta(self, phone_number_id: str | None = None, waba_id: str | None = None) -> graph.Number:
         """A number that exists at Meta and is connected to no workspace."""
-        return graph.Number(phone_number_id or digits(15), f"EAA{uuid4().hex}", f"1555{digits(7)}", digits(15))
+        return graph.Number(
+            phone_number_id or digits(15), f"EAA{uuid4().hex}", f"1555{digits(7)}", waba_id or digits(15)
+        )
 
     async def receive(self, webhook: dict[str, Any]) -> list[IngestOutcome]:
         """Post a webhook the way Meta does: encoded and signed."""

@@ -15,6 +15,9 @@ from qero.errors import InvalidInput, QeroError
 from qero.logs import get_logger
 from qero.settings import Settings
 
+# Longer than any request takes; somebody who never sends the rest of one doesn't keep the server from ending.
+SHUTDOWN_SECONDS = 20
+
 log = get_logger("qero.http")
 
 
@@ -23,7 +26,7 @@ def serve(
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port to listen on; 0 takes a free one.")] = 8000,
 ) -> None:
-    """Serve the HTTP routes: Meta's webhook, and replying.
+    """Serve the HTTP routes: Meta's webhook, replying, and connecting numbers.
 
     Needs SUPABASE_URL, both keys, META_APP_SECRET and META_VERIFY_TOKEN. Ends gracefully on SIGTERM.
     """
@@ -46,7 +49,9 @@ def serve(
 
     routes = create_app(Settings.load())
     with _listen(host, port) as listener:
-        server = Server(uvicorn.Config(routes, log_level="warning", access_log=False))
+        server = Server(
+            uvicorn.Config(routes, log_level="warning", access_log=False, timeout_graceful_shutdown=SHUTDOWN_SECONDS)
+        )
         log.info("serving", host=host, port=listener.getsockname()[1])
         server.run(sockets=[listener])
     if not server.started:

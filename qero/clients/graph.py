@@ -1,26 +1,33 @@
-"""Sends WhatsApp messages through Meta's Graph API and says what became of each.
+"""Meta's Graph API: sends WhatsApp messages and says what became of each, and asks what a signup needs to know.
 
 A send ends in one of three ways, and telling them apart is the point of this module: accepted, certainly
 refused, or not known. Graph has no idempotency key, so a message whose outcome isn't known must never be sent
-again blindly; its opaque id comes back with the statuses and settles it.
+again blindly; its opaque id comes back with the statuses and settles it. The other calls only ask, or may be repeated:
+they return what they were asked for or raise a typed error.
 """
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
-from urllib.parse import quote
+from dataclasses import dataclass, field
+from typing import Any, Self, TypeVar
+from urllib.parse import quote, urljoin
 
 import httpx
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
-from qero.errors import InvalidInput
+from qero.errors import InvalidInput, InvalidState, NetworkError, QeroError, Unavailable, error_for
 from qero.models.outbox import Accepted, FailureAction, Refused, Scope, SendOutcome, Unknown
+from qero.models.signup import MetaPhoneNumber, TokenInfo
+from qero.settings import Settings
 
+T = TypeVar("T")
 OPAQUE_ID_LIMIT = 512
 DAY_SECONDS = 86_400.0
+PAGE_SIZE = 100
+PAGES_LIMIT = 50
 
 # Nothing of the request can have left when one of these is raised. Every other transport error may come after
 # Meta has read the request: httpx reports even a failed write only once it has also failed to read an answer.
@@ -105,6 +112,44 @@ _CLASS_OF_CODE: Mapping[int, ErrorClass] = {
 }
 
 
+@dataclass(frozen=True)
+class MetaApp:
+    """The app at Meta on whose behalf numbers are connected."""
+
+    app_id: str
+    config_id: str
+    secret: str = field(repr=False)
+    graph_version: str
+    redirect_uri: str | None = None
+    """Where Meta sends browsers back to after a signup by redirect; None while that isn't set up."""
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        """The app that the settings describe.
+
+        META_OAUTH_REDIRECT_URI may be a path: then QERO_PUBLIC_URL comes before it.
+
+        Raises:
+            InvalidState: `signup_not_offered`, naming the settings that are missing.
+        """
+        needed = {
+            "NEXT_PUBLIC_META_APP_ID": settings.meta_app_id,
+            "NEXT_PUBLIC_META_CONFIG_ID": settings.meta_config_id,
+            "META_APP_SECRET": settings.meta_app_secret,
+            "QERO_SECRET_KEYS": settings.secret_keys,
+        }
+        if missing := [name for name, value in needed.items() if value is None]:
+            raise InvalidState("signup_not_offered", detail={"missing": missing})
+        redirect_uri = urljoin(settings.public_url or "", settings.meta_oauth_redirect_uri)
+        return cls(
+            settings.require("meta_app_id"),
+            settings.require("meta_config_id"),
+            settings.require("meta_app_secret"),
+            settings.graph_version,
+            redirect_uri if redirect_uri.startswith(("http://", "https://")) else None,
+        )
+
+
 class GraphClient:
     """Meta's Graph API for any number of connections: the token comes with each call and is kept nowhere."""
 
@@ -166,6 +211,183 @@ class GraphClient:
                 error_text=f"The request left, but no whole answer came back ({type(error).__name__}).",
             )
         return _outcome_of(response, payload=payload, attempts=attempts, access_token=access_token)
+
+    async def exchange_code(self, app: MetaApp, code: str, *, redirect_uri: str | None = None) -> str:
+        """The access token behind a signup's code; within 30 seconds, and once.
+
+        Args:
+            redirect_uri: the very address that Meta sent the browser back to; None with the JavaScript SDK.
+
+        Raises:
+            InvalidInput: `signup_code_invalid`, it is unknown, used, too old or made for another address.
+            InvalidState: `meta_refused`, the app's id or secret for instance.
+            Unavailable: `unavailable`, `network_error`; the code may be used up.
+        """
+        query = {"client_id": app.app_id, "client_secret": app.secret, "code": code}
+        if redirect_uri is not None:
+            query["redirect_uri"] = redirect_uri
+        body = await self._ask("GET", "oauth/access_token", query, secrets=(app.secret, code), refusals=_CODE_REFUSALS)
+        return _read(str, body.get("access_token"), "oauth/access_token")
+
+    async def debug_token(self, app: MetaApp, access_token: str) -> TokenInfo:
+        """What Meta knows about a token: whether it is good, which app and user it is for, and what it opens.
+
+        Raises:
+            InvalidState: `meta_refused`.
+            Unavailable: `unavailable`, `network_error`.
+        """
+        body = await self._ask(
+            "GET", "debug_token", {"input_token": access_token},
+            token=f"{app.app_id}|{app.secret}", secrets=(app.secret, access_token),
+        )  # fmt: skip
+        return _read(TokenInfo, body.get("data"), "debug_token")
+
+    async def phone_numbers(self, waba_id: str, *, access_token: str) -> list[MetaPhoneNumber]:
+        """Every phone number of a WhatsApp business account, which the token has to be able to read.
+
+        Raises:
+            PermissionDenied: `waba_not_yours`, it isn't; or there is no such account.
+            InvalidState: `meta_refused`, the token has expired for instance.
+            Unavailable: `unavailable`, `network_error`.
+        """
+        found: list[MetaPhoneNumber] = []
+        after: str | None = None
+        for _ in range(PAGES_LIMIT):
+            query = {"fields": _NUMBER_FIELDS, "limit": str(PAGE_SIZE)} | ({"after": after} if after else {})
+            path = f"{quote(waba_id, safe='')}/phone_numbers"
+            body = await self._ask("GET", path, query, token=access_token, refusals=_refusing("waba_not_yours"))
+            found += _read(list[MetaPhoneNumber], body.get("data"), "phone_numbers")
+            paging = body.get("paging")
+            if not isinstance(paging, Mapping) or not paging.get("next"):
+                break
+            after = _read(str, (paging.get("cursors") or {}).get("after"), "phone_numbers")
+        return found
+
+    async def phone_number(self, phone_number_id: str, *, access_token: str) -> MetaPhoneNumber:
+        """One phone number, which the token has to be able to read: the proof that it may be claimed.
+
+        Raises:
+            PermissionDenied: `phone_number_not_yours`, it isn't; or there is no such number.
+            InvalidState: `meta_refused`, the token has expired for instance.
+            Unavailable: `unavailable`, `network_error`.
+        """
+        body = await self._ask(
+            "GET", quote(phone_number_id, safe=""), {"fields": _NUMBER_FIELDS},
+            token=access_token, refusals=_refusing("phone_number_not_yours"),
+        )  # fmt: skip
+        return _read(MetaPhoneNumber, body, "phone_number")
+
+    async def subscribe_app(self, waba_id: str, *, access_token: str) -> None:
+        """Have Meta send the app the webhooks of a WhatsApp business account. Idempotent.
+
+        Raises:
+            PermissionDenied: `waba_not_yours`.
+            InvalidState: `meta_refused`.
+            Unavailable: `unavailable`, `network_error`.
+        """
+        path = f"{quote(waba_id, safe='')}/subscribed_apps"
+        body = await self._ask("POST", path, {}, token=access_token, refusals=_refusing("waba_not_yours"))
+        if body.get("success") is not True:
+            raise QeroError("answer_unreadable", detail={"operation": "subscribed_apps"})
+
+    async def _ask(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        *,
+        token: str | None = None,
+        secrets: tuple[str, ...] = (),
+        refusals: Mapping[int, str] | None = None,
+    ) -> dict[str, Any]:
+        """One call that reads, or may be repeated.
+
+        Args:
+            secrets: what an error must not quote, the token aside.
+            refusals: the codes of ours that say more than `meta_refused`, by Graph's code.
+        """
+        operation = path.rpartition("/")[2] if "/" in path else "phone_number"
+        # The libraries below quote an unusable header in their errors: check the token before they see it.
+        if token is not None and not all("!" <= character <= "~" for character in token):
+            raise QeroError("answer_unreadable", detail={"operation": operation, "problem": "a malformed access token"})
+        try:
+            response = await self._http.request(
+                method,
+                f"{self._url}/{path}",
+                params=query,
+                headers={"Authorization": f"Bearer {token}"} if token else {},
+                follow_redirects=False,
+            )
+        except httpx.HTTPError as error:
+            # The cause holds the request, and with it the token.
+            reason = type(error).__name__
+            raise NetworkError("network_error", detail={"operation": operation, "reason": reason}) from None
+        body = _json_object(response)
+        if response.is_success and "error" not in body:
+            return body
+        raise _typed_refusal(response, body, operation, (*secrets, *([token] if token else [])), refusals or {})
+
+
+_NUMBER_FIELDS = "id,display_phone_number,verified_name"
+_CODE_REFUSALS: Mapping[int, str] = {100: "signup_code_invalid"}
+# What to wait out when the subject is a signup and not a message. Graph's code 1 isn't among them: it is also what a
+# wrong app secret gets.
+_BUSY = frozenset({2, 4, 17, 32, 341, 613, 80007, 80008})
+
+
+def _refusing(code: str) -> Mapping[int, str]:
+    """Graph says "no such object" and "no permission" for what is somebody else's."""
+    return dict.fromkeys((10, 33, 100, 803, *range(200, 300)), code)
+
+
+def _typed_refusal(
+    response: httpx.Response,
+    body: Mapping[str, Any],
+    operation: str,
+    secrets: tuple[str, ...],
+    refusals: Mapping[int, str],
+) -> QeroError:
+    error = body.get("error")
+    code = _error_code(error)
+    detail: dict[str, Any] = {"operation": operation, "http_status": response.status_code}
+    if not isinstance(error, Mapping) or code is None:
+        # No verdict of Graph's: something in between answered, or Graph broke down.
+        return Unavailable("unavailable", "Meta's Graph API gave no answer that can be read.", detail=detail)
+    reason = _error_text(error)
+    for secret in secrets:
+        reason = reason.replace(secret, "[secret]")
+    detail |= {"meta_code": code, "reason": reason[:500]}
+    if isinstance(error.get("error_subcode"), int):
+        detail["meta_subcode"] = error["error_subcode"]
+    if response.status_code >= 500 or response.status_code == 429 or code in _BUSY or error.get("is_transient") is True:
+        return Unavailable("unavailable", "Meta's Graph API can't answer just now.", detail=detail)
+    return error_for(refusals.get(code, "meta_refused"), detail=detail)
+
+
+def _read(kind: type[T], value: object, operation: str) -> T:
+    try:
+        return TypeAdapter(kind).validate_python(value)
+    except ValidationError:
+        # The cause would show what was sent.
+        raise QeroError("answer_unreadable", detail={"operation": operation}) from None
+
+
+class _WithoutQuery(logging.Filter):
+    """httpx logs whole URLs, and Graph takes secrets in the query of two calls."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple):
+            record.args = tuple(
+                value.copy_with(query=None)
+                if isinstance(value, httpx.URL) and not _SECRET_PARAMETERS.isdisjoint(value.params)
+                else value
+                for value in record.args
+            )
+        return True
+
+
+_SECRET_PARAMETERS = frozenset({"client_secret", "input_token"})
+logging.getLogger("httpx").addFilter(_WithoutQuery())
 
 
 def _outcome_of(

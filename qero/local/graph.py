@@ -1,5 +1,7 @@
 """A stand-in for Meta's Graph API: checks what it is sent as Meta does, remembers it, and fails when told to.
 
+This is sending; what embedded signup asks is in `graph_signup`, as `graph.signup`.
+
     async with GraphStandIn.serve([Number("1234567890", access_token="token")]) as graph:
         client = GraphClient(http, base_url=graph.url, version="v26.0")
         ...
@@ -34,6 +36,8 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from qero.local.asgi import listen
+from qero.local.graph_errors import TITLES, GraphError, bearer, no_such_object, unparsable_token
+from qero.local.graph_signup import SignupStandIn
 
 SUPPORTED_VERSIONS = frozenset(f"v{major}.0" for major in range(20, 27))
 
@@ -48,6 +52,7 @@ class Number:
     access_token: str = field(repr=False)
     display_phone_number: str = "15550001111"
     waba_id: str = "102290129340398"
+    verified_name: str = "Acme"
 
 
 @dataclass(frozen=True)
@@ -140,37 +145,6 @@ class _PlannedFault:
         return True
 
 
-class _GraphError(Exception):
-    def __init__(
-        self,
-        code: int,
-        details: str | None = None,
-        *,
-        message: str | None = None,
-        subcode: int | None = None,
-        status: int | None = None,
-        is_transient: bool | None = None,
-    ) -> None:
-        super().__init__(code, details)
-        self.code = code
-        self.details = details
-        self.message = message or f"(#{code}) {_TITLES.get(code, 'Error')}"
-        self.subcode = subcode
-        self.status = status or _status_of(code)
-        self.is_transient = is_transient
-
-    def answer(self) -> JSONResponse:
-        error: dict[str, Any] = {"message": self.message, "type": "OAuthException", "code": self.code}
-        if self.subcode is not None:
-            error["error_subcode"] = self.subcode
-        if self.is_transient is not None:
-            error["is_transient"] = self.is_transient
-        if self.details is not None:
-            error["error_data"] = {"messaging_product": "whatsapp", "details": self.details}
-        error["fbtrace_id"] = base64.urlsafe_b64encode(uuid4().bytes).decode().rstrip("=")
-        return JSONResponse({"error": error}, status_code=self.status)
-
-
 class _NoAnswer(Response):
     """Answers nothing and returns when the connection has gone."""
 
@@ -207,7 +181,7 @@ class _Server(uvicorn.Server):
 
 
 class GraphStandIn:
-    """Graph's `/messages` for a set of numbers.
+    """Graph's `/messages` for a set of numbers, and what a signup asks.
 
     `sent`, `read_receipts` and `refused` keep everything that came, in order.
     """
@@ -218,6 +192,7 @@ class GraphStandIn:
         self.refused: list[Refusal] = []
         self.url = ""
         self._numbers: dict[str, Number] = {}
+        self.signup = SignupStandIn(self._numbers)
         self._faults: list[_PlannedFault] = []
         self._server: _Server | None = None
         for number in numbers:
@@ -272,51 +247,46 @@ class GraphStandIn:
     async def _answer(self, request: Request) -> Response:
         body: Any = None
         try:
-            number = self._authorise(request)
+            path = _path_of(request)
+            if not path.endswith("/messages"):
+                return self.signup.answer(request, path)
+            number, token = self._authorise(request, path)
             body = _json(await request.body(), request.headers.get("content-type", ""))
             if not isinstance(body, dict):
-                raise _GraphError(100, "The request body must be a JSON object.")
+                raise GraphError(100, "The request body must be a JSON object.")
             if body.get("status") is not None:
                 _check_read_receipt(body)
                 self.read_receipts.append({"phone_number_id": number.phone_number_id, **body})
                 return JSONResponse({"success": True})
             _check_message(body)
-            return await self._accept(request, number, body)
-        except _GraphError as error:
+            return await self._accept(request, number, token, body)
+        except GraphError as error:
             self.refused.append(Refusal(request.url.path, error.status, error.code, error.message, error.details, body))
             return error.answer()
 
-    def _authorise(self, request: Request) -> Number:
-        version, _, rest = request.path_params["path"].partition("/")
-        phone_number_id, _, edge = rest.partition("/")
-        if version not in SUPPORTED_VERSIONS:
-            raise _GraphError(2500, message=f"Unknown path components: /{request.path_params['path']}")
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        owned = {number.phone_number_id for number in self._numbers.values() if number.access_token == token}
-        if scheme != "Bearer" or not owned:
-            raise _GraphError(190, message="Invalid OAuth access token - Cannot parse access token")
+    def _authorise(self, request: Request, path: str) -> tuple[Number, str]:
+        phone_number_id, _, edge = path.partition("/")
+        token = bearer(request)
+        granted = self.signup.phone_number_ids(token)
+        owned = {id_ for id_, number in self._numbers.items() if number.access_token == token or id_ in granted}
+        if not owned:
+            raise unparsable_token()
         if request.method != "POST" or edge != "messages" or phone_number_id not in self._numbers:
-            raise _GraphError(
-                100,
-                message=f"Unsupported {request.method.lower()} request. Object with ID '{phone_number_id}' "
-                "does not exist, cannot be loaded due to missing permissions, or does not support this "
-                "operation.",
-                subcode=33,
-            )
+            raise no_such_object(request.method, phone_number_id)
         if phone_number_id not in owned:
-            raise _GraphError(
+            raise GraphError(
                 190,
                 message="Error validating access token: it has no access to this phone number.",
                 subcode=467,
             )
-        return self._numbers[phone_number_id]
+        return self._numbers[phone_number_id], token
 
-    async def _accept(self, request: Request, number: Number, body: dict[str, Any]) -> Response:
+    async def _accept(self, request: Request, number: Number, token: str, body: dict[str, Any]) -> Response:
         recipient = str(body.get("to") or body["recipient"])
         planned = next((plan for plan in self._faults if plan.take(number.phone_number_id, recipient)), None)
         fault = planned.fault if planned else None
         if isinstance(fault, GraphFault):
-            raise _GraphError(
+            raise GraphError(
                 fault.code,
                 fault.details,
                 subcode=fault.subcode,
@@ -326,7 +296,7 @@ class GraphStandIn:
         if isinstance(fault, Garbage) and not 200 <= fault.status < 300:
             return Response(fault.body, fault.status, media_type=fault.content_type)
         if not isinstance(fault, Hang | Drop) or fault.accepts:
-            self._record(number, recipient, body)
+            self._record(number, token, recipient, body)
         if isinstance(fault, Garbage):
             return Response(fault.body, fault.status, media_type=fault.content_type)
         if isinstance(fault, Hang):
@@ -349,13 +319,13 @@ class GraphStandIn:
             }
         )
 
-    def _record(self, number: Number, recipient: str, body: dict[str, Any]) -> None:
+    def _record(self, number: Number, token: str, recipient: str, body: dict[str, Any]) -> None:
         self.sent.append(
             SentMessage(
                 phone_number_id=number.phone_number_id,
                 display_phone_number=number.display_phone_number,
                 waba_id=number.waba_id,
-                token_fingerprint=fingerprint(number.access_token),
+                token_fingerprint=fingerprint(token),
                 to=recipient,
                 payload=body,
                 opaque_id=body.get("biz_opaque_callback_data"),
@@ -363,6 +333,14 @@ class GraphStandIn:
                 sent_at=datetime.now(UTC),
             )
         )
+
+
+def _path_of(request: Request) -> str:
+    """The path behind the version."""
+    version, _, path = str(request.path_params["path"]).partition("/")
+    if version not in SUPPORTED_VERSIONS:
+        raise GraphError(2500, message=f"Unknown path components: /{request.path_params['path']}")
+    return path
 
 
 def fingerprint(access_token: str) -> str:
@@ -399,7 +377,7 @@ def status_webhook(
     if status == "failed":
         if error_code is None:
             raise ValueError("a failed status names its error_code")
-        title = _TITLES.get(error_code, "Error")
+        title = TITLES.get(error_code, "Error")
         item["errors"] = [
             {
                 "code": error_code,
@@ -534,11 +512,11 @@ _PARAMETER_KEYS: Mapping[str, str] = {
 
 def _json(raw: bytes, content_type: str) -> Any:
     if content_type.partition(";")[0].strip().lower() != "application/json":
-        raise _GraphError(100, "The request body must be application/json.")
+        raise GraphError(100, "The request body must be application/json.")
     try:
         return json.loads(raw)
     except (ValueError, RecursionError):
-        raise _GraphError(100, "The request body is not valid JSON.") from None
+        raise GraphError(100, "The request body is not valid JSON.") from None
 
 
 def _check_message(body: dict[str, Any]) -> None:
@@ -561,9 +539,9 @@ def _check_message(body: dict[str, Any]) -> None:
 
 def _check_product(body: dict[str, Any]) -> None:
     if "messaging_product" not in body:
-        raise _GraphError(100, message="(#100) The parameter messaging_product is required.")
+        raise GraphError(100, message="(#100) The parameter messaging_product is required.")
     if body["messaging_product"] != "whatsapp":
-        raise _GraphError(100, "messaging_product must be whatsapp.")
+        raise GraphError(100, "messaging_product must be whatsapp.")
 
 
 def _check_recipient(body: dict[str, Any]) -> None:
@@ -572,7 +550,7 @@ def _check_recipient(body: dict[str, Any]) -> None:
         if not _matches(_PHONE, body["to"]):
             raise _invalid("to must be + and a phone number with country code.")
     elif not body.get("recipient"):
-        raise _GraphError(100, message="(#100) The parameter to is required.")
+        raise GraphError(100, message="(#100) The parameter to is required.")
     elif not _matches(_USER_ID, body["recipient"]):
         raise _invalid("recipient must be a business-scoped user id.")
 
@@ -650,7 +628,7 @@ def _check_component(component: Any) -> None:
             raise _invalid(f"{parameter_kind} is not a type of template parameter.")
         value = parameter.get(key)
         if not value or (key == "text" and not isinstance(value, str)):
-            raise _GraphError(100, f"Parameter '{key}' is mandatory for component parameter type '{parameter_kind}'")
+            raise GraphError(100, f"Parameter '{key}' is mandatory for component parameter type '{parameter_kind}'")
 
 
 def _check_reaction(reaction: dict[str, Any]) -> None:
@@ -707,7 +685,7 @@ def _check_keys(value: dict[str, Any], allowed: frozenset[str], parameter: str |
     for key in value:
         if key not in allowed:
             where = f' on param "{parameter}"' if parameter else ""
-            raise _GraphError(100, f'Unexpected key "{key}"{where}.', message="(#100) Invalid parameter")
+            raise GraphError(100, f'Unexpected key "{key}"{where}.', message="(#100) Invalid parameter")
 
 
 def _object(parent: dict[str, Any], key: str) -> Any:
@@ -732,73 +710,13 @@ def _matches(pattern: re.Pattern[str], value: Any) -> bool:
     return isinstance(value, str) and pattern.fullmatch(value) is not None
 
 
-def _missing(details: str) -> _GraphError:
-    return _GraphError(131008, details)
+def _missing(details: str) -> GraphError:
+    return GraphError(131008, details)
 
 
-def _invalid(details: str) -> _GraphError:
-    return _GraphError(131009, details)
+def _invalid(details: str) -> GraphError:
+    return GraphError(131009, details)
 
 
-def _too_long(parameter: str, limit: int) -> _GraphError:
-    return _GraphError(100, message=f"(#100) Param {parameter} must be at most {limit} characters long.")
-
-
-_TITLES: Mapping[int, str] = {
-    1: "API Unknown",
-    2: "API Service",
-    4: "API Too Many Calls",
-    10: "Permission Denied",
-    33: "Parameter value is not valid",
-    100: "Invalid parameter",
-    190: "Access token has expired",
-    368: "Temporarily blocked for policies violations",
-    80007: "Rate limit issues",
-    130403: "Permission denied",
-    130429: "Rate limit hit",
-    130472: "User's number is part of an experiment",
-    131000: "Something went wrong",
-    131005: "Access denied",
-    131008: "Required parameter is missing",
-    131009: "Parameter value is not valid",
-    131016: "Service unavailable",
-    131021: "Recipient cannot be sender",
-    131026: "Message undeliverable",
-    131031: "Business account locked",
-    131042: "Business eligibility payment issue",
-    131045: "Incorrect certificate",
-    131047: "Re-engagement message",
-    131048: "Spam rate limit hit",
-    131049: "This message was not delivered to maintain healthy ecosystem engagement",
-    131051: "Unsupported message type",
-    131053: "Media upload error",
-    131056: "(Business Account, Consumer Account) pair rate limit hit",
-    131057: "Account in maintenance mode",
-    132000: "Number of parameters does not match the expected number of params",
-    132001: "Template name does not exist in the translation",
-    132015: "Template is paused",
-    132016: "Template is disabled",
-    133010: "Phone number not registered",
-    135000: "Generic user error",
-}
-_STATUSES: Mapping[int, int] = {
-    2: 503,
-    3: 500,
-    10: 403,
-    190: 401,
-    368: 403,
-    130429: 429,
-    131000: 500,
-    131005: 403,
-    131016: 503,
-    131031: 403,
-    131045: 500,
-    131056: 429,
-    131057: 500,
-    132001: 404,
-    133004: 503,
-}
-
-
-def _status_of(code: int) -> int:
-    return 403 if 200 <= code < 300 else _STATUSES.get(code, 400)
+def _too_long(parameter: str, limit: int) -> GraphError:
+    return GraphError(100, message=f"(#100) Param {parameter} must be at most {limit} characters long.")

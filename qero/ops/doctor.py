@@ -179,14 +179,13 @@ def _publication(connection: psycopg.Connection) -> Finding:
 
 
 def _connections(connection: psycopg.Connection, settings: Settings) -> Finding:
-    [exists] = _first(connection, "select to_regclass('private.wa_connection_secrets') is not null")
+    [exists] = _first(connection, "select to_regprocedure('private.connection_secret(uuid)') is not null")
     if not exists:
         return Finding("connections", "ok", "no number is connected yet")
     rows = connection.execute(
         """
-        select number.phone_number_id, number.status, number.status_reason, secret.access_token_ciphertext
+        select number.phone_number_id, number.status, number.status_reason, private.connection_secret(number.id)
         from public.wa_phone_numbers as number
-        left join private.wa_connection_secrets as secret on secret.connection_id = number.id
         where number.deleted_at is null and number.status <> 'inactive'
         order by number.phone_number_id
         """

@@ -29,6 +29,8 @@ class Threads:
             self._client.table("wa_threads")
             .select("*")
             .eq("workspace_id", str(workspace_id))
+            # The hour first, because the index that gives the order is by the hour.
+            .order("last_message_hour", desc=True)
             .order("last_message_at", desc=True)
             .order("id", desc=True)
             .limit(page_limit(limit, PAGE_LIMIT))

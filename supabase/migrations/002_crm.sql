@@ -1,4 +1,4 @@
--- Purpose:   contacts and the identities by which WhatsApp knows them.
+-- Purpose:   contacts, the identities by which WhatsApp knows them, and pairs that turned out to be one person.
 -- Needs:     001_core_identity.
 -- Used by:   wa_core and everything that shows a person; qero.services.contacts.
 -- Raises:    PT404 contact_not_found · PT403 role_required · PT400 lead_status_invalid.
@@ -20,6 +20,8 @@ create table if not exists public.contacts (
   status_tags text[] not null default '{}',
   tags text[] not null default '{}',
   source text not null default 'manual',
+  marketing_opted_out boolean not null default false,
+  marketing_preference_at timestamptz,
   assigned_to uuid,
   created_by uuid references public.profiles (id) on delete set null,
   deleted_at timestamptz,
@@ -36,6 +38,9 @@ create table if not exists public.contacts (
     lead_status in ('new', 'pending', 'queued', 'contacted', 'engaged', 'qualified', 'lost')
   )
 );
+
+comment on column public.contacts.marketing_opted_out is
+  'Whether the person has told Meta that they want no marketing messages from this business.';
 
 create table if not exists public.contact_identities (
   id uuid primary key default gen_random_uuid(),
@@ -54,6 +59,24 @@ create table if not exists public.contact_identities (
 comment on column public.contact_identities.scope is
   'Empty for wa_id; for a business-scoped user id the WhatsApp business account it belongs to.';
 
+create table if not exists public.contact_duplicates (
+  workspace_id uuid not null,
+  contact_id uuid not null,
+  duplicate_id uuid not null,
+  reason text not null,
+  created_at timestamptz not null default now(),
+  constraint contact_duplicates_pkey primary key (workspace_id, contact_id, duplicate_id),
+  constraint contact_duplicates_workspace_id_contact_id_fkey
+    foreign key (workspace_id, contact_id) references public.contacts (workspace_id, id) on delete cascade,
+  constraint contact_duplicates_workspace_id_duplicate_id_fkey
+    foreign key (workspace_id, duplicate_id) references public.contacts (workspace_id, id) on delete cascade,
+  -- One row a pair.
+  constraint contact_duplicates_order_check check (contact_id < duplicate_id),
+  constraint contact_duplicates_reason_check check (length(reason) between 1 and 300)
+);
+comment on table public.contact_duplicates is
+  'Contacts that turned out to be one person. They are reported, never merged by themselves.';
+
 ------------------------------------------------------------------------------------------------------------------------
 -- Indexes
 ------------------------------------------------------------------------------------------------------------------------
@@ -66,6 +89,8 @@ create index if not exists contacts_workspace_id_created_at_idx
 create index if not exists contacts_workspace_id_assigned_to_idx
   on public.contacts (workspace_id, assigned_to) where assigned_to is not null;
 create index if not exists contacts_created_by_idx on public.contacts (created_by) where created_by is not null;
+create index if not exists contact_duplicates_workspace_id_duplicate_id_idx
+  on public.contact_duplicates (workspace_id, duplicate_id);
 create index if not exists contact_identities_workspace_id_contact_id_idx
   on public.contact_identities (workspace_id, contact_id);
 
@@ -74,6 +99,7 @@ create index if not exists contact_identities_workspace_id_contact_id_idx
 ------------------------------------------------------------------------------------------------------------------------
 alter table public.contacts enable row level security;
 alter table public.contact_identities enable row level security;
+alter table public.contact_duplicates enable row level security;
 
 drop policy if exists contacts_select_member on public.contacts;
 create policy contacts_select_member on public.contacts for select to authenticated
@@ -90,14 +116,20 @@ drop policy if exists contact_identities_select_member on public.contact_identit
 create policy contact_identities_select_member on public.contact_identities for select to authenticated
   using (workspace_id = any (array(select private.my_workspace_ids())));
 
+drop policy if exists contact_duplicates_select_member on public.contact_duplicates;
+create policy contact_duplicates_select_member on public.contact_duplicates for select to authenticated
+  using (workspace_id = any (array(select private.my_workspace_ids())));
+
 ------------------------------------------------------------------------------------------------------------------------
 -- Grants on tables
 ------------------------------------------------------------------------------------------------------------------------
-revoke all on table public.contacts, public.contact_identities from public, anon, authenticated, service_role;
-grant select on table public.contacts, public.contact_identities to authenticated;
+revoke all on table public.contacts, public.contact_identities, public.contact_duplicates
+  from public, anon, authenticated, service_role;
+grant select on table public.contacts, public.contact_identities, public.contact_duplicates to authenticated;
 grant insert (workspace_id, name, email, phone, lead_status, tags, source, assigned_to, created_by)
   on table public.contacts to authenticated;
-grant select, insert, update, delete on table public.contacts, public.contact_identities to service_role;
+grant select, insert, update, delete
+  on table public.contacts, public.contact_identities, public.contact_duplicates to service_role;
 
 ------------------------------------------------------------------------------------------------------------------------
 -- Functions

@@ -1,4 +1,5 @@
--- Purpose:   WhatsApp connections (phone numbers), threads, messages, statuses that came early, and raw webhook events.
+-- Purpose:   WhatsApp connections (phone numbers), threads, messages with what changed them, statuses that came early,
+--            templates, and raw webhook events.
 -- Needs:     001_core_identity, 002_crm.
 -- Used by:   the routing and reliability migrations; qero.services.whatsapp, webhooks, connections.
 -- Raises:    nothing itself.
@@ -11,12 +12,11 @@ set statement_timeout = '60s';
 -- Status rank: a message's status only moves up
 ------------------------------------------------------------------------------------------------------------------------
 -- A failure ranks below delivered, so that proof of delivery wins whatever the order; error_code stays beside it.
-create or replace function private.wa_status_rank(p_status text) returns smallint
+-- The column status_rank says the same without a call for each row: keep them alike.
+create or replace function private.wa_status_rank(p_status text) returns integer
 language sql immutable parallel safe set search_path = '' as $$
-  select (case p_status
-    when 'pending' then 0 when 'cancelled' then 3 when 'unknown' then 5 when 'sent' then 10 when 'failed' then 15
-    when 'delivered' then 20 when 'read' then 30 when 'played' then 40
-  end)::smallint
+  select array_position(
+    array['pending', 'cancelled', 'unknown', 'sent', 'failed', 'delivered', 'read', 'played'], p_status)
 $$;
 revoke all on function private.wa_status_rank(text) from public, anon, authenticated, service_role;
 grant execute on function private.wa_status_rank(text) to service_role;
@@ -34,6 +34,13 @@ create table if not exists public.wa_phone_numbers (
   status text not null default 'active',
   status_reason text,
   messages_per_second integer not null default 80,
+  quality text,
+  messaging_limit text,
+  quality_changed_at timestamptz,
+  name_changed_at timestamptz,
+  account_changed_at timestamptz,
+  history_status text,
+  history_progress smallint,
   deleted_at timestamptz,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
@@ -41,36 +48,55 @@ create table if not exists public.wa_phone_numbers (
   constraint wa_phone_numbers_status_check check (status in ('active', 'inactive', 'paused')),
   constraint wa_phone_numbers_phone_number_id_check check (phone_number_id ~ '^[0-9]{1,32}$'),
   constraint wa_phone_numbers_waba_id_check check (waba_id ~ '^[0-9]{1,32}$'),
-  constraint wa_phone_numbers_messages_per_second_check check (messages_per_second between 1 and 10000)
+  constraint wa_phone_numbers_messages_per_second_check check (messages_per_second between 1 and 10000),
+  constraint wa_phone_numbers_history_status_check check (history_status in ('syncing', 'complete', 'declined'))
 );
+comment on column public.wa_phone_numbers.quality is 'What Meta last said about the number''s quality, in Meta''s words.';
+comment on column public.wa_phone_numbers.messaging_limit is
+  'How many people Meta lets the business write to first within 24 hours, in Meta''s words.';
+comment on column public.wa_phone_numbers.account_changed_at is
+  'When Meta sent the account event that last changed the status: an older one that comes later changes nothing.';
+comment on column public.wa_phone_numbers.history_status is
+  'Of the messages that a phone shares from before it was connected; declined when its owner didn''t want to.';
 comment on table public.wa_phone_numbers is
   'Connections: the WhatsApp numbers of a workspace. The access token is elsewhere, out of every member''s reach.';
 
 create table if not exists private.wa_connection_secrets (
   connection_id uuid primary key references public.wa_phone_numbers (id) on delete cascade,
-  access_token_ciphertext text not null,
-  updated_at timestamptz not null default now()
+  access_token_ciphertext text,
+  vault_secret_id uuid,
+  meta_user_id text,
+  updated_at timestamptz not null default now(),
+  constraint wa_connection_secrets_one_place_check check (num_nonnulls(access_token_ciphertext, vault_secret_id) = 1),
+  constraint wa_connection_secrets_meta_user_id_check check (meta_user_id ~ '^[0-9]{1,32}$')
 );
 comment on table private.wa_connection_secrets is
   'Access tokens, encrypted by the application with a key that the database never sees.';
+comment on column private.wa_connection_secrets.vault_secret_id is
+  'Where the database has Supabase Vault, the ciphertext is in there, under this id, and not here.';
+comment on column private.wa_connection_secrets.meta_user_id is
+  'Whose grant at Meta the token is: when that user withdraws it, the connection ends.';
 
 create table if not exists public.wa_threads (
   id uuid primary key default gen_random_uuid(),
   workspace_id uuid not null,
   connection_id uuid not null,
-  contact_id uuid not null,
+  contact_id uuid,
+  group_id text,
   status text not null default 'open',
   assignee_id uuid,
   tags text[] not null default '{}',
   snoozed_until timestamptz,
   last_inbound_at timestamptz,
   last_message_at timestamptz,
+  last_message_hour timestamptz generated always as (
+    date_bin('1 hour', last_message_at, timestamptz '2000-01-01 00:00:00+00')) stored,
   last_message_body text,
   unread_count integer not null default 0,
+  automation_stopped_at timestamptz,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
-  constraint wa_threads_workspace_id_id_key unique (workspace_id, id),
-  constraint wa_threads_connection_id_contact_id_key unique (connection_id, contact_id),
+  constraint wa_threads_connection_id_contact_id_key unique (workspace_id, connection_id, contact_id),
   constraint wa_threads_id_connection_id_workspace_id_key unique (id, connection_id, workspace_id),
   constraint wa_threads_workspace_id_connection_id_fkey
     foreign key (workspace_id, connection_id) references public.wa_phone_numbers (workspace_id, id) on delete cascade,
@@ -79,14 +105,21 @@ create table if not exists public.wa_threads (
   -- Only a member can be in charge, and whoever leaves the workspace no longer is.
   constraint wa_threads_workspace_id_assignee_id_fkey foreign key (workspace_id, assignee_id)
     references public.workspace_memberships (workspace_id, user_id) on delete set null (assignee_id),
+  -- With one person, or with a group: what a person writes in a group isn't theirs alone to be answered.
+  constraint wa_threads_counterpart_check check (num_nonnulls(contact_id, group_id) = 1),
   constraint wa_threads_status_check check (status in ('open', 'pending', 'snoozed', 'closed')),
   constraint wa_threads_unread_count_check check (unread_count >= 0)
-) with (fillfactor = 80);
+) with (fillfactor = 70);
 comment on column public.wa_threads.last_inbound_at is
-  'When the customer last wrote; free text may be sent for 24 hours from here.';
+  'When the customer last wrote or called; free text may be sent for 24 hours from here.';
+comment on column public.wa_threads.automation_stopped_at is
+  'When the customer last replied, or somebody wrote from the phone: automation that began before this is over.';
 
 create table if not exists public.wa_messages (
-  id uuid primary key default gen_random_uuid(),
+  -- Version 7: it begins with the time, so that new rows stand together in the index instead of all over it.
+  id uuid primary key default encode(set_bit(set_bit(overlay(uuid_send(gen_random_uuid())
+    placing substring(int8send((extract(epoch from clock_timestamp()) * 1000)::bigint) from 3) from 1 for 6),
+    52, 1), 53, 1), 'hex')::uuid,
   workspace_id uuid not null,
   connection_id uuid not null,
   thread_id uuid not null,
@@ -97,11 +130,20 @@ create table if not exists public.wa_messages (
   body text,
   content jsonb not null default '{}'::jsonb,
   status text,
-  status_rank smallint generated always as (private.wa_status_rank(status)) stored,
+  status_rank integer generated always as (array_position(
+    array['pending', 'cancelled', 'unknown', 'sent', 'failed', 'delivered', 'read', 'played'], status)) stored,
   error_code integer,
   error_text text,
   sent_by uuid references public.profiles (id) on delete set null,
   outbox_id uuid,
+  source text not null default 'live',
+  is_placeholder boolean not null default false,
+  sender_contact_id uuid,
+  context jsonb,
+  pricing jsonb,
+  reactions jsonb,
+  edited_at timestamptz,
+  revoked_at timestamptz,
   occurred_at timestamptz not null,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
@@ -110,6 +152,9 @@ create table if not exists public.wa_messages (
   constraint wa_messages_thread_id_connection_id_workspace_id_fkey
     foreign key (thread_id, connection_id, workspace_id)
     references public.wa_threads (id, connection_id, workspace_id) on delete cascade,
+  constraint wa_messages_workspace_id_sender_contact_id_fkey foreign key (workspace_id, sender_contact_id)
+    references public.contacts (workspace_id, id) on delete set null (sender_contact_id),
+  constraint wa_messages_source_check check (source in ('live', 'phone', 'history')),
   constraint wa_messages_direction_check check (direction in ('in', 'out')),
   constraint wa_messages_status_check check (
     (direction = 'in' and status is null)
@@ -121,12 +166,44 @@ create table if not exists public.wa_messages (
 comment on column public.wa_messages.sequence is
   'Order of arrival, which decides between messages of the same second: Meta''s times are whole seconds.';
 
+comment on column public.wa_messages.source is
+  'live: received by webhook or sent from here; phone: written in the WhatsApp app; history: from before the connection.';
+comment on column public.wa_messages.is_placeholder is
+  'Meta couldn''t show it yet, or the call is still going on: the content comes later under the same id.';
+comment on column public.wa_messages.sender_contact_id is 'Who wrote, in a group; elsewhere it is the thread''s contact.';
+comment on column public.wa_messages.context is
+  'What it came with beside its content: the message it answers, whether it was forwarded, the ad it came from, errors.';
+comment on column public.wa_messages.pricing is 'What Meta said with the furthest status about pricing, unread.';
+comment on column public.wa_messages.reactions is
+  'Who reacts with what: {"customer" | "business" | a participant''s id: {"emoji": text, "at": timestamp}}.';
+
+create table if not exists public.wa_message_changes (
+  connection_id uuid not null references public.wa_phone_numbers (id) on delete cascade,
+  wa_message_id text not null,
+  kind text not null,
+  target_id text not null,
+  direction text not null,
+  actor text not null,
+  type text,
+  body text,
+  content jsonb,
+  occurred_at timestamptz not null,
+  created_at timestamptz not null default now(),
+  constraint wa_message_changes_pkey primary key (connection_id, wa_message_id),
+  constraint wa_message_changes_kind_check check (kind in ('reaction', 'edit', 'revoke')),
+  constraint wa_message_changes_direction_check check (direction in ('in', 'out'))
+);
+comment on table public.wa_message_changes is
+  'Reactions, edits and revocations of messages. What a message shows follows from all of them, whatever their order.';
+comment on column public.wa_message_changes.target_id is 'Meta''s id of the message; it may come later, or never.';
+
 create table if not exists public.wa_message_statuses (
   connection_id uuid not null references public.wa_phone_numbers (id) on delete cascade,
   wa_message_id text not null,
   status text not null,
   error_code integer,
   error_text text,
+  pricing jsonb,
   occurred_at timestamptz not null,
   created_at timestamptz not null default now(),
   constraint wa_message_statuses_pkey primary key (connection_id, wa_message_id, status),
@@ -135,26 +212,55 @@ create table if not exists public.wa_message_statuses (
 comment on table public.wa_message_statuses is
   'Statuses whose message isn''t stored yet; they are applied, and removed, when it is.';
 
-create table if not exists public.meta_webhook_events (
-  id bigint generated always as identity primary key,
+create table if not exists public.wa_templates (
+  id uuid primary key default gen_random_uuid(),
   workspace_id uuid not null references public.workspaces (id) on delete cascade,
-  connection_id uuid,
+  waba_id text not null,
+  template_id text not null,
+  name text,
+  language text,
+  status text,
+  category text,
+  quality text,
+  rejected_reason text,
+  components jsonb,
+  status_changed_at timestamptz,
+  category_changed_at timestamptz,
+  quality_changed_at timestamptz,
+  components_changed_at timestamptz,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint wa_templates_workspace_id_id_key unique (workspace_id, id),
+  constraint wa_templates_template_id_key unique (workspace_id, waba_id, template_id)
+);
+comment on table public.wa_templates is
+  'Message templates as Meta last described them: status, category and quality in Meta''s words.';
+
+create table if not exists public.meta_webhook_events (
+  id bigint generated by default as identity,
+  -- No foreign key, which would be checked for each item against the one row that all items of a workspace share; the
+  -- number that an item came for belongs to the workspace, and a trigger removes the events of one that goes.
+  workspace_id uuid not null,
+  phone_number_id text,
   event_key text not null,
   kind text not null,
-  event jsonb not null,
+  raw jsonb not null,
   status text not null,
   attempts integer not null default 1,
   error text,
   received_at timestamptz not null default now(),
-  constraint meta_webhook_events_workspace_id_event_key_key unique (workspace_id, event_key),
-  constraint meta_webhook_events_workspace_id_connection_id_fkey
-    foreign key (workspace_id, connection_id) references public.wa_phone_numbers (workspace_id, id) on delete cascade,
-  constraint meta_webhook_events_kind_check check (kind in ('message', 'status', 'other', 'malformed')),
+  constraint meta_webhook_events_pkey primary key (workspace_id, event_key),
+  constraint meta_webhook_events_kind_check check (
+    kind in ('message', 'echo', 'history', 'reaction', 'edit', 'revoke', 'status', 'call', 'identity', 'preference',
+      'address_book', 'history_sync', 'template', 'account', 'number', 'error', 'other', 'malformed')
+  ),
   constraint meta_webhook_events_status_check check (status in ('applied', 'kept', 'set_aside')),
   constraint meta_webhook_events_event_key_check check (length(event_key) between 1 and 512)
 );
-comment on column public.meta_webhook_events.event is
-  'The item as parsed, with the item as Meta sent it under "raw": a wrong belief about its meaning can be repaired.';
+comment on column public.meta_webhook_events.raw is
+  'The item as Meta sent it, in the smallest entry of a webhook body: a wrong belief about its meaning can be repaired.';
+comment on column public.meta_webhook_events.status is
+  'applied: took effect; kept: has no effect here; set_aside: could not be used, and the error says why.';
 
 create table if not exists public.orphan_webhook_events (
   id bigint generated always as identity primary key,
@@ -169,6 +275,8 @@ create table if not exists public.orphan_webhook_events (
 );
 comment on table public.orphan_webhook_events is
   'Webhook items for numbers that no workspace has connected; connecting the number replays them.';
+comment on column public.orphan_webhook_events.event is
+  'The item as parsed, with the item as Meta sent it under "raw".';
 comment on column public.orphan_webhook_events.phone_number_id is
   'Meta''s phone number id, or waba:<id> for items that only name a business account.';
 
@@ -179,9 +287,14 @@ comment on column public.orphan_webhook_events.phone_number_id is
 create unique index if not exists wa_phone_numbers_phone_number_id_idx
   on public.wa_phone_numbers (phone_number_id) where deleted_at is null and status <> 'inactive';
 create index if not exists wa_phone_numbers_waba_id_idx on public.wa_phone_numbers (waba_id);
-create index if not exists wa_threads_workspace_id_last_message_at_idx
-  on public.wa_threads (workspace_id, last_message_at desc, id desc);
-create index if not exists wa_threads_workspace_id_connection_id_idx on public.wa_threads (workspace_id, connection_id);
+create index if not exists wa_connection_secrets_meta_user_id_idx
+  on private.wa_connection_secrets (meta_user_id) where meta_user_id is not null;
+-- By the hour, which most messages don't change: then no index has to be written for them. Order by last_message_hour,
+-- last_message_at, id: what one hour holds is sorted quickly.
+create index if not exists wa_threads_workspace_id_last_message_hour_idx
+  on public.wa_threads (workspace_id, last_message_hour desc);
+create unique index if not exists wa_threads_connection_id_group_id_idx
+  on public.wa_threads (connection_id, group_id) where group_id is not null;
 create index if not exists wa_threads_workspace_id_contact_id_idx on public.wa_threads (workspace_id, contact_id);
 create index if not exists wa_threads_workspace_id_assignee_id_idx
   on public.wa_threads (workspace_id, assignee_id) where assignee_id is not null;
@@ -189,9 +302,15 @@ create index if not exists wa_messages_thread_id_occurred_at_idx
   on public.wa_messages (thread_id, connection_id, workspace_id, occurred_at desc, sequence desc);
 create unique index if not exists wa_messages_outbox_id_idx
   on public.wa_messages (outbox_id, workspace_id) where outbox_id is not null;
+create index if not exists wa_messages_workspace_id_sender_contact_id_idx
+  on public.wa_messages (workspace_id, sender_contact_id) where sender_contact_id is not null;
+create index if not exists wa_message_changes_target_id_idx
+  on public.wa_message_changes (connection_id, target_id);
 create index if not exists wa_messages_sent_by_idx on public.wa_messages (sent_by) where sent_by is not null;
-create index if not exists meta_webhook_events_workspace_id_connection_id_idx
-  on public.meta_webhook_events (workspace_id, connection_id);
+-- Numbered and dated as they come, so that a block range index, which costs nothing to keep, finds one by its number and
+-- those of a day.
+create index if not exists meta_webhook_events_id_received_at_idx
+  on public.meta_webhook_events using brin (id, received_at);
 create index if not exists meta_webhook_events_set_aside_idx
   on public.meta_webhook_events (workspace_id, id) where status = 'set_aside';
 create index if not exists orphan_webhook_events_unprocessed_idx
@@ -204,7 +323,9 @@ alter table public.wa_phone_numbers enable row level security;
 alter table private.wa_connection_secrets enable row level security;
 alter table public.wa_threads enable row level security;
 alter table public.wa_messages enable row level security;
+alter table public.wa_message_changes enable row level security;
 alter table public.wa_message_statuses enable row level security;
+alter table public.wa_templates enable row level security;
 alter table public.meta_webhook_events enable row level security;
 alter table public.orphan_webhook_events enable row level security;
 
@@ -220,6 +341,10 @@ drop policy if exists wa_messages_select_member on public.wa_messages;
 create policy wa_messages_select_member on public.wa_messages for select to authenticated
   using (workspace_id = any (array(select private.my_workspace_ids())));
 
+drop policy if exists wa_templates_select_member on public.wa_templates;
+create policy wa_templates_select_member on public.wa_templates for select to authenticated
+  using (workspace_id = any (array(select private.my_workspace_ids())));
+
 drop policy if exists meta_webhook_events_select_admin on public.meta_webhook_events;
 create policy meta_webhook_events_select_admin on public.meta_webhook_events for select to authenticated
   using (workspace_id = any (array(select private.my_workspace_ids_as('owner', 'admin'))));
@@ -231,6 +356,9 @@ create policy wa_connection_secrets_all_service on private.wa_connection_secrets
 drop policy if exists wa_message_statuses_all_service on public.wa_message_statuses;
 create policy wa_message_statuses_all_service on public.wa_message_statuses for all to service_role
   using (true) with check (true);
+drop policy if exists wa_message_changes_all_service on public.wa_message_changes;
+create policy wa_message_changes_all_service on public.wa_message_changes for all to service_role
+  using (true) with check (true);
 drop policy if exists orphan_webhook_events_all_service on public.orphan_webhook_events;
 create policy orphan_webhook_events_all_service on public.orphan_webhook_events for all to service_role
   using (true) with check (true);
@@ -239,27 +367,138 @@ create policy orphan_webhook_events_all_service on public.orphan_webhook_events 
 -- Grants
 ------------------------------------------------------------------------------------------------------------------------
 revoke all on table public.wa_phone_numbers, private.wa_connection_secrets, public.wa_threads, public.wa_messages,
-  public.wa_message_statuses, public.meta_webhook_events, public.orphan_webhook_events
+  public.wa_message_changes, public.wa_message_statuses, public.wa_templates, public.meta_webhook_events,
+  public.orphan_webhook_events
   from public, anon, authenticated, service_role;
-grant select on table public.wa_phone_numbers, public.wa_threads, public.wa_messages, public.meta_webhook_events
+grant select on table public.wa_phone_numbers, public.wa_threads, public.wa_messages, public.wa_templates,
+  public.meta_webhook_events
   to authenticated;
 grant select, insert, update, delete on table public.wa_phone_numbers, private.wa_connection_secrets, public.wa_threads,
-  public.wa_messages, public.wa_message_statuses, public.meta_webhook_events, public.orphan_webhook_events
+  public.wa_messages, public.wa_message_changes, public.wa_message_statuses, public.wa_templates,
+  public.meta_webhook_events, public.orphan_webhook_events
   to service_role;
 -- Older projects grant new sequences to the API roles; writing an identity column needs no grant on its sequence.
 revoke all on sequence public.wa_messages_sequence_seq, public.meta_webhook_events_id_seq,
   public.orphan_webhook_events_id_seq
   from public, anon, authenticated, service_role;
+grant usage on sequence public.meta_webhook_events_id_seq to service_role;
+
+------------------------------------------------------------------------------------------------------------------------
+-- Secrets of connections
+------------------------------------------------------------------------------------------------------------------------
+-- What comes here is encrypted already; the Vault wraps it once more, with a key that no dump holds. Definer, because
+-- the migrations' owner reaches the Vault on every project and the service on some only. Whatever names the Vault is
+-- executed as text: where it is missing, these functions have to work all the same.
+create or replace function private.has_vault() returns boolean
+language plpgsql stable security invoker set search_path = '' as $$
+begin
+  -- One after the other: asking for what is inside a schema without usage on it is an error.
+  if not exists (
+    select from pg_namespace as namespace
+    where namespace.nspname = 'vault' and has_schema_privilege(namespace.oid, 'usage')
+  ) then
+    return false;
+  end if;
+  return coalesce(
+    has_function_privilege(to_regprocedure('vault.create_secret(text, text, text, uuid)'), 'execute')
+      and has_function_privilege(to_regprocedure('vault.update_secret(uuid, text, text, text, uuid)'), 'execute')
+      and has_table_privilege(to_regclass('vault.decrypted_secrets'), 'select')
+      and has_table_privilege(to_regclass('vault.secrets'), 'delete'),
+    false);
+end $$;
+
+create or replace function private.store_connection_secret(
+  p_connection_id uuid, p_ciphertext text, p_meta_user_id text default null
+) returns void
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_vault_secret_id uuid;
+begin
+  if private.has_vault() then
+    select secret.vault_secret_id into v_vault_secret_id from private.wa_connection_secrets as secret
+    where secret.connection_id = p_connection_id for update;
+    -- Somebody may have emptied the Vault by hand, and updating what isn't there says nothing.
+    execute 'select secret.id from vault.secrets as secret where secret.id = $1'
+      into v_vault_secret_id using v_vault_secret_id;
+    if v_vault_secret_id is null then
+      execute 'select vault.create_secret($1, null, $2)' into v_vault_secret_id
+        using p_ciphertext, 'Encrypted access token of WhatsApp connection ' || p_connection_id;
+    else
+      execute 'select vault.update_secret($1, $2)' using v_vault_secret_id, p_ciphertext;
+    end if;
+  end if;
+  insert into private.wa_connection_secrets (connection_id, access_token_ciphertext, vault_secret_id, meta_user_id)
+  values (p_connection_id, case when v_vault_secret_id is null then p_ciphertext end, v_vault_secret_id,
+    p_meta_user_id)
+  on conflict (connection_id) do update
+    set access_token_ciphertext = excluded.access_token_ciphertext, vault_secret_id = excluded.vault_secret_id,
+      meta_user_id = excluded.meta_user_id, updated_at = now();
+end $$;
+comment on function private.store_connection_secret(uuid, text, text) is
+  'Keeps a connection''s encrypted token, in the Vault where there is one, and forgets the one before.';
+
+create or replace function private.connection_secret(p_connection_id uuid) returns text
+language plpgsql stable security definer set search_path = '' as $$
+declare
+  v_ciphertext text;
+  v_vault_secret_id uuid;
+begin
+  select secret.access_token_ciphertext, secret.vault_secret_id into v_ciphertext, v_vault_secret_id
+  from private.wa_connection_secrets as secret where secret.connection_id = p_connection_id;
+  if v_vault_secret_id is not null and private.has_vault() then
+    execute 'select secret.decrypted_secret from vault.decrypted_secrets as secret where secret.id = $1'
+      into v_ciphertext using v_vault_secret_id;
+  end if;
+  return v_ciphertext;
+end $$;
+comment on function private.connection_secret(uuid) is
+  'A connection''s encrypted token, from wherever it is kept; null when there is none.';
+
+create or replace function private.forget_vault_secret() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  if private.has_vault() then
+    execute 'delete from vault.secrets where id = $1' using old.vault_secret_id;
+  end if;
+  return null;
+end $$;
+
+revoke all on function
+  private.has_vault(), private.store_connection_secret(uuid, text, text), private.connection_secret(uuid),
+  private.forget_vault_secret()
+  from public, anon, authenticated, service_role;
+grant execute on function private.store_connection_secret(uuid, text, text), private.connection_secret(uuid)
+  to service_role;
 
 ------------------------------------------------------------------------------------------------------------------------
 -- Triggers
 ------------------------------------------------------------------------------------------------------------------------
+-- However a secret goes, with its connection or its workspace too, nothing of it stays in the Vault.
+create or replace trigger wa_connection_secrets_forget_on_delete after delete on private.wa_connection_secrets
+  for each row when (old.vault_secret_id is not null) execute function private.forget_vault_secret();
+create or replace trigger wa_connection_secrets_forget_on_update
+  after update of vault_secret_id on private.wa_connection_secrets
+  for each row when (old.vault_secret_id is distinct from new.vault_secret_id and old.vault_secret_id is not null)
+  execute function private.forget_vault_secret();
 create or replace trigger wa_phone_numbers_set_updated_at before update on public.wa_phone_numbers
   for each row execute function private.set_updated_at();
 create or replace trigger wa_threads_set_updated_at before update on public.wa_threads
+  for each row when (new.updated_at = old.updated_at) execute function private.set_updated_at();
+-- Definer: whoever may delete a workspace needs no right to its raw events.
+create or replace function private.delete_webhook_events() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  delete from public.meta_webhook_events as event where event.workspace_id = old.id;
+  return null;
+end $$;
+revoke all on function private.delete_webhook_events() from public, anon, authenticated, service_role;
+create or replace trigger workspaces_delete_webhook_events after delete on public.workspaces
+  for each row execute function private.delete_webhook_events();
+
+create or replace trigger wa_templates_set_updated_at before update on public.wa_templates
   for each row execute function private.set_updated_at();
 create or replace trigger wa_messages_set_updated_at before update on public.wa_messages
-  for each row execute function private.set_updated_at();
+  for each row when (new.updated_at = old.updated_at) execute function private.set_updated_at();
 
 ------------------------------------------------------------------------------------------------------------------------
 -- Realtime

@@ -325,13 +325,17 @@ begin
     set status = 'processing', lease_token = v_lease.token, attempts = outbox.attempts + 1
     where outbox.id = any (v_ids)
     returning outbox.*
+  ), connection as materialized (
+    -- Each secret is opened once, however many messages leave by its number.
+    select number.id, number.phone_number_id, private.connection_secret(number.id) as access_token_ciphertext
+    from public.wa_phone_numbers as number
+    where number.id in (select claimed.connection_id from claimed)
   )
   select v_lease.token, v_lease.expires_at, claimed.id, claimed.workspace_id, claimed.channel, claimed.connection_id,
     claimed.thread_id, claimed.recipient, claimed.payload, claimed.attempts, claimed.max_attempts,
-    connection.phone_number_id, secret.access_token_ciphertext
+    connection.phone_number_id, connection.access_token_ciphertext
   from claimed
-  left join public.wa_phone_numbers as connection on connection.id = claimed.connection_id
-  left join private.wa_connection_secrets as secret on secret.connection_id = claimed.connection_id
+  left join connection on connection.id = claimed.connection_id
   order by claimed.priority desc, claimed.scheduled_at, claimed.sequence;
 end $$;
 comment on function public.claim_outbox(integer, text) is

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import json
+import secrets
 import signal
 import socket
 from collections.abc import Iterator
@@ -22,9 +23,10 @@ from pydantic import SecretStr
 import qero.cli
 from qero import Clients, SecretBox, Settings
 from qero.local.asgi import listen
+from qero.local.graph import Number, batch, encode, text_webhook
 from qero.local.stack import temporary_stack
 from qero.ops.doctor import examine
-from tests.support import VERIFY_TOKEN, World
+from tests.support import VERIFY_TOKEN, World, digits
 from tests.worker.support import QERO, environment
 
 
@@ -75,14 +77,14 @@ async def test_help_lists_the_commands(tmp_path: Path) -> None:
     whole, of_one = await asyncio.gather(run(tmp_path, "--help"), run(tmp_path, "worker", "--help"))
 
     assert (whole.code, of_one.code) == (0, 0)
-    for name in ("doctor", "local", "secrets", "serve", "whoami", "worker"):
+    for name in ("connections", "doctor", "events", "local", "secrets", "serve", "whoami", "worker"):
         assert name in whole.out
     assert "Usage: qero worker [OPTIONS]" in of_one.out
     assert "SIGTERM" in of_one.out
 
 
 def test_every_command_and_option_explains_itself() -> None:
-    for module in ("doctor", "local", "secrets", "serve", "whoami", "worker"):
+    for module in ("connections", "doctor", "events", "local", "secrets", "serve", "whoami", "worker"):
         importlib.import_module(f"qero.cli.{module}")
     found = list(commands(typer.main.get_command(qero.cli.app)))
 
@@ -94,8 +96,20 @@ def test_every_command_and_option_explains_itself() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["nothing"], ["worker", "--concurrency", "0"], ["serve", "--port", "x"]]
-)  # fmt: skip
+    "arguments",
+    [
+        ["nothing"],
+        ["worker", "--concurrency", "0"],
+        ["serve", "--port", "x"],
+        ["events", "list", "--kind", "gossip"],
+        ["events", "list", "--since", "yesterday"],
+        ["events", "list", "--orphans", "--workspace", "acme"],
+        ["events", "replay"],
+        ["events", "replay", "1", "--status", "kept"],
+        ["events", "replay", "1", "--workspace", "acme"],
+        ["events", "replay", "--orphans", "--since", "1d"],
+    ],
+)
 async def test_wrong_usage_ends_with_2(tmp_path: Path, arguments: list[str]) -> None:
     answer = await run(tmp_path, *arguments)
 
@@ -309,6 +323,176 @@ async def test_doctor_with_a_malformed_setting_ends_with_3(tmp_path: Path, env: 
     answer = await run(tmp_path, "doctor", "--json", env={**env, "SUPABASE_URL": "hush"})
 
     assert (answer.code, answer.problem()["code"]) == (3, "setting_invalid")
+
+
+# --- connections ---
+
+
+async def test_connections_are_listed_and_disconnected_by_any_name_of_theirs(
+    tmp_path: Path, env: dict[str, str], world: World
+) -> None:
+    workspace = await world.workspace()
+    first, second, third = [await world.number(workspace) for _ in range(3)]
+    # Whoever looks after the numbers needs no key to their tokens.
+    del env["QERO_SECRET_KEYS"]
+
+    listed = await run(tmp_path, "connections", "list", workspace.slug, "--json", env=env)
+    ended = await asyncio.gather(
+        run(tmp_path, "connections", "disconnect", workspace.slug, f"+{first.at_meta.display_phone_number}", env=env),
+        run(
+            tmp_path, "connections", "disconnect", str(workspace.id), second.at_meta.phone_number_id, "--json",
+            "--reason", "moved away", env=env,
+        ),
+        run(tmp_path, "connections", "disconnect", workspace.slug, str(third.connection.id), env=env),
+    )  # fmt: skip
+    for_people = await run(tmp_path, "connections", "list", workspace.slug, env=env)
+
+    assert {item["id"] for item in json.loads(listed.out)} == {
+        str(number.connection.id) for number in (first, second, third)
+    }
+    assert [answer.code for answer in ended] == [0, 0, 0]
+    assert ended[0].out == f"{first.at_meta.display_phone_number} is inactive: disconnected\n"
+    assert json.loads(ended[1].out)["status_reason"] == "moved away"
+    assert for_people.out.count("inactive") == 3
+    assert "moved away" in for_people.out
+    empty = await world.workspace()
+    assert (await run(tmp_path, "connections", "list", empty.slug, env=env)).out == f"{empty.slug} has no number yet.\n"
+
+
+async def test_a_number_or_workspace_that_is_not_there_ends_with_1_and_says_what_is(
+    tmp_path: Path, env: dict[str, str], world: World
+) -> None:
+    number = await world.number(await world.workspace())
+    slug = (await world.workspace()).slug
+    theirs, nowhere = await asyncio.gather(
+        run(tmp_path, "connections", "disconnect", slug, number.at_meta.phone_number_id, "--json", env=env),
+        run(tmp_path, "connections", "list", "no-such", "--json", env=env),
+    )
+
+    assert (theirs.code, theirs.problem()["code"]) == (1, "connection_not_found")
+    assert theirs.problem()["hint"] == f"`qero connections list {slug}` lists them."
+    assert (nowhere.code, nowhere.problem()["code"]) == (1, "workspace_not_found")
+
+
+# --- events ---
+
+
+async def test_events_are_listed_shown_and_counted(tmp_path: Path, env: dict[str, str], world: World) -> None:
+    number = await world.number(await world.workspace())
+    slug = await world.scalar("select slug from workspaces where id = %s", number.connection.workspace_id)
+    secret = "what Ada wrote"
+    outcomes = await world.receive(batch(*(text_webhook(number.at_meta, f"+{digits(11)}", secret) for _ in range(3))))
+    ids = [outcome.event_id or 0 for outcome in outcomes]
+    await world.receive(text_webhook(orphan := world.number_at_meta(), f"+{digits(11)}", secret))
+
+    listed, for_people, nothing, orphans, shown, shown_json, counted, counted_json = await asyncio.gather(
+        run(tmp_path, "events", "list", "-w", slug, "--kind", "message", "--kind", "echo", "--json", env=env),
+        run(tmp_path, "events", "list", "--workspace", slug, "--since", "1h", "--limit", "2", env=env),
+        run(tmp_path, "events", "list", "--workspace", slug, "--status", "set_aside", env=env),
+        run(tmp_path, "-v", "events", "list", "--orphans", "--number", orphan.phone_number_id, "--json", env=env),
+        run(tmp_path, "events", "show", str(ids[0]), env=env),
+        run(tmp_path, "events", "show", str(ids[0]), "--json", env=env),
+        run(tmp_path, "events", "stats", env=env),
+        run(tmp_path, "events", "stats", "--workspace", slug, "--since", "2020-01-31", "--json", env=env),
+    )
+
+    assert [event["id"] for event in json.loads(listed.out)] == sorted(ids, reverse=True)
+    assert [line.split()[0] for line in for_people.out.splitlines()] == ["id", str(ids[2]), str(ids[1])]
+    assert f"--before {ids[1]}" in for_people.err
+    assert nothing.out == "No events.\n"
+    [waiting] = json.loads(orphans.out)
+    assert (waiting["kind"], waiting["hits"]) == ("message", 1)
+    assert "attempts         1" in shown.out
+    assert secret in shown.out
+    assert secret in json.dumps(json.loads(shown_json.out)["raw"])
+    assert orphan.phone_number_id in counted.out
+    assert [(count["kind"], count["events"]) for count in json.loads(counted_json.out)["counts"]] == [("message", 3)]
+    for answer in (listed, for_people, orphans, counted, counted_json):
+        assert answer.code == 0
+        assert secret not in answer.out + answer.err
+    of_orphan = await run(tmp_path, "events", "show", str(waiting["id"]), "--orphan", env=env)
+    assert secret in of_orphan.out
+    missing = await run(tmp_path, "events", "show", "0", "--json", env=env)
+    assert (missing.code, missing.problem()["code"]) == (1, "event_not_found")
+
+
+async def test_replaying_says_what_happened_and_ends_with_1_while_some_stay_set_aside(
+    tmp_path: Path, env: dict[str, str], world: World
+) -> None:
+    number = await world.number(await world.workspace())
+    slug = await world.scalar("select slug from workspaces where id = %s", number.connection.workspace_id)
+    good = text_webhook(number.at_meta, f"+{digits(11)}", "Hello")
+    too_long = text_webhook(number.at_meta, f"+{digits(11)}", "x", wamid=f"wamid.{secrets.token_hex(5000)}")
+    usable, bad = [outcome.event_id for outcome in await world.receive(batch(good, too_long))]
+    await world.database.execute("delete from wa_messages where connection_id = %s", [number.connection.id])
+    await world.database.execute(
+        "update meta_webhook_events set kind = 'other', status = 'kept' where id = %s", [usable]
+    )
+
+    kept = await run(tmp_path, "-v", "events", "replay", "-w", slug, "--status", "kept", "--kind", "other", env=env)
+    named = await run(tmp_path, "events", "replay", str(usable), str(bad), "--json", env=env)
+    set_aside = await run(tmp_path, "events", "replay", "--workspace", slug, "--status", "set_aside", env=env)
+    nothing = await run(tmp_path, "events", "replay", "--workspace", slug, "--status", "kept", env=env)
+    unknown = await run(tmp_path, "events", "replay", str(usable), "0", "--json", env=env)
+
+    assert (kept.code, kept.out) == (0, f"{usable}  applied\n1 applied, 0 kept, 0 set aside\n")
+    assert "Hello" not in kept.out + kept.err
+    assert named.code == 1
+    assert [(answer["event_id"], answer["outcome"]) for answer in json.loads(named.out)] == [
+        (usable, "applied"), (bad, "set_aside"),
+    ]  # fmt: skip
+    assert set_aside.code == 1
+    assert f"{bad}  set_aside: index row" in set_aside.out
+    assert (nothing.code, nothing.out) == (0, "Nothing to replay.\n")
+    assert (unknown.code, unknown.problem()["detail"]) == (1, {"event_ids": [0]})
+    assert await world.scalar("select count(*) from wa_messages where connection_id = %s", number.connection.id) == 1
+
+
+async def test_orphans_are_replayed_once_their_number_is_connected(
+    tmp_path: Path, env: dict[str, str], world: World
+) -> None:
+    number = await world.number(await world.workspace())
+    status = "update wa_phone_numbers set status = %s where id = %s"
+    await world.database.execute(status, ["inactive", number.connection.id])
+    await world.receive(text_webhook(number.at_meta, f"+{digits(11)}", "Hello"))
+    phone_number_id = number.at_meta.phone_number_id
+
+    too_early = await run(tmp_path, "events", "replay", "--orphans", "--number", phone_number_id, "--json", env=env)
+    await world.database.execute(status, ["active", number.connection.id])
+    replayed = await run(tmp_path, "events", "replay", "--orphans", "--number", phone_number_id, env=env)
+
+    assert (too_early.code, too_early.problem()["code"]) == (1, "connection_not_found")
+    assert (replayed.code, replayed.out) == (0, f"{phone_number_id}  1 recorded, 0 deduped, 0 set aside\n")
+
+
+async def test_bodies_in_files_are_read_without_a_database(tmp_path: Path) -> None:
+    at_meta = Number("1" * 15, "EAAtoken", "15550001111", "2" * 15)
+    folder = tmp_path / "captured"
+    folder.mkdir()
+    first = text_webhook(at_meta, "+15550002222", "what Ada wrote", wamid="wamid.A")
+    second = text_webhook(at_meta, "+15550002222", "more", wamid="wamid.B")
+    del second["entry"][0]["changes"][0]["value"]["messages"][0]["timestamp"]
+    (folder / "both.json").write_bytes(encode(batch(first, second)))
+    (folder / "broken.json").write_text("{")
+    (folder / "notes.txt").write_text("not looked at")
+
+    read = await run(tmp_path, "events", "parse", "captured/both.json")
+    all_of_it = await run(tmp_path, "events", "parse", "captured", "--json")
+    missing = await run(tmp_path, "events", "parse", "nowhere.json")
+
+    assert read.code == 0
+    assert "wa_message_id=wamid.A" in read.out
+    assert "reason=the message's timestamp can't be read" in read.out
+    assert [line.split() for line in read.out.splitlines()[-2:]] == [["1", "malformed"], ["1", "message"]]
+    found = json.loads(all_of_it.out)
+    assert all_of_it.code == 1
+    assert [(item["kind"], item["phone_number_id"]) for item in found["items"]] == [
+        ("message", at_meta.phone_number_id), ("malformed", at_meta.phone_number_id),
+    ]  # fmt: skip
+    assert found["counts"] == {"malformed": 1, "message": 1}
+    assert [(item["file"], item["code"]) for item in found["unreadable"]] == [("captured/broken.json", "body_not_json")]
+    assert "Ada" not in read.out + all_of_it.out
+    assert missing.code == 2
 
 
 # --- worker, secrets ---

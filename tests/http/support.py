@@ -16,6 +16,9 @@ from tests.support import APP_SECRET
 
 WEBHOOK = "/api/webhooks/meta/whatsapp"
 SEND_TEXT = "/api/meta/whatsapp/send-text"
+SIGNUP_START = "/api/meta/oauth/start"
+SIGNUP_CALLBACK = "/api/meta/oauth/callback"
+DEAUTHORIZE = "/api/meta/oauth/deauthorize"
 
 
 @asynccontextmanager

@@ -11,9 +11,9 @@ import pytest
 from qero import Settings, SettingsError
 from qero.http import create_app
 from qero.local.asgi import listen, serving
-from tests.http.support import SEND_TEXT, WEBHOOK, problem
+from tests.http.support import DEAUTHORIZE, SEND_TEXT, SIGNUP_CALLBACK, SIGNUP_START, WEBHOOK, problem
 
-ROUTES = {WEBHOOK, SEND_TEXT}
+ROUTES = {WEBHOOK, SEND_TEXT, SIGNUP_START, SIGNUP_CALLBACK, DEAUTHORIZE}
 
 
 async def test_a_request_id_is_echoed_or_made_and_logged(routes: httpx.AsyncClient, logs: list[dict[str, Any]]) -> None:

@@ -195,8 +195,8 @@ async def test_one_bad_item_costs_its_siblings_nothing(world: World) -> None:
     assert await world.rows("select body from wa_messages where connection_id = %s", number.connection.id) == [
         ("good",)
     ]
-    kept = "select count(*) from meta_webhook_events where connection_id = %s and status = 'set_aside'"
-    assert await world.scalar(kept, number.connection.id) == 2
+    kept = "select count(*) from meta_webhook_events where phone_number_id = %s and status = 'set_aside'"
+    assert await world.scalar(kept, number.at_meta.phone_number_id) == 2
 
 
 async def test_viewers_and_late_replies_are_refused_and_nothing_is_queued(world: World) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -32,6 +33,8 @@ class Cast:
     thread: Thread
     foreign_number: Number
     foreign_thread: Thread
+    spare_number: Number
+    """Disconnected by some test."""
     rows: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     async def request(
@@ -105,28 +108,35 @@ async def make_cast(world: World) -> Cast:
         thread,
         foreign_number,
         foreign_thread,
+        await world.number(workspace),
     )
     outbox_id = await cast.insert("outbox_messages", **new_outbox(cast))
     orphan_id = await cast.insert("orphan_webhook_events", **new_orphan(cast))
+    state_hash = await cast.insert("meta_signup_states", **new_signup_state(cast))
     wamid = f"wamid.{uuid4().hex}"
     await cast.insert("wa_message_statuses", **(new_status(cast) | {"wa_message_id": wamid}))
+    await cast.insert("wa_message_changes", **(new_change(cast) | {"wa_message_id": wamid}))
+    template_id = await cast.insert("wa_templates", **new_template(cast))
+    duplicate = await new_duplicate(cast)
+    await cast.insert("contact_duplicates", **duplicate)
     identity_id = await world.scalar("select id from contact_identities where contact_id = %s", thread.contact_id)
     message_id = await world.scalar("select id from wa_messages where thread_id = %s", thread.id)
     event_id = await world.scalar("select id from meta_webhook_events where workspace_id = %s", workspace.id)
-    await world.database.execute(
-        "update private.wa_connection_secrets set access_token_ciphertext = %s where connection_id = %s",
-        [SECRET, number.connection.id],
-    )
+    await world.database.execute("select private.store_connection_secret(%s, %s)", [number.connection.id, SECRET])
     cast.rows = {
+        "contact_duplicates": {"duplicate_id": duplicate["duplicate_id"], "contact_id": duplicate["contact_id"]},
         "contact_identities": {"id": identity_id},
         "contacts": {"id": thread.contact_id},
+        "meta_signup_states": {"state_hash": state_hash},
         "meta_webhook_events": {"id": event_id},
         "orphan_webhook_events": {"id": orphan_id},
         "outbox_messages": {"id": outbox_id},
         "profiles": {"id": users["member"].id},
+        "wa_message_changes": {"wa_message_id": wamid},
         "wa_message_statuses": {"wa_message_id": wamid},
         "wa_messages": {"id": message_id},
         "wa_phone_numbers": {"id": number.connection.id},
+        "wa_templates": {"id": template_id},
         "wa_threads": {"id": thread.id},
         "workspace_memberships": {"workspace_id": workspace.id, "user_id": users["member"].id},
         "workspaces": {"id": workspace.id},
@@ -136,6 +146,16 @@ async def make_cast(world: World) -> Cast:
 
 def new_contact(cast: Cast) -> dict[str, Any]:
     return {"workspace_id": cast.workspace.id, "name": "New", "phone": f"+{digits(11)}"}
+
+
+async def new_duplicate(cast: Cast) -> dict[str, Any]:
+    first, second = sorted([await cast.insert("contacts", **new_contact(cast)) for _ in range(2)])
+    return {
+        "workspace_id": cast.workspace.id,
+        "contact_id": first,
+        "duplicate_id": second,
+        "reason": "Both are Ada.",
+    }
 
 
 def new_outbox(cast: Cast) -> dict[str, Any]:
@@ -164,6 +184,22 @@ def new_status(cast: Cast) -> dict[str, Any]:
     }
 
 
+def new_change(cast: Cast) -> dict[str, Any]:
+    return {
+        "connection_id": cast.number.connection.id,
+        "wa_message_id": f"wamid.{uuid4().hex}",
+        "kind": "reaction",
+        "target_id": f"wamid.{uuid4().hex}",
+        "direction": "in",
+        "actor": "customer",
+        "occurred_at": "2026-01-01T00:00:00Z",
+    }
+
+
+def new_template(cast: Cast) -> dict[str, Any]:
+    return {"workspace_id": cast.workspace.id, "waba_id": digits(15), "template_id": digits(15)}
+
+
 def new_message(cast: Cast) -> dict[str, Any]:
     return {
         "workspace_id": cast.workspace.id,
@@ -186,8 +222,17 @@ def new_event(cast: Cast) -> dict[str, Any]:
         "workspace_id": cast.workspace.id,
         "event_key": uuid4().hex,
         "kind": "other",
-        "event": {},
+        "raw": {},
         "status": "kept",
+    }
+
+
+def new_signup_state(cast: Cast) -> dict[str, Any]:
+    return {
+        "state_hash": sha256(uuid4().bytes).hexdigest(),
+        "workspace_id": cast.workspace.id,
+        "user_id": cast.user_ids["admin"],
+        "expires_at": "2100-01-01T00:00:00Z",
     }
 
 

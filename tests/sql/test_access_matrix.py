@@ -53,16 +53,20 @@ class Access:
 
 
 TABLES: Mapping[str, Access] = {
+    "contact_duplicates": Access(readable(*MEMBERS)),
     "contact_identities": Access(readable(*MEMBERS)),
     "contacts": Access(readable(*MEMBERS), insert=Rule((*WRITERS, "service"))),
+    "meta_signup_states": Access(SERVICE_ONLY),
     "meta_webhook_events": Access(readable("owner", "admin")),
     "orphan_webhook_events": Access(SERVICE_ONLY),
     "outbox_messages": Access(readable(*MEMBERS)),
     # The profile asked for is the member's.
     "profiles": Access(readable(*MEMBERS), update=Rule(("member", "service"), SIGNED_IN)),
+    "wa_message_changes": Access(SERVICE_ONLY),
     "wa_message_statuses": Access(SERVICE_ONLY),
     "wa_messages": Access(readable(*MEMBERS)),
     "wa_phone_numbers": Access(readable(*MEMBERS)),
+    "wa_templates": Access(readable(*MEMBERS)),
     "wa_threads": Access(readable(*MEMBERS)),
     "workspace_memberships": Access(readable(*MEMBERS)),
     "workspaces": Access(readable(*MEMBERS)),
@@ -70,15 +74,19 @@ TABLES: Mapping[str, Access] = {
 
 # A column that each identity tries to set to what it is already.
 UPDATED = {
+    "contact_duplicates": "reason",
     "contact_identities": "kind",
     "contacts": "lead_status",
+    "meta_signup_states": "redirect_uri",
     "meta_webhook_events": "kind",
     "orphan_webhook_events": "hits",
     "outbox_messages": "priority",
     "profiles": "full_name",
+    "wa_message_changes": "actor",
     "wa_message_statuses": "status",
     "wa_messages": "body",
     "wa_phone_numbers": "status",
+    "wa_templates": "status",
     "wa_threads": "status",
     "workspace_memberships": "role",
     "workspaces": "name",
@@ -89,22 +97,30 @@ async def new_row(cast: Cast, table: str) -> dict[str, Any]:
     """A row that could be inserted, whoever it is that tries."""
     database = cast.world.database
     match table:
+        case "contact_duplicates":
+            return await access.new_duplicate(cast)
         case "contact_identities":
             return access.new_identity(cast)
         case "contacts":
             return access.new_contact(cast)
+        case "meta_signup_states":
+            return access.new_signup_state(cast)
         case "meta_webhook_events":
             return access.new_event(cast)
         case "orphan_webhook_events":
             return access.new_orphan(cast)
         case "outbox_messages":
             return access.new_outbox(cast)
+        case "wa_message_changes":
+            return access.new_change(cast)
         case "wa_message_statuses":
             return access.new_status(cast)
         case "wa_messages":
             return access.new_message(cast)
         case "wa_phone_numbers":
             return access.new_number(cast)
+        case "wa_templates":
+            return access.new_template(cast)
         case "wa_threads":
             contact_id = await cast.insert("contacts", **access.new_contact(cast))
             return {
@@ -183,7 +199,8 @@ async def test_update(table: str, cast: Cast) -> None:
 @pytest.mark.parametrize("table", TABLES)
 async def test_delete(table: str, cast: Cast) -> None:
     row = await new_row(cast, table)
-    names = [name for name in ("id", "wa_message_id", "workspace_id", "user_id", "event_key", "slug") if name in row]
+    keys = ("id", "wa_message_id", "workspace_id", "user_id", "event_key", "slug", "state_hash")
+    names = [name for name in keys if name in row]
     await cast.insert(table, **row)
     found = {
         identity: outcome_of(
@@ -194,7 +211,8 @@ async def test_delete(table: str, cast: Cast) -> None:
                 prefer="return=representation",
                 **filters({name: row[name] for name in names} | ({"phone": row["phone"]} if "phone" in row else {})
                     | ({"phone_number_id": row["phone_number_id"]} if table == "wa_phone_numbers" else {})
-                    | ({"contact_id": row["contact_id"]} if table == "wa_threads" else {})
+                    | ({"contact_id": row["contact_id"]} if table in ("wa_threads", "contact_duplicates") else {})
+                    | ({"template_id": row["template_id"]} if "template_id" in row else {})
                     | ({"value": row["value"]} if "value" in row else {})
                     | ({"idempotency_key": row["idempotency_key"]} if "idempotency_key" in row else {})),
             )
@@ -252,9 +270,16 @@ RPCS: Mapping[str, tuple[Mapping[str, str], Callable[[Cast], dict[str, Any]]]] =
         by_role(members=OK, outside=OK, service=REFUSED),
         lambda _: {"p_slug": f"w-{uuid4().hex[:12]}", "p_name": "Mine"},
     ),
+    "deauthorize_meta_user": (SERVICE_RPC, lambda _: {"p_meta_user_id": digits(15)}),
+    "disconnect_wa_phone_number": (
+        {**by_role(members=OK, viewer="role_required", outside="connection_not_found"), "member": "role_required"},
+        lambda cast: {"p_connection_id": cast.spare_number.connection.id},
+    ),
     "extend_lease": (by_role(service="lease_lost"), lambda _: {"p_token": 0, "p_seconds": 60}),
     "fail_outbox": (SERVICE_RPC, lambda _: {"p_token": 0, "p_failures": []}),
     "ingest_whatsapp_events": (SERVICE_RPC, lambda _: {"p_events": []}),
+    "replay_orphan_events": (by_role(service="connection_not_found"), lambda _: {"p_phone_number_id": digits(15)}),
+    "replay_whatsapp_events": (SERVICE_RPC, lambda _: {"p_events": []}),
     "resolve_connection_for_thread": (
         by_role(members=OK, outside="thread_not_found"),
         lambda cast: {"p_thread_id": cast.thread.id},
@@ -271,10 +296,22 @@ RPCS: Mapping[str, tuple[Mapping[str, str], Callable[[Cast], dict[str, Any]]]] =
         by_role(members=OK, viewer="role_required", outside="thread_not_found"),
         lambda cast: {"p_thread_id": cast.thread.id, "p_body": "Hello", "p_idempotency_key": str(uuid4())},
     ),
+    "start_meta_signup": (
+        {
+            **by_role(members=OK, viewer="role_required", outside="workspace_not_found", service=REFUSED),
+            "member": "role_required",
+        },
+        lambda cast: {"p_workspace_id": cast.workspace.id},
+    ),
     "update_contact_status": (
         by_role(members=OK, viewer="role_required", outside="contact_not_found"),
         lambda cast: {"p_contact_id": cast.thread.contact_id, "p_lead_status": "engaged"},
     ),
+    "use_meta_signup_state": (
+        by_role(service="signup_state_invalid"),
+        lambda cast: {"p_state": uuid4().hex, "p_user_id": cast.user_ids["owner"]},
+    ),
+    "webhook_event_stats": (SERVICE_RPC, lambda cast: {"p_workspace_id": cast.workspace.id}),
     "whoami": (by_role(members=OK, outside=OK), lambda _: {}),
 }
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -95,6 +96,35 @@ def connecting(**arguments: Any) -> Provocation:
         **arguments,
     }
     return calling("service", "connect_wa_phone_number", **given)
+
+
+async def with_state(
+    cast: Cast, change: str = "", *, identity: str = "owner", user: str | None = None
+) -> httpx.Response:
+    """Use a state that somebody started and that was then changed by SQL."""
+    started = await cast.rpc(identity, "start_meta_signup", p_workspace_id=cast.workspace.id)
+    state = started.json()["state"]
+    await cast.world.rows(
+        f"update meta_signup_states set {change or 'used_at = null'}"
+        " where state_hash = encode(sha256(%s), 'hex') returning 1",
+        state.encode(),
+    )
+    return await cast.rpc("service", "use_meta_signup_state", p_state=state, p_user_id=cast.user_ids[user or identity])
+
+
+async def by_a_former_admin(cast: Cast) -> httpx.Response:
+    role = "update workspace_memberships set role = %s where workspace_id = %s and user_id = %s returning 1"
+    started = await cast.rpc("admin", "start_meta_signup", p_workspace_id=cast.workspace.id)
+    await cast.world.rows(role, "member", cast.workspace.id, cast.user_ids["admin"])
+    try:
+        return await cast.rpc(
+            "service",
+            "use_meta_signup_state",
+            p_state=started.json()["state"],
+            p_user_id=cast.user_ids["admin"],
+        )
+    finally:
+        await cast.world.rows(role, "admin", cast.workspace.id, cast.user_ids["admin"])
 
 
 async def deleted_between(cast: Cast) -> httpx.Response:
@@ -240,6 +270,34 @@ PROVOKED: list[tuple[str, str, Provocation, dict[str, Any]]] = [
     ("connect_wa_phone_number", "invalid_value", connecting(p_waba_id="abc"), {"fields": ...}),
     ("connect_wa_phone_number", "invalid_value", connecting(p_phone_number_id=None), {"fields": ...}),
     ("connect_wa_phone_number", "invalid_value", connecting(p_access_token_ciphertext=None), {"fields": ...}),
+    ("connect_wa_phone_number", "invalid_value", connecting(p_meta_user_id="abc"), {"fields": ...}),
+    (
+        "disconnect_wa_phone_number",
+        "connection_not_found",
+        calling("service", "disconnect_wa_phone_number", p_connection_id=str(UUID(int=0))),
+        {"connection_id": str(UUID(int=0))},
+    ),
+    (
+        "start_meta_signup",
+        "invalid_value",
+        calling("owner", "start_meta_signup", p_workspace_id=lambda cast: cast.workspace.id, p_redirect_uri="/a/path"),
+        {"field": "redirect_uri"},
+    ),
+    (
+        "use_meta_signup_state",
+        "signup_state_invalid",
+        calling("service", "use_meta_signup_state", p_state="x", p_user_id=str(UUID(int=0))),
+        {"field": "state"},
+    ),
+    ("use_meta_signup_state", "signup_state_invalid", partial(with_state, user="stranger"), {"field": "state"}),
+    ("use_meta_signup_state", "signup_state_used", partial(with_state, change="used_at = now()"), {"field": "state"}),
+    (
+        "use_meta_signup_state",
+        "signup_state_expired",
+        partial(with_state, change="expires_at = now() - interval '1 second'"),
+        {"expired_at": ...},
+    ),
+    ("use_meta_signup_state", "role_required", by_a_former_admin, {"role": "member", "needs": ["owner", "admin"]}),
     ("send_whatsapp_text", "body_required", sending(p_body=" \n\t "), {"field": "body"}),
     ("send_whatsapp_text", "body_required", sending(p_body=None), {"field": "body"}),
     (
@@ -295,6 +353,24 @@ PROVOKED: list[tuple[str, str, Provocation, dict[str, Any]]] = [
         {"field": "p_seconds", "allowed": "1 to 600"},
     ),
     ("extend_lease", "lease_lost", calling("service", "extend_lease", p_token=0, p_seconds=1), {"token": 0}),
+    (
+        "replay_whatsapp_events",
+        "invalid_value",
+        calling("service", "replay_whatsapp_events", p_events={"a": 1}),
+        {"field": "p_events"},
+    ),
+    (
+        "replay_orphan_events",
+        "connection_not_found",
+        calling("service", "replay_orphan_events", p_phone_number_id="0"),
+        {"phone_number_id": "0"},
+    ),
+    (
+        "replay_orphan_events",
+        "connection_not_found",
+        calling("service", "replay_orphan_events", p_phone_number_id=None),
+        {"phone_number_id": None},
+    ),
 ]
 
 
@@ -343,6 +419,8 @@ async def test_every_raise_is_provoked(cast: Cast) -> None:
         "public.create_workspace('acme', 'Acme')",
         "public.update_contact_status(gen_random_uuid(), 'new')",
         "public.send_whatsapp_text(gen_random_uuid(), 'Hi', 'key')",
+        "public.start_meta_signup(gen_random_uuid())",
+        "public.disconnect_wa_phone_number(gen_random_uuid())",
     ],
 )
 def test_a_session_without_a_user_is_refused(call: str, rolled_back: RolledBack) -> None:

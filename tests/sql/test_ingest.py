@@ -27,6 +27,7 @@ def message(
     event = {
         "event_key": f"message:{wamid}:{more.get('type', 'text')}",
         "kind": "message",
+        "direction": "in",
         "phone_number_id": number.at_meta.phone_number_id,
         "waba_id": number.at_meta.waba_id,
         "wa_message_id": wamid,
@@ -131,7 +132,7 @@ async def test_placeholders_and_contents_may_cross(world: World, seed: int) -> N
     batches = []
     for index in range(6):
         batch = [
-            message(number, wa_id, wamid=wamid, type="unsupported", body=None)
+            message(number, wa_id, wamid=wamid, type="unsupported", body=None, is_placeholder=True)
             if (index + position) % 2
             else message(number, wa_id, wamid=wamid)
             for position, (wamid, wa_id) in enumerate(wamids)
@@ -168,7 +169,8 @@ async def test_a_bad_item_in_every_batch_costs_nothing_else(world: World, known:
     count = await world.scalar("select count(*) from wa_messages where connection_id = %s", number.connection.id)
     assert count == 6 * 20 + (20 if known else 0)
     set_aside = await world.rows(
-        "select error from meta_webhook_events where connection_id = %s and status = 'set_aside'", number.connection.id
+        "select error from meta_webhook_events where phone_number_id = %s and status = 'set_aside'",
+        number.at_meta.phone_number_id,
     )
     assert [reason is not None and "index" in reason for (reason,) in set_aside] == [True] * 6
 
@@ -238,7 +240,7 @@ async def test_a_status_proves_that_a_send_arrived(world: World, outbox_state: s
     number = await world.number(await world.workspace())
     message_id, outbox_id, wamid = await outgoing(world, number, state="pending", outbox_state=outbox_state)
 
-    await ingest(world, status(number, wamid, "delivered", opaque_id=str(outbox_id)))
+    await ingest(world, status(number, wamid, "delivered", outbox_id=str(outbox_id)))
 
     assert await shown(world, message_id) == ("delivered", None)
     assert await world.rows(
@@ -257,7 +259,7 @@ async def test_a_status_names_only_messages_of_its_own_number(world: World) -> N
     number, other = await world.number(workspace), await world.number(workspace)
     message_id, outbox_id, wamid = await outgoing(world, number, state="pending", outbox_state="unknown")
 
-    await ingest(world, status(other, wamid, "delivered", opaque_id=str(outbox_id)))
+    await ingest(world, status(other, wamid, "delivered", outbox_id=str(outbox_id)))
 
     assert await shown(world, message_id) == ("pending", None)
     assert await world.scalar("select status from outbox_messages where id = %s", outbox_id) == "unknown"
@@ -274,7 +276,7 @@ async def test_statuses_and_reports_at_the_same_moment_do_not_deadlock(world: Wo
             await connection.execute("select complete_outbox(0, %s)", [Jsonb(results)])
 
     shuffled = random.Random(1).sample(sent, len(sent))
-    events = [status(number, wamid, "delivered", opaque_id=str(outbox_id)) for _, outbox_id, wamid in shuffled]
+    events = [status(number, wamid, "delivered", outbox_id=str(outbox_id)) for _, outbox_id, wamid in shuffled]
     await asyncio.gather(
         *(report(sent[start::3]) for start in range(3)),
         in_parallel(world, [events[:15], events[15:], *[[event] for event in events[:5]]]),

@@ -118,8 +118,11 @@ def methods() -> dict[str, list[tuple[str, str]]]:
 
 # Codes that the database can raise and the method can't provoke.
 _NOT_FROM_HERE = {
-    "Webhooks.ingest": {"invalid_value"},  # it always sends an array
+    "Events.replay": {"invalid_value"},  # they always send an array
+    "Events.replay_orphans": {"invalid_value"},
+    "Webhooks.ingest": {"invalid_value"},
     "Webhooks.receive": {"invalid_value"},
+    "WebhookEndpoint.receive": {"invalid_value"},
 }
 
 

@@ -52,7 +52,10 @@ async def test_rpcs_answer_alike_for_a_foreign_and_a_missing_row(identity: str, 
 
 @pytest.mark.parametrize("identity", OUTSIDERS)
 async def test_counts_leave_out_what_is_foreign(identity: str, cast: Cast) -> None:
-    for table in ("contacts", "contact_identities", "wa_threads", "wa_messages", "wa_phone_numbers", "outbox_messages"):
+    for table in (
+        "contacts", "contact_identities", "contact_duplicates", "wa_threads", "wa_messages", "wa_phone_numbers",
+        "wa_templates", "meta_webhook_events", "outbox_messages",
+    ):  # fmt: skip
         answer = await cast.request(
             identity, "HEAD", table, prefer="count=exact", workspace_id=f"eq.{cast.workspace.id}"
         )
@@ -64,6 +67,14 @@ async def test_the_same_count_shows_a_member_what_is_there(cast: Cast) -> None:
         "viewer", "HEAD", "wa_threads", prefer="count=exact", workspace_id=f"eq.{cast.workspace.id}"
     )
     assert answer.headers["content-range"] == "0-0/1"
+
+
+async def test_what_meta_sent_is_for_those_who_run_the_workspace(cast: Cast) -> None:
+    for identity, seen in (("owner", True), ("admin", True), ("member", False), ("viewer", False), ("stranger", False)):
+        answer = await cast.request(
+            identity, "GET", "meta_webhook_events", select="raw", workspace_id=f"eq.{cast.workspace.id}"
+        )
+        assert (answer.status_code, "wamid" in answer.text) == (200, seen), identity
 
 
 async def test_embeds_lead_to_nothing_foreign(cast: Cast) -> None:

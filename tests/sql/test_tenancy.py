@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Any, LiteralString
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from psycopg import errors, sql
@@ -18,6 +18,14 @@ CROSSINGS: dict[str, LiteralString] = {
         insert into contact_identities (workspace_id, contact_id, kind, value)
         values (%(workspace)s, %(foreign_contact)s, 'wa_id', '1')
     """,
+    "contact_duplicates_workspace_id_contact_id_fkey": """
+        insert into contact_duplicates (workspace_id, contact_id, duplicate_id, reason)
+        values (%(workspace)s, %(foreign_contact)s, %(last_contact)s, 'x')
+    """,
+    "contact_duplicates_workspace_id_duplicate_id_fkey": """
+        insert into contact_duplicates (workspace_id, contact_id, duplicate_id, reason)
+        values (%(workspace)s, %(first_contact)s, %(foreign_contact)s, 'x')
+    """,
     "wa_threads_workspace_id_connection_id_fkey": """
         insert into wa_threads (workspace_id, connection_id, contact_id)
         values (%(workspace)s, %(foreign_connection)s, %(contact)s)
@@ -31,12 +39,15 @@ CROSSINGS: dict[str, LiteralString] = {
         insert into wa_messages (workspace_id, connection_id, thread_id, direction, type, occurred_at)
         values (%(workspace)s, %(connection)s, %(foreign_thread)s, 'in', 'text', now())
     """,
+    "wa_messages_workspace_id_sender_contact_id_fkey": """
+        update wa_messages set sender_contact_id = %(foreign_contact)s where thread_id = %(thread)s
+    """,
     "wa_messages_outbox_id_workspace_id_fkey": """
         update wa_messages set outbox_id = %(foreign_outbox)s where thread_id = %(thread)s
     """,
-    "meta_webhook_events_workspace_id_connection_id_fkey": """
-        insert into meta_webhook_events (workspace_id, connection_id, event_key, kind, event, status)
-        values (%(workspace)s, %(foreign_connection)s, 'x', 'other', '{}', 'kept')
+    "meta_signup_states_workspace_id_user_id_fkey": """
+        insert into meta_signup_states (state_hash, workspace_id, user_id, expires_at)
+        values (repeat('0', 64), %(workspace)s, %(member)s, now())
     """,
     "outbox_messages_workspace_id_connection_id_fkey": """
         insert into outbox_messages (workspace_id, channel, connection_id, recipient, payload, idempotency_key)
@@ -60,9 +71,15 @@ async def ids(cast: Cast) -> dict[str, Any]:
         idempotency_key=str(uuid4()),
         status="cancelled",
     )
+    # A pair names the smaller id first.
+    first, last = UUID(int=uuid4().int >> 64), UUID(int=2**128 - 1 - (uuid4().int >> 64))
+    for contact_id in (first, last):
+        await cast.insert("contacts", id=contact_id, workspace_id=cast.workspace.id, name="Ada")
     return {
         "workspace": cast.workspace.id,
         "contact": cast.thread.contact_id,
+        "first_contact": first,
+        "last_contact": last,
         "connection": cast.number.connection.id,
         "thread": cast.thread.id,
         "member": cast.user_ids["stranger"],
@@ -153,3 +170,18 @@ async def test_deleting_a_workspace_takes_all_of_it(cast: Cast) -> None:
     for (table,) in tables:
         assert await world.scalar(f"select count(*) from {table} where workspace_id = %s", doomed.workspace.id) == 0
     assert await world.scalar("select count(*) from wa_threads where workspace_id = %s", doomed.foreign.id) == 1
+
+
+async def test_raw_events_go_with_their_workspace_and_no_other(cast: Cast) -> None:
+    """No foreign key holds them, a trigger removes them; whoever deletes needs no right to them."""
+    world = cast.world
+    doomed = await make_cast(world)
+    count = "select count(*) from meta_webhook_events where workspace_id = %s"
+    assert await world.scalar(count, doomed.workspace.id) > 0
+    kept = await world.scalar(count, doomed.foreign.id)
+
+    answer = await cast.request("service", "DELETE", "workspaces", id=f"eq.{doomed.workspace.id}")
+
+    assert answer.status_code == 204
+    assert await world.scalar(count, doomed.workspace.id) == 0
+    assert await world.scalar(count, doomed.foreign.id) == kept > 0

@@ -10,7 +10,13 @@ from pydantic import AliasChoices, SecretStr
 from qero import Settings, SettingsError
 from qero.settings import _WHERE
 
-VALUES = {"supabase_url": "https://one.supabase.co", "graph_url": "https://graph.example", "graph_version": "v25.0"}
+VALUES = {
+    "supabase_url": "https://one.supabase.co",
+    "public_url": "https://crm.example.com",
+    "meta_oauth_redirect_uri": "/back",
+    "graph_url": "https://graph.example",
+    "graph_version": "v25.0",
+}
 NUMBERS = {"request_timeout_seconds": 3.5, "max_connections": 7}
 
 
@@ -202,3 +208,14 @@ def test_secrets_are_not_shown(field: str) -> None:
 def test_settings_are_frozen() -> None:
     with pytest.raises(ValueError, match="frozen"):
         Settings.load().supabase_url = "https://two.supabase.co"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("value", ["back", "javascript:alert(1)", "https://", "/a b"])
+def test_the_address_to_come_back_to_is_a_path_or_a_url(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("META_OAUTH_REDIRECT_URI", value)
+
+    with pytest.raises(SettingsError) as error:
+        Settings.load()
+
+    assert error.value.detail == {"setting": "META_OAUTH_REDIRECT_URI"}
+    assert value not in str(error.value)

@@ -43,6 +43,7 @@ IDLE_AFTER_EMPTY_POLLS = 250
 UNHEARD_POLL_SECONDS = 0.25
 MESSAGES_PER_POLL = 2000
 """Postgres stops at the end of the transaction that reaches this, never inside one."""
+BYTES_PER_SNAPSHOT = 1024 * 1024
 RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
 STOP_SECONDS = 5.0
 
@@ -119,7 +120,7 @@ class Capture:
         transactions = _Transactions()
         empty_polls = 0
         while True:
-            data = await slot.read()
+            data = [] if await slot.skip(lambda: self._hub.is_empty) else await slot.read()
             changes = list(transactions.changes(data))
             self._broadcast([change for change in changes if _is_message(change)])
             await self._feed.put([change for change in changes if not _is_message(change)])
@@ -160,6 +161,7 @@ class _Slot:
     def __init__(self, connection: Connection, name: str) -> None:
         self._connection = connection
         self._name = name
+        self._snapshot_at = "0/0"
 
     @classmethod
     async def create(cls, dsn: str) -> _Slot:
@@ -195,6 +197,25 @@ class _Slot:
         publications = f"{CHANGES_PUBLICATION},{MESSAGES_PUBLICATION}"
         cursor = await self._connection.execute(READ_SLOT, (self._name, MESSAGES_PER_POLL, publications), binary=True)
         return [row[0] for row in await cursor.fetchall()]
+
+    async def skip(self, unheard: Callable[[], bool]) -> bool:
+        """Pass over what is committed without decoding it, if nobody listens; False when somebody does."""
+        if not unheard():
+            return False
+        cursor = await self._connection.execute(
+            "select lsn::text, lsn - %s::pg_lsn > %s from pg_current_wal_flush_lsn() as lsn",
+            (self._snapshot_at, BYTES_PER_SNAPSHOT),
+        )
+        [(end, is_far)] = await cursor.fetchall()
+        # Asked again once the end is known: who has come since hears everything after that.
+        if not unheard():
+            return False
+        if is_far:
+            # Reading begins at the last snapshot in the log, and Postgres writes one every 15 seconds only.
+            await self._connection.execute("select pg_log_standby_snapshot()")
+            self._snapshot_at = end
+        await self._connection.execute("select pg_replication_slot_advance(%s, %s::pg_lsn)", (self._name, end))
+        return True
 
     async def drop(self) -> None:
         with suppress(psycopg.Error):

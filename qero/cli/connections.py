@@ -1,0 +1,117 @@
+"""`qero connections`: the WhatsApp numbers of a workspace."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+from uuid import UUID
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from qero.cli import app, out, print_json, print_lines
+from qero.clients.factory import Clients, ServiceClient
+from qero.errors import Conflict, InvalidState
+from qero.models.whatsapp import Connection
+from qero.services.connections import Connections
+from qero.services.workspaces import Workspaces
+from qero.settings import Settings
+
+connections = typer.Typer(help="The WhatsApp numbers of a workspace.", no_args_is_help=True)
+app.add_typer(connections, name="connections")
+
+WorkspaceArgument = Annotated[str, typer.Argument(help="The workspace's slug or uuid.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+@connections.command("list")
+def list_connections(workspace: WorkspaceArgument, as_json: JsonOption = False) -> None:
+    """List the numbers of a workspace, disconnected ones too. Needs SUPABASE_URL and both keys."""
+    found = asyncio.run(_list(workspace))
+    if as_json:
+        print_json([connection.model_dump(mode="json") for connection in found])
+    elif not found:
+        print_lines(f"{workspace} has no number yet.")
+    else:
+        table = Table("number", "name", "phone number id", "business account", "status", "why", box=None)
+        for connection in found:
+            table.add_row(
+                connection.display_phone_number or "", escape(connection.verified_name or ""),
+                connection.phone_number_id, connection.waba_id, connection.status,
+                escape(connection.status_reason or ""),
+            )  # fmt: skip
+        out.print(table)
+
+
+@connections.command()
+def disconnect(
+    workspace: WorkspaceArgument,
+    number: Annotated[str, typer.Argument(help="The phone number, Meta's id of it, or the connection's uuid.")],
+    reason: Annotated[str | None, typer.Option(help="Shown to the team; `disconnected` unless given.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Disconnect a number and forget its token. What is queued stays queued, for when it is connected again."""
+    ended = asyncio.run(_disconnect(workspace, number, reason))
+    if as_json:
+        print_json(ended.model_dump(mode="json"))
+    else:
+        print_lines(f"{ended.display_phone_number or ended.phone_number_id} is {ended.status}: {ended.status_reason}")
+
+
+async def _list(workspace: str) -> list[Connection]:
+    async with Clients(Settings.load()) as clients:
+        return await _connections_of(clients.service(), workspace)
+
+
+async def _disconnect(workspace: str, number: str, reason: str | None) -> Connection:
+    async with Clients(Settings.load()) as clients:
+        service = clients.service()
+        connection = _named(await _connections_of(service, workspace), number, workspace)
+        return await Connections(service).disconnect(connection.id, reason=reason)
+
+
+async def _connections_of(service: ServiceClient, workspace: str) -> list[Connection]:
+    return await Connections(service).list(await Workspaces(service).resolve(workspace))
+
+
+def _named(found: list[Connection], number: str, workspace: str) -> Connection:
+    """The one connection that goes by that name.
+
+    Raises:
+        InvalidState: `connection_not_found`, naming the ones there are.
+        Conflict: `conflict`, several share a phone number.
+    """
+    digits = _digits(number)
+    matching = [
+        connection
+        for connection in found
+        if number.lower() == str(connection.id)
+        or (digits and digits in (connection.phone_number_id, _digits(connection.display_phone_number or "")))
+    ]
+    if not matching:
+        numbers = [connection.display_phone_number or connection.phone_number_id for connection in found]
+        raise InvalidState(
+            "connection_not_found",
+            f"{workspace} has no such number.",
+            detail={"number": number, "numbers": numbers},
+            hint=f"`qero connections list {workspace}` lists them.",
+        )
+    if len(matching) > 1:
+        raise Conflict(
+            "conflict",
+            "Several connections share this phone number.",
+            detail={"ids": [str(connection.id) for connection in matching]},
+            hint="Name one by its uuid.",
+        )
+    return matching[0]
+
+
+def _digits(text: str) -> str:
+    """A phone number or id without what people write between the digits; empty for anything else."""
+    bare = text.translate(str.maketrans("", "", " +-()."))
+    try:
+        UUID(text)
+    except ValueError:
+        return bare if bare.isascii() and bare.isdigit() else ""
+    return ""
