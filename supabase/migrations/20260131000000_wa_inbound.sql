@@ -17,24 +17,28 @@ set statement_timeout = '60s';
 ------------------------------------------------------------------------------------------------------------------------
 -- Types
 ------------------------------------------------------------------------------------------------------------------------
--- Neither is stored anywhere, so they can be dropped and made anew: where an item of the call is recorded, and an item
--- with all that is known about it.
-drop type if exists private.whatsapp_record cascade;
-create type private.whatsapp_record as (
-  ordinal integer, event_id bigint, workspace_id uuid, connection_id uuid, waba_id text
-);
-drop type if exists private.whatsapp_item cascade;
-create type private.whatsapp_item as (
-  ordinal integer, event_id bigint, workspace_id uuid, connection_id uuid, waba_id text,
-  -- What it says.
-  kind text, direction text, occurred_at timestamptz, wa_message_id text, target_id text, wa_id text, user_id text,
-  new_wa_id text, new_user_id text, group_id text, profile_name text, type text, body text, content jsonb,
-  context jsonb, is_placeholder boolean, status text, error_code integer, error_text text, outbox_id uuid, pricing jsonb,
-  -- What it is about, as far as that is known here: the sender, the thread, and the message where it already is one.
-  contact_id uuid, thread_id uuid, message_id uuid,
-  -- Whether every identity of the sender is recorded, and a name if one is given.
-  is_known boolean
-);
+-- Neither is stored anywhere: where an item of the call is recorded, and an item with all that is known about it.
+do $$
+begin
+  if to_regtype('private.whatsapp_record') is null then
+    create type private.whatsapp_record as (
+      ordinal integer, event_id bigint, workspace_id uuid, connection_id uuid, waba_id text
+    );
+  end if;
+  if to_regtype('private.whatsapp_item') is null then
+    create type private.whatsapp_item as (
+      ordinal integer, event_id bigint, workspace_id uuid, connection_id uuid, waba_id text,
+      -- What it says.
+      kind text, direction text, occurred_at timestamptz, wa_message_id text, target_id text, wa_id text, user_id text,
+      new_wa_id text, new_user_id text, group_id text, profile_name text, type text, body text, content jsonb,
+      context jsonb, is_placeholder boolean, status text, error_code integer, error_text text, outbox_id uuid, pricing jsonb,
+      -- What it is about, as far as that is known here: the sender, the thread, and the message where it already is one.
+      contact_id uuid, thread_id uuid, message_id uuid,
+      -- Whether every identity of the sender is recorded, and a name if one is given.
+      is_known boolean
+    );
+  end if;
+end $$;
 
 ------------------------------------------------------------------------------------------------------------------------
 -- Functions: people
