@@ -146,6 +146,8 @@ begin
     v_items := private.whatsapp_items(p_events, p_records);
     perform private.lock_whatsapp_message_ids(v_items);
     perform private.lock_whatsapp_people(v_items);
+    -- Those that it waited for may have made them meanwhile.
+    v_items := private.whatsapp_items(p_events, p_records);
     perform private.lock_whatsapp_threads(v_items);
     perform private.lock_whatsapp_outbox(v_items);
   end;
