@@ -27,32 +27,35 @@ set statement_timeout = '60s';
 -- Tables
 ------------------------------------------------------------------------------------------------------------------------
 create table if not exists public.outbox_messages (
-  id uuid primary key default gen_random_uuid()
-) with (fillfactor = 50);
-
--- Each column on its own: an older table of this name may have some of them.
-alter table public.outbox_messages
-  add column if not exists sequence bigint generated always as identity,
-  add column if not exists workspace_id uuid,
-  add column if not exists channel text,
-  add column if not exists connection_id uuid,
-  add column if not exists thread_id uuid,
-  add column if not exists recipient text,
-  add column if not exists payload jsonb,
-  add column if not exists idempotency_key text,
-  add column if not exists automated boolean,
-  add column if not exists status text,
-  add column if not exists priority smallint,
-  add column if not exists attempts integer,
-  add column if not exists max_attempts integer,
-  add column if not exists scheduled_at timestamptz,
-  add column if not exists lease_token bigint,
-  add column if not exists provider_message_id text,
-  add column if not exists error_code text,
-  add column if not exists error_text text,
-  add column if not exists created_by uuid,
-  add column if not exists created_at timestamptz,
-  add column if not exists settled_at timestamptz;
+  id uuid primary key default gen_random_uuid(),
+  sequence bigint generated always as identity,
+  workspace_id uuid not null,
+  channel text not null,
+  connection_id uuid,
+  thread_id uuid,
+  recipient text not null,
+  payload jsonb not null,
+  idempotency_key text not null,
+  automated boolean not null default false,
+  status text not null default 'queued',
+  priority smallint not null default 0,
+  attempts integer not null default 0,
+  max_attempts integer not null default 5,
+  scheduled_at timestamptz not null default now(),
+  lease_token bigint,
+  provider_message_id text,
+  error_code text,
+  error_text text,
+  created_by uuid,
+  created_at timestamptz not null default now(),
+  settled_at timestamptz,
+  -- A message stands in line behind what goes to the same thread, or else to the same recipient of the same number.
+  line_id bigint generated always as (
+    case
+      when thread_id is not null then uuid_hash_extended(thread_id, 0)
+      when channel = 'whatsapp' then hashtextextended(recipient, uuid_hash_extended(connection_id, 1))
+    end) stored
+) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 0);
 
 create table if not exists private.migration_rejects (
   id bigint generated always as identity primary key,
@@ -63,133 +66,134 @@ create table if not exists private.migration_rejects (
 );
 comment on table private.migration_rejects is 'Rows that a migration couldn''t keep where they were, as they stood there.';
 
--- What an older table holds is brought to this shape. Nothing here changes a row that has it.
+-- A table of an older shape that stands there already is brought to this one. Each column on its own, because it may
+-- have some of them; what can't be attributed is never sent.
 do $$
 declare
+  v_column record;
   v_name text;
 begin
+  if exists (
+    select 1 from pg_attribute
+    where attrelid = 'public.outbox_messages'::regclass and attname = 'line_id' and not attisdropped
+  ) then
+    return;
+  end if;
+
   for v_name in
-    select constraint_.conname from pg_constraint as constraint_
-    where constraint_.conrelid = 'public.outbox_messages'::regclass and constraint_.contype = 'c'
-      and constraint_.conname <> all (array['outbox_messages_thread_id_check', 'outbox_messages_channel_check',
-        'outbox_messages_whatsapp_check', 'outbox_messages_status_check', 'outbox_messages_idempotency_key_check'])
+    select older.conname from pg_constraint as older
+    where older.conrelid = 'public.outbox_messages'::regclass and older.contype in ('c', 'f')
   loop
     execute format('alter table public.outbox_messages drop constraint %I', v_name);
   end loop;
   for v_name in
-    select attribute.attname from pg_attribute as attribute
-    where attribute.attrelid = 'public.outbox_messages'::regclass and attribute.attnum > 0 and attribute.attnotnull
-      and not attribute.atthasdef and attribute.attidentity = '' and not attribute.attisdropped
-      and attribute.attname <> all (array['id', 'sequence', 'workspace_id', 'channel', 'recipient', 'payload',
-        'idempotency_key'])
+    select older.attname from pg_attribute as older
+    where older.attrelid = 'public.outbox_messages'::regclass and older.attnum > 0 and older.attnotnull
+      and not older.attisdropped and older.attidentity = '' and older.attname not in ('id', 'sequence')
   loop
     execute format('alter table public.outbox_messages alter column %I drop not null', v_name);
   end loop;
+  drop index if exists public.outbox_messages_queued_idx, public.outbox_messages_unsettled_thread_id_idx,
+    public.outbox_messages_lease_token_idx;
+  drop table if exists private.outbox_leases;
+  drop function if exists public.claim_outbox(integer, text);
+
+  alter table public.outbox_messages
+    add column if not exists sequence bigint generated always as identity,
+    add column if not exists workspace_id uuid, add column if not exists channel text,
+    add column if not exists connection_id uuid, add column if not exists thread_id uuid,
+    add column if not exists recipient text, add column if not exists payload jsonb,
+    add column if not exists idempotency_key text, add column if not exists automated boolean,
+    add column if not exists status text, add column if not exists priority smallint,
+    add column if not exists attempts integer, add column if not exists max_attempts integer,
+    add column if not exists scheduled_at timestamptz, add column if not exists lease_token bigint,
+    add column if not exists provider_message_id text, add column if not exists error_code text,
+    add column if not exists error_text text, add column if not exists created_by uuid,
+    add column if not exists created_at timestamptz, add column if not exists settled_at timestamptz;
+
+  -- A thread says which workspace and number a message belongs to; a number that is the workspace's own does too.
+  update public.outbox_messages as outbox
+  set workspace_id = thread.workspace_id, connection_id = thread.connection_id
+  from public.wa_threads as thread
+  where thread.id = outbox.thread_id and coalesce(outbox.workspace_id, thread.workspace_id) = thread.workspace_id;
+  update public.outbox_messages as outbox set workspace_id = connection.workspace_id
+  from public.wa_phone_numbers as connection
+  where connection.id = outbox.connection_id and outbox.workspace_id is null;
+  update public.outbox_messages as outbox set thread_id = null
+  where outbox.thread_id is not null and not exists (
+    select 1 from public.wa_threads as thread
+    where (thread.id, thread.connection_id, thread.workspace_id)
+      = (outbox.thread_id, outbox.connection_id, outbox.workspace_id));
+  update public.outbox_messages as outbox set connection_id = null
+  where outbox.connection_id is not null and not exists (
+    select 1 from public.wa_phone_numbers as connection
+    where (connection.id, connection.workspace_id) = (outbox.connection_id, outbox.workspace_id));
+  update public.outbox_messages as outbox set created_by = null
+  where outbox.created_by is not null and not exists (
+    select 1 from public.profiles as profile where profile.id = outbox.created_by);
+
+  with lost as (
+    delete from public.outbox_messages as outbox
+    where not exists (select 1 from public.workspaces as workspace where workspace.id = outbox.workspace_id)
+    returning outbox.*
+  )
+  insert into private.migration_rejects (source, reason, contents)
+  select 'public.outbox_messages', 'no workspace', to_jsonb(lost) || '{"status": "dead"}' from lost;
+
+  update public.outbox_messages as outbox
+  set status = case
+      when older.status in ('sent', 'failed', 'dead', 'cancelled', 'unknown') then older.status
+      when older.status in ('done', 'delivered', 'completed', 'accepted') then 'sent'
+      when older.status = 'canceled' then 'cancelled'
+      -- It was in a worker's hands and may have left.
+      when older.status in ('processing', 'sending', 'claimed', 'leased', 'in_flight') then 'unknown'
+      when older.recipient is null or older.payload is null or older.connection_id is null then 'dead'
+      when older.status in ('queued', 'pending', 'scheduled', 'retry') then 'queued'
+      else 'dead'
+    end,
+    error_code = case
+      when older.status in ('queued', 'pending', 'scheduled', 'retry') and (older.recipient is null
+        or older.payload is null or older.connection_id is null) then 'not_attributable'
+      else older.error_code
+    end,
+    channel = case when older.channel = 'web_push' then 'web_push' else 'whatsapp' end,
+    recipient = coalesce(older.recipient, ''), payload = coalesce(older.payload, '{}'::jsonb),
+    idempotency_key = coalesce(nullif(left(older.idempotency_key, 150), '') || case
+        when older.place = 1 and length(older.idempotency_key) <= 150 then '' else ':' || older.id end,
+      'older:' || older.id),
+    automated = coalesce(older.automated, false), priority = coalesce(older.priority, 0),
+    attempts = coalesce(older.attempts, 0), max_attempts = coalesce(older.max_attempts, 5),
+    scheduled_at = coalesce(older.scheduled_at, older.created_at, now()),
+    created_at = coalesce(older.created_at, now())
+  from (
+    select message.*, row_number() over (
+      partition by message.workspace_id, message.idempotency_key order by message.created_at, message.id) as place
+    from public.outbox_messages as message
+  ) as older
+  where outbox.id = older.id;
+
+  for v_column in
+    select wanted.* from (values
+      ('id', 'gen_random_uuid()'), ('workspace_id', null), ('channel', null), ('recipient', null), ('payload', null),
+      ('idempotency_key', null), ('automated', 'false'), ('status', '''queued'''), ('priority', '0'),
+      ('attempts', '0'), ('max_attempts', '5'), ('scheduled_at', 'now()'), ('created_at', 'now()')
+    ) as wanted (name, default_value)
+  loop
+    execute format('alter table public.outbox_messages alter column %I set not null', v_column.name);
+    if v_column.default_value is not null then
+      execute format('alter table public.outbox_messages alter column %I set default %s', v_column.name,
+        v_column.default_value);
+    end if;
+  end loop;
+  alter table public.outbox_messages
+    alter column priority type smallint using least(greatest(priority, -100), 100)::smallint,
+    add column line_id bigint generated always as (
+      case
+        when thread_id is not null then uuid_hash_extended(thread_id, 0)
+        when channel = 'whatsapp' then hashtextextended(recipient, uuid_hash_extended(connection_id, 1))
+      end) stored,
+    set (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 0);
 end $$;
-
-alter table public.outbox_messages
-  alter column id set default gen_random_uuid(),
-  alter column automated set default false,
-  alter column status set default 'queued',
-  alter column priority set default 0,
-  alter column attempts set default 0,
-  alter column max_attempts set default 5,
-  alter column scheduled_at set default now(),
-  alter column created_at set default now();
-
-do $$
-begin
-  if exists (
-    select 1 from pg_attribute
-    where attrelid = 'public.outbox_messages'::regclass and attname = 'workspace_id' and not attnotnull
-  ) then
-    alter table public.outbox_messages drop constraint if exists outbox_messages_status_check;
-
-    -- A thread says which workspace and number a message belongs to; a number that is the workspace's own does too.
-    update public.outbox_messages as outbox
-    set workspace_id = thread.workspace_id, connection_id = thread.connection_id
-    from public.wa_threads as thread
-    where thread.id = outbox.thread_id and coalesce(outbox.workspace_id, thread.workspace_id) = thread.workspace_id;
-    update public.outbox_messages as outbox set workspace_id = connection.workspace_id
-    from public.wa_phone_numbers as connection
-    where connection.id = outbox.connection_id and outbox.workspace_id is null;
-    update public.outbox_messages as outbox set thread_id = null
-    where outbox.thread_id is not null and not exists (
-      select 1 from public.wa_threads as thread
-      where (thread.id, thread.connection_id, thread.workspace_id)
-        = (outbox.thread_id, outbox.connection_id, outbox.workspace_id));
-    update public.outbox_messages as outbox set connection_id = null
-    where outbox.connection_id is not null and not exists (
-      select 1 from public.wa_phone_numbers as connection
-      where (connection.id, connection.workspace_id) = (outbox.connection_id, outbox.workspace_id));
-    update public.outbox_messages as outbox set created_by = null
-    where outbox.created_by is not null and not exists (
-      select 1 from public.profiles as profile where profile.id = outbox.created_by);
-
-    with lost as (
-      delete from public.outbox_messages as outbox
-      where not exists (select 1 from public.workspaces as workspace where workspace.id = outbox.workspace_id)
-      returning outbox.*
-    )
-    insert into private.migration_rejects (source, reason, contents)
-    select 'public.outbox_messages', 'no workspace', to_jsonb(lost) || '{"status": "dead"}' from lost;
-
-    update public.outbox_messages as outbox
-    set status = case
-        when older.status in ('sent', 'failed', 'dead', 'cancelled', 'unknown') then older.status
-        when older.status in ('done', 'delivered', 'completed', 'accepted') then 'sent'
-        when older.status = 'canceled' then 'cancelled'
-        -- It was in a worker's hands and may have left.
-        when older.status in ('processing', 'sending', 'claimed', 'leased', 'in_flight') then 'unknown'
-        when older.recipient is null or older.payload is null or older.connection_id is null then 'dead'
-        when older.status in ('queued', 'pending', 'scheduled', 'retry') then 'queued'
-        else 'dead'
-      end,
-      error_code = case
-        when older.status in ('queued', 'pending', 'scheduled', 'retry') and (older.recipient is null
-          or older.payload is null or older.connection_id is null) then 'not_attributable'
-        else older.error_code
-      end,
-      channel = case when older.channel = 'web_push' then 'web_push' else 'whatsapp' end,
-      recipient = coalesce(older.recipient, ''), payload = coalesce(older.payload, '{}'::jsonb),
-      idempotency_key = coalesce(nullif(left(older.idempotency_key, 150), '') || case
-          when older.place = 1 and length(older.idempotency_key) <= 150 then '' else ':' || older.id end,
-        'older:' || older.id),
-      automated = coalesce(older.automated, false), priority = coalesce(older.priority, 0),
-      attempts = coalesce(older.attempts, 0), max_attempts = coalesce(older.max_attempts, 5),
-      scheduled_at = coalesce(older.scheduled_at, older.created_at, now()),
-      created_at = coalesce(older.created_at, now())
-    from (
-      select message.*, row_number() over (
-        partition by message.workspace_id, message.idempotency_key order by message.created_at, message.id) as place
-      from public.outbox_messages as message
-    ) as older
-    where outbox.id = older.id;
-  end if;
-end $$;
-
-alter table public.outbox_messages
-  alter column workspace_id set not null,
-  alter column channel set not null,
-  alter column recipient set not null,
-  alter column payload set not null,
-  alter column idempotency_key set not null,
-  alter column automated set not null,
-  alter column status set not null,
-  alter column priority set not null,
-  alter column priority type smallint,
-  alter column attempts set not null,
-  alter column max_attempts set not null,
-  alter column scheduled_at set not null,
-  alter column created_at set not null,
-  -- A message stands in line behind what goes to the same thread, or else to the same recipient of the same number.
-  add column if not exists line_id bigint generated always as (
-    case
-      when thread_id is not null then uuid_hash_extended(thread_id, 0)
-      when channel = 'whatsapp' then hashtextextended(recipient, uuid_hash_extended(connection_id, 1))
-    end) stored;
-alter table public.outbox_messages set (
-  fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 0);
 
 do $$
 declare
@@ -197,11 +201,7 @@ declare
   v_definition text;
 begin
   for v_name, v_definition in values
-    ('outbox_messages_workspace_id_fkey',
-      'foreign key (workspace_id) references public.workspaces (id) on delete cascade'),
     ('outbox_messages_workspace_id_idempotency_key_key', 'unique (workspace_id, idempotency_key)'),
-    ('outbox_messages_workspace_id_connection_id_fkey', 'foreign key (workspace_id, connection_id)
-      references public.wa_phone_numbers (workspace_id, id) on delete cascade'),
     ('outbox_messages_id_workspace_id_key', 'unique (id, workspace_id)'),
     -- One key says all of it: a thread's messages leave by the thread's own number.
     ('outbox_messages_thread_id_connection_id_workspace_id_fkey', 'foreign key (thread_id, connection_id, workspace_id)
@@ -256,6 +256,8 @@ create table if not exists private.outbox_lanes (
   constraint outbox_lanes_workspace_id_connection_id_fkey
     foreign key (workspace_id, connection_id) references public.wa_phone_numbers (workspace_id, id) on delete cascade
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 200);
+comment on column private.outbox_lanes.workspace_id is
+  'Its messages rely on the references of their lane: checked once a statement instead of twice a row.';
 comment on table private.outbox_lanes is
   'Who sends: a number, or a workspace''s channel without numbers. Claims go round them and hold each to its rate.';
 comment on column private.outbox_lanes.next_at_microseconds is
@@ -307,7 +309,6 @@ create table if not exists private.outbox_leases (
   claimed_at timestamptz not null default now(),
   ids uuid[] not null
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500);
-alter table private.outbox_leases add column if not exists ids uuid[] not null default '{}';
 comment on table private.outbox_leases is
   'One row per claimed batch, with what isn''t settled of it. A batch whose lease has gone can''t be settled.';
 
@@ -353,8 +354,6 @@ comment on sequence private.outbox_woken is 'When workers were last woken, in mi
 -- Indexes
 ------------------------------------------------------------------------------------------------------------------------
 -- None on anything that settling a message changes: then it stays where it is and no index has to learn of it.
-drop index if exists public.outbox_messages_queued_idx, public.outbox_messages_unsettled_thread_id_idx,
-  public.outbox_messages_lease_token_idx;
 create index if not exists outbox_messages_workspace_id_connection_id_idx
   on public.outbox_messages (workspace_id, connection_id);
 create index if not exists outbox_messages_thread_id_idx
@@ -455,16 +454,31 @@ begin
   end if;
 end $$;
 
-create or replace function private.outbox_lane(p_workspace_id uuid, p_connection_id uuid, p_channel text)
+-- The lane of a sender, made when there is none. Its references stand for those of the messages, so it is held until
+-- they are written: a workspace or number that is being deleted takes them along.
+create or replace function private.ensure_outbox_lane(p_workspace_id uuid, p_connection_id uuid, p_channel text)
 returns integer
-language sql stable security invoker set search_path = '' as $$
-  select lane.lane_id from private.outbox_lanes as lane
-  where lane.workspace_id = p_workspace_id and lane.connection_id = p_connection_id and lane.channel = p_channel
-  union all
-  select lane.lane_id from private.outbox_lanes as lane
-  where lane.workspace_id = p_workspace_id and lane.connection_id is null and lane.channel = p_channel
-    and p_connection_id is null
-$$;
+language plpgsql security invoker set search_path = '' as $$
+declare
+  v_lane_id integer;
+begin
+  for v_try in 1..2 loop
+    if p_connection_id is null then
+      select lane.lane_id into v_lane_id from private.outbox_lanes as lane
+      where lane.workspace_id = p_workspace_id and lane.connection_id is null and lane.channel = p_channel
+      for key share;
+    else
+      select lane.lane_id into v_lane_id from private.outbox_lanes as lane
+      where lane.workspace_id = p_workspace_id and lane.connection_id = p_connection_id and lane.channel = p_channel
+      for key share;
+    end if;
+    exit when found;
+    insert into private.outbox_lanes (workspace_id, connection_id, channel)
+    values (p_workspace_id, p_connection_id, p_channel)
+    on conflict on constraint outbox_lanes_sender_key do nothing;
+  end loop;
+  return v_lane_id;
+end $$;
 
 -- One message in 6 seconds to one recipient, 45 at once: how far ahead of the clock a line may be.
 create or replace function private.outbox_pace(out p_step interval, out p_lead interval)
@@ -480,15 +494,9 @@ set enable_seqscan = off set plan_cache_mode = force_generic_plan as $$
 declare
   v_now timestamptz := clock_timestamp();
   v_lead interval := (private.outbox_pace()).p_lead;
+  v_sender record;
+  v_lane_id integer;
 begin
-  insert into private.outbox_lanes (workspace_id, connection_id, channel)
-  select distinct outbox.workspace_id, outbox.connection_id, outbox.channel
-  from public.outbox_messages as outbox
-  where outbox.id = any (p_ids)
-    and private.outbox_lane(outbox.workspace_id, outbox.connection_id, outbox.channel) is null
-  order by 1, 2, 3
-  on conflict on constraint outbox_lanes_sender_key do nothing;
-
   insert into private.outbox_lines as line (line_id, head, has_waiting)
   select outbox.line_id, min(outbox.sequence), count(*) > 1
   from public.outbox_messages as outbox
@@ -499,28 +507,34 @@ begin
     set head = coalesce(line.head, excluded.head),
       has_waiting = line.has_waiting or line.head is not null or excluded.has_waiting;
 
-  with message as materialized (
-    select outbox.id, outbox.sequence, outbox.line_id, outbox.scheduled_at, -outbox.priority as rank,
-      private.outbox_lane(outbox.workspace_id, outbox.connection_id, outbox.channel) as lane_id,
-      outbox.line_id is not null and outbox.scheduled_at > v_now as joins,
-      line.line_id is null or line.head = outbox.sequence as is_head,
-      greatest(outbox.scheduled_at, line.next_at - v_lead) as run_at
-    from public.outbox_messages as outbox
-    left join private.outbox_lines as line on line.line_id = outbox.line_id and outbox.scheduled_at <= v_now
-    where outbox.id = any (p_ids) and outbox.status = 'queued'
-  ), ready as (
-    insert into private.outbox_ready (lane_id, rank, run_at, sequence, id, line_id, joins)
-    select message.lane_id, message.rank, message.run_at, message.sequence, message.id, message.line_id, message.joins
-    from message where message.is_head
-  ), waiting as (
-    insert into private.outbox_waiting (line_id, lane_id, rank, run_at, sequence, id)
-    select message.line_id, message.lane_id, message.rank, message.scheduled_at, message.sequence, message.id
-    from message where not message.is_head
-    order by message.sequence
-  )
-  update public.outbox_messages as outbox set scheduled_at = message.run_at
-  from message
-  where outbox.id = message.id and message.is_head and message.run_at > message.scheduled_at;
+  for v_sender in
+    select outbox.workspace_id, outbox.connection_id, outbox.channel, array_agg(outbox.id) as ids
+    from public.outbox_messages as outbox where outbox.id = any (p_ids)
+    group by outbox.workspace_id, outbox.connection_id, outbox.channel
+  loop
+    v_lane_id := private.ensure_outbox_lane(v_sender.workspace_id, v_sender.connection_id, v_sender.channel);
+    with message as materialized (
+      select outbox.id, outbox.sequence, outbox.line_id, outbox.scheduled_at, -outbox.priority as rank,
+        outbox.line_id is not null and outbox.scheduled_at > v_now as joins,
+        line.line_id is null or line.head = outbox.sequence as is_head,
+        greatest(outbox.scheduled_at, line.next_at - v_lead) as run_at
+      from public.outbox_messages as outbox
+      left join private.outbox_lines as line on line.line_id = outbox.line_id and outbox.scheduled_at <= v_now
+      where outbox.id = any (v_sender.ids) and outbox.status = 'queued'
+    ), ready as (
+      insert into private.outbox_ready (lane_id, rank, run_at, sequence, id, line_id, joins)
+      select v_lane_id, message.rank, message.run_at, message.sequence, message.id, message.line_id, message.joins
+      from message where message.is_head
+    ), waiting as (
+      insert into private.outbox_waiting (line_id, lane_id, rank, run_at, sequence, id)
+      select message.line_id, v_lane_id, message.rank, message.scheduled_at, message.sequence, message.id
+      from message where not message.is_head
+      order by message.sequence
+    )
+    update public.outbox_messages as outbox set scheduled_at = message.run_at
+    from message
+    where outbox.id = message.id and message.is_head and message.run_at > message.scheduled_at;
+  end loop;
 end $$;
 
 -- Lets go of the heads of lines, each named by its sequence, and lets the next ones through. p_counts: whether the
@@ -584,10 +598,12 @@ declare
 begin
   with returned as (
     insert into private.outbox_ready (lane_id, rank, run_at, sequence, id, line_id, joins)
-    select private.outbox_lane(outbox.workspace_id, outbox.connection_id, outbox.channel), -outbox.priority,
-      outbox.scheduled_at, outbox.sequence, outbox.id, outbox.line_id,
+    select lane.lane_id, -outbox.priority, outbox.scheduled_at, outbox.sequence, outbox.id, outbox.line_id,
       outbox.line_id is not null and outbox.scheduled_at > clock_timestamp() + interval '1 hour'
     from public.outbox_messages as outbox
+    join private.outbox_lanes as lane
+      on lane.workspace_id = outbox.workspace_id and lane.channel = outbox.channel
+        and lane.connection_id is not distinct from outbox.connection_id
     where outbox.id = any (p_ids) and outbox.status = 'queued'
     returning line_id, sequence, joins
   )
@@ -600,7 +616,7 @@ end $$;
 create or replace function private.queue_inserted_outbox() returns trigger
 language plpgsql security invoker set search_path = '' as $$
 declare
-  v_ids uuid[] := array(select inserted.id from inserted where inserted.status = 'queued');
+  v_ids uuid[] := array(select inserted.id from inserted);
 begin
   if v_ids <> '{}' then
     perform private.queue_outbox(v_ids);
@@ -609,10 +625,14 @@ begin
   return null;
 end $$;
 
-create or replace function private.forget_outbox_lane() returns trigger
+-- A lane goes with its workspace or number, and takes its messages along.
+create or replace function private.delete_outbox_lane() returns trigger
 language plpgsql security invoker set search_path = '' as $$
 begin
   delete from private.outbox_ready as ready where ready.lane_id = old.lane_id;
+  delete from public.outbox_messages as outbox
+  where outbox.workspace_id = old.workspace_id and outbox.channel = old.channel
+    and (outbox.connection_id = old.connection_id or (outbox.connection_id is null and old.connection_id is null));
   return null;
 end $$;
 
@@ -627,9 +647,11 @@ declare
 begin
   for v_round in 1..2 loop
     with message as materialized (
-      select outbox.id, outbox.line_id, outbox.sequence, -outbox.priority as rank, outbox.scheduled_at,
-        private.outbox_lane(outbox.workspace_id, outbox.connection_id, outbox.channel) as lane_id
+      select outbox.id, outbox.line_id, outbox.sequence, -outbox.priority as rank, outbox.scheduled_at, lane.lane_id
       from public.outbox_messages as outbox
+      join private.outbox_lanes as lane
+        on lane.workspace_id = outbox.workspace_id and lane.channel = outbox.channel
+          and lane.connection_id is not distinct from outbox.connection_id
       where outbox.id = any (p_ids) and outbox.id <> all (v_ids)
     ), ready as (
       delete from private.outbox_ready as ready using message
@@ -733,15 +755,14 @@ begin
   end if;
 end $$;
 
-drop function if exists public.claim_outbox(integer, text);
-create function public.claim_outbox(p_limit integer, p_worker text)
+create or replace function public.claim_outbox(p_limit integer, p_worker text)
 returns table (
   lease_token bigint, lease_expires_at timestamptz, id uuid, workspace_id uuid, channel text, connection_id uuid,
   thread_id uuid, recipient text, payload jsonb, attempts integer, max_attempts integer, phone_number_id text,
   access_token_ciphertext text, send_after_seconds double precision, pace_seconds double precision
 )
 language plpgsql security invoker set search_path = ''
-set enable_seqscan = off set plan_cache_mode = force_generic_plan as $$
+set enable_seqscan = off set join_collapse_limit = 1 set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_column
 declare
   v_lease_seconds constant integer := 60;
@@ -751,6 +772,7 @@ declare
   v_now timestamptz := clock_timestamp();
   v_microseconds bigint := extract(epoch from v_now) * 1000000;
   v_lane_ids integer[];
+  v_served integer[];
   v_ranks smallint[];
   v_rooms bigint[];
   v_taken record;
@@ -822,6 +844,7 @@ begin
       return;
     end if;
     perform private.outbox_turn(v_lane_ids[cardinality(v_lane_ids)]);
+    v_served := array(select distinct served.lane_id from unnest(v_lane_ids) as served (lane_id));
 
     v_ids := '{}';
     v_taken_lanes := '{}';
@@ -896,21 +919,25 @@ begin
     insert into private.outbox_leases (worker, expires_at, ids)
     values (p_worker, v_now + make_interval(secs => v_lease_seconds), v_ids) returning * into v_lease;
     return query
+    with sender as materialized (
+      select lane.lane_id, lane.next_at_microseconds - v_microseconds as next_in, connection.messages_per_second as rate,
+        connection.phone_number_id, secret.access_token_ciphertext
+      from unnest(v_served) as served (lane_id)
+      join private.outbox_lanes as lane on lane.lane_id = served.lane_id
+      left join public.wa_phone_numbers as connection on connection.id = lane.connection_id
+      left join private.wa_connection_secrets as secret on secret.connection_id = lane.connection_id
+    ), taken as materialized (
+      select batch.*, row_number() over (partition by batch.lane_id order by batch.turn desc) as places_left
+      from unnest(v_ids, v_taken_lanes) with ordinality as batch (id, lane_id, turn)
+    )
     select v_lease.token, v_lease.expires_at, outbox.id, outbox.workspace_id, outbox.channel, outbox.connection_id,
       outbox.thread_id, outbox.recipient, outbox.payload, outbox.attempts + 1, outbox.max_attempts,
-      connection.phone_number_id, secret.access_token_ciphertext,
-      coalesce(greatest(lane.next_at_microseconds - v_microseconds
-        - (taken.count - taken.place + 1) * 1000000 / connection.messages_per_second, 0), 0)::double precision / 1000000,
-      coalesce(1 / connection.messages_per_second::double precision, 0)
-    from (
-      select batch.*, row_number() over (partition by batch.lane_id order by batch.turn) as place,
-        count(*) over (partition by batch.lane_id) as count
-      from unnest(v_ids, v_taken_lanes) with ordinality as batch (id, lane_id, turn)
-    ) as taken
+      sender.phone_number_id, sender.access_token_ciphertext,
+      coalesce(greatest(sender.next_in - taken.places_left * 1000000 / sender.rate, 0), 0)::double precision / 1000000,
+      coalesce(1 / sender.rate::double precision, 0)
+    from taken
+    join sender on sender.lane_id = taken.lane_id
     join public.outbox_messages as outbox on outbox.id = taken.id and outbox.status = 'queued'
-    join private.outbox_lanes as lane on lane.lane_id = taken.lane_id
-    left join public.wa_phone_numbers as connection on connection.id = lane.connection_id
-    left join private.wa_connection_secrets as secret on secret.connection_id = lane.connection_id
     order by taken.turn;
     get diagnostics v_found = row_count;
     exit when v_found = cardinality(v_ids);
@@ -971,24 +998,57 @@ begin
   end if;
 end $$;
 
+-- What the team sees of messages that were sent; statuses that came before the answer take effect now.
+create or replace function private.show_sent_outbox(p_ids uuid[]) returns void
+language sql security invoker set search_path = '' set enable_seqscan = off set plan_cache_mode = force_custom_plan as $$
+  with sent as materialized (
+    select outbox.id, outbox.connection_id, outbox.provider_message_id from public.outbox_messages as outbox
+    where outbox.id = any (p_ids) and outbox.thread_id is not null
+    order by outbox.id
+  ), early as (
+    delete from public.wa_message_statuses as status using sent
+    where status.connection_id = sent.connection_id and status.wa_message_id = sent.provider_message_id
+    returning sent.id as outbox_id, status.status, status.error_code, status.error_text
+  ), furthest as (
+    select early.outbox_id, (array_agg(early.status order by private.wa_status_rank(early.status) desc))[1] as status,
+      max(early.error_code) as error_code, max(early.error_text) as error_text
+    from early group by early.outbox_id
+  )
+  update public.wa_messages as message
+  set wa_message_id = coalesce(message.wa_message_id, sent.provider_message_id),
+    status = case when private.wa_status_rank(coalesce(furthest.status, 'sent')) > message.status_rank
+      then coalesce(furthest.status, 'sent') else message.status end,
+    error_code = coalesce(furthest.error_code, message.error_code),
+    error_text = coalesce(furthest.error_text, message.error_text)
+  from sent left join furthest on furthest.outbox_id = sent.id
+  where message.outbox_id = sent.id
+$$;
+
 create or replace function public.complete_outbox(p_token bigint, p_results jsonb)
 returns table (id uuid, outcome text)
 language plpgsql security invoker set search_path = ''
-set enable_seqscan = off set plan_cache_mode = force_custom_plan as $$
+set enable_seqscan = off set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_column
 declare
   v_held uuid[];
   v_sent uuid[];
   v_line_ids bigint[];
   v_sequences bigint[];
+  v_in_threads boolean;
 begin
   select lease.ids into v_held from private.outbox_leases as lease where lease.token = p_token for update;
 
+  -- What is both held and reported, found by sorting: a join's plan would depend on what the planner expects.
   with result as materialized (
-    select held.id, result.provider_message_id
-    from jsonb_to_recordset(p_results) as result (id uuid, provider_message_id text)
-    join unnest(v_held) as held (id) on held.id = result.id
-    order by held.id
+    select either.id, max(either.provider_message_id) as provider_message_id
+    from (
+      select result.id, result.provider_message_id, 1 as reported, 0 as held
+      from jsonb_to_recordset(p_results) as result (id uuid, provider_message_id text)
+      union all
+      select held.id, null, 0, 1 from unnest(v_held) as held (id)
+    ) as either
+    group by either.id having sum(either.reported) > 0 and sum(either.held) > 0
+    order by either.id
   ), sent as (
     update public.outbox_messages as outbox
     set status = 'sent', attempts = outbox.attempts + 1, lease_token = p_token,
@@ -996,30 +1056,14 @@ begin
       error_code = null, error_text = null
     from result
     where outbox.id = result.id and outbox.status = 'queued'
-    returning outbox.id, outbox.connection_id, outbox.thread_id, outbox.provider_message_id, outbox.line_id,
-      outbox.sequence
-  ), early as (
-    delete from public.wa_message_statuses as status using sent
-    where sent.thread_id is not null
-      and status.connection_id = sent.connection_id and status.wa_message_id = sent.provider_message_id
-    returning sent.id as outbox_id, status.status, status.error_code, status.error_text
-  ), furthest as (
-    select early.outbox_id, (array_agg(early.status order by private.wa_status_rank(early.status) desc))[1] as status,
-      max(early.error_code) as error_code, max(early.error_text) as error_text
-    from early group by early.outbox_id
-  ), shown as (
-    update public.wa_messages as message
-    set wa_message_id = coalesce(message.wa_message_id, sent.provider_message_id),
-      status = case when private.wa_status_rank(coalesce(furthest.status, 'sent')) > message.status_rank
-        then coalesce(furthest.status, 'sent') else message.status end,
-      error_code = coalesce(furthest.error_code, message.error_code),
-      error_text = coalesce(furthest.error_text, message.error_text)
-    from sent left join furthest on furthest.outbox_id = sent.id
-    where sent.thread_id is not null and message.outbox_id = sent.id
+    returning outbox.id, outbox.thread_id, outbox.line_id, outbox.sequence
   )
-  select array_agg(sent.id), array_agg(sent.line_id), array_agg(sent.sequence)
-  into v_sent, v_line_ids, v_sequences from sent;
+  select array_agg(sent.id), array_agg(sent.line_id), array_agg(sent.sequence), bool_or(sent.thread_id is not null)
+  into v_sent, v_line_ids, v_sequences, v_in_threads from sent;
 
+  if v_in_threads then
+    perform private.show_sent_outbox(v_sent);
+  end if;
   if v_sent is not null then
     perform private.leave_outbox_lines(v_line_ids, v_sequences, array_fill(true, array[cardinality(v_sent)]));
   end if;
@@ -1848,21 +1892,21 @@ comment on function public.take_rate_limit_slot(text, integer, integer) is
 -- Whoever queues a message queues it: there is no second step to forget.
 create or replace trigger outbox_messages_queue_inserted after insert on public.outbox_messages
   referencing new table as inserted for each statement execute function private.queue_inserted_outbox();
-create or replace trigger outbox_lanes_forget after delete on private.outbox_lanes
-  for each row execute function private.forget_outbox_lane();
+create or replace trigger outbox_lanes_delete_messages after delete on private.outbox_lanes
+  for each row execute function private.delete_outbox_lane();
 
 ------------------------------------------------------------------------------------------------------------------------
 -- Grants on functions
 ------------------------------------------------------------------------------------------------------------------------
 revoke all on function
-  private.outbox_turn(integer), private.wake_outbox_workers(), private.outbox_lane(uuid, uuid, text),
+  private.outbox_turn(integer), private.wake_outbox_workers(), private.ensure_outbox_lane(uuid, uuid, text),
   private.outbox_pace(), private.queue_outbox(uuid[]), private.leave_outbox_lines(bigint[], bigint[], boolean[]),
-  private.return_outbox(uuid[]), private.queue_inserted_outbox(), private.forget_outbox_lane(),
+  private.return_outbox(uuid[]), private.queue_inserted_outbox(), private.delete_outbox_lane(),
   private.withdraw_outbox(uuid[]), private.note_outbox_problems(uuid[]),
   private.pause_outbox_lanes(uuid[], text[], text[]), private.end_outbox_leases(),
   public.claim_outbox(integer, text), private.outbox_report_outcome(bigint, boolean, public.outbox_messages),
-  private.shrink_outbox_lease(bigint, uuid[]), public.complete_outbox(bigint, jsonb),
-  public.fail_outbox(bigint, jsonb), public.extend_lease(bigint, integer),
+  private.shrink_outbox_lease(bigint, uuid[]), private.show_sent_outbox(uuid[]),
+  public.complete_outbox(bigint, jsonb), public.fail_outbox(bigint, jsonb), public.extend_lease(bigint, integer),
   public.release_lost_claims(text, bigint[]), public.get_outbox_wait(), public.send_whatsapp_text(uuid, text, text),
   public.enqueue_outbox(uuid, text, text[], jsonb[], text[], uuid, uuid[], integer, timestamptz, boolean, integer),
   public.cancel_outbox(uuid[], text), private.cancel_queued_outbox(uuid[], text),
@@ -1875,13 +1919,13 @@ revoke all on function
   public.maintain_outbox(interval), public.take_rate_limit_slot(text, integer, integer)
   from public, anon, authenticated, service_role;
 grant execute on function
-  private.outbox_turn(integer), private.wake_outbox_workers(), private.outbox_lane(uuid, uuid, text),
+  private.outbox_turn(integer), private.wake_outbox_workers(), private.ensure_outbox_lane(uuid, uuid, text),
   private.outbox_pace(), private.queue_outbox(uuid[]), private.leave_outbox_lines(bigint[], bigint[], boolean[]),
   private.return_outbox(uuid[]), private.withdraw_outbox(uuid[]), private.note_outbox_problems(uuid[]),
   private.pause_outbox_lanes(uuid[], text[], text[]), private.end_outbox_leases(),
   public.claim_outbox(integer, text), private.outbox_report_outcome(bigint, boolean, public.outbox_messages),
-  private.shrink_outbox_lease(bigint, uuid[]), public.complete_outbox(bigint, jsonb),
-  public.fail_outbox(bigint, jsonb), public.extend_lease(bigint, integer),
+  private.shrink_outbox_lease(bigint, uuid[]), private.show_sent_outbox(uuid[]),
+  public.complete_outbox(bigint, jsonb), public.fail_outbox(bigint, jsonb), public.extend_lease(bigint, integer),
   public.release_lost_claims(text, bigint[]), public.get_outbox_wait(), public.send_whatsapp_text(uuid, text, text),
   public.enqueue_outbox(uuid, text, text[], jsonb[], text[], uuid, uuid[], integer, timestamptz, boolean, integer),
   public.cancel_outbox(uuid[], text), private.cancel_queued_outbox(uuid[], text),
