@@ -29,6 +29,7 @@ from qero.errors import (
 from qero.services.connections import Connections
 from qero.services.contacts import Contacts
 from qero.services.outbox import Outbox
+from qero.services.rate_limits import RateLimits
 from qero.services.threads import Threads
 from qero.services.webhooks import Webhooks
 from qero.services.workspaces import Workspaces
@@ -51,6 +52,7 @@ __all__ = [
     "Outbox",
     "PermissionDenied",
     "QeroError",
+    "RateLimits",
     "SecretBox",
     "ServiceClient",
     "Settings",

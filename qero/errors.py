@@ -203,6 +203,7 @@ REGISTRY: Mapping[str, ErrorSpec] = {
         ),
         contact_not_found=("Contact not found.", "Check the id; it may belong to another workspace."),
         thread_not_found=("Thread not found.", "Check the id; it may belong to another workspace."),
+        outbox_message_not_found=("There is no such message in the outbox.", "Check the id; purged messages are gone."),
     ),
     **_specs(
         Conflict,

@@ -11,6 +11,7 @@ from uuid import UUID
 from qero.clients.factory import ServiceClient
 from qero.clients.rpc import call
 from qero.models.outbox import Completion, Failure, OutboxMessage, OutboxStats, QueuedMessage, Settlement
+from qero.models.whatsapp import Connection
 
 
 class Outbox:
@@ -276,3 +277,27 @@ class Outbox:
         SQL: public.get_outbox_stats
         """
         return await call(self._client, "get_outbox_stats", OutboxStats, p_workspace_id=workspace_id)
+
+    async def pause_connection(self, connection_id: UUID, reason: str = "Paused by a person.") -> Connection:
+        """Hold back everything queued for a number until it is resumed; it still receives.
+
+        Idempotent.
+
+        Raises:
+            InvalidState: `connection_not_found`, none such, or it is disconnected.
+            PermissionDenied: `permission_denied`, not the service role.
+        SQL: public.pause_connection
+        """
+        return await call(self._client, "pause_connection", Connection, p_connection_id=connection_id, p_reason=reason)
+
+    async def resume_connection(self, connection_id: UUID) -> Connection:
+        """Let a paused number send again, at once; also ends a pause that the provider asked for.
+
+        Idempotent.
+
+        Raises:
+            InvalidState: `connection_not_found`, none such, or it is disconnected.
+            PermissionDenied: `permission_denied`, not the service role.
+        SQL: public.resume_connection
+        """
+        return await call(self._client, "resume_connection", Connection, p_connection_id=connection_id)

@@ -147,13 +147,15 @@ begin
       when older.status = 'canceled' then 'cancelled'
       -- It was in a worker's hands and may have left.
       when older.status in ('processing', 'sending', 'claimed', 'leased', 'in_flight') then 'unknown'
-      when older.recipient is null or older.payload is null or older.connection_id is null then 'dead'
+      when older.recipient is null or older.payload is null or (older.connection_id is null
+        and older.channel is distinct from 'web_push') then 'dead'
       when older.status in ('queued', 'pending', 'scheduled', 'retry') then 'queued'
       else 'dead'
     end,
     error_code = case
       when older.status in ('queued', 'pending', 'scheduled', 'retry') and (older.recipient is null
-        or older.payload is null or older.connection_id is null) then 'not_attributable'
+        or older.payload is null or (older.connection_id is null and older.channel is distinct from 'web_push'))
+        then 'not_attributable'
       else older.error_code
     end,
     channel = case when older.channel = 'web_push' then 'web_push' else 'whatsapp' end,
@@ -212,7 +214,7 @@ begin
     ('outbox_messages_whatsapp_check',
       $check$check (channel <> 'whatsapp' or connection_id is not null or status = 'dead')$check$),
     ('outbox_messages_status_check', $check$check (
-      status in ('queued', 'sent', 'failed', 'dead', 'cancelled', 'unknown'))$check$),
+      status in ('queued', 'processing', 'sent', 'failed', 'dead', 'cancelled', 'unknown'))$check$),
     ('outbox_messages_idempotency_key_check', 'check (length(idempotency_key) between 1 and 200)')
   loop
     if not exists (
@@ -539,7 +541,7 @@ end $$;
 
 -- Lets go of the heads of lines, each named by its sequence, and lets the next ones through. p_counts: whether the
 -- recipient may have got it, which counts for the pace.
-create or replace function private.leave_outbox_lines(p_line_ids bigint[], p_heads bigint[], p_counts boolean[])
+create or replace function private.leave_outbox_lines(p_line_ids bigint[], p_heads bigint[], p_counts boolean)
 returns void
 language plpgsql security invoker set search_path = ''
 set enable_seqscan = off set plan_cache_mode = force_generic_plan as $$
@@ -550,12 +552,12 @@ declare
   v_line_ids bigint[];
 begin
   with leaver as materialized (
-    select leaver.* from unnest(p_line_ids, p_heads, p_counts) as leaver (line_id, head, counts)
+    select leaver.* from unnest(p_line_ids, p_heads) as leaver (line_id, head)
     where leaver.line_id is not null order by leaver.line_id
   ), line as (
     update private.outbox_lines as line
     set head = null,
-      next_at = case when leaver.counts then greatest(line.next_at, v_now) + v_step else line.next_at end
+      next_at = case when p_counts then greatest(line.next_at, v_now) + v_step else line.next_at end
     from leaver where line.line_id = leaver.line_id and line.head = leaver.head
     returning line.line_id, line.has_waiting
   )
@@ -609,7 +611,7 @@ begin
   )
   select array_agg(returned.line_id), array_agg(returned.sequence) into v_left_lines, v_left_heads
   from returned where returned.joins;
-  perform private.leave_outbox_lines(v_left_lines, v_left_heads, array_fill(false, array[cardinality(v_left_lines)]))
+  perform private.leave_outbox_lines(v_left_lines, v_left_heads, false)
   where v_left_lines is not null;
 end $$;
 
@@ -751,7 +753,7 @@ begin
   into v_ids, v_line_ids, v_heads from unknown;
   if v_ids is not null then
     perform private.note_outbox_problems(v_ids);
-    perform private.leave_outbox_lines(v_line_ids, v_heads, array_fill(true, array[cardinality(v_ids)]));
+    perform private.leave_outbox_lines(v_line_ids, v_heads, true);
   end if;
 end $$;
 
@@ -949,8 +951,7 @@ begin
     into v_taken
     from unnest(v_ids, v_line_ids, v_sequences) as taken (id, line_id, sequence)
     left join public.outbox_messages as outbox on outbox.id = taken.id and outbox.status = 'queued';
-    perform private.leave_outbox_lines(v_taken.line_ids, v_taken.sequences,
-      array_fill(false, array[cardinality(v_taken.line_ids)]));
+    perform private.leave_outbox_lines(v_taken.line_ids, v_taken.sequences, false);
     if v_taken.ids is not null then
       update private.outbox_leases as lease set ids = v_taken.ids where lease.token = v_lease.token;
       exit;
@@ -1065,7 +1066,7 @@ begin
     perform private.show_sent_outbox(v_sent);
   end if;
   if v_sent is not null then
-    perform private.leave_outbox_lines(v_line_ids, v_sequences, array_fill(true, array[cardinality(v_sent)]));
+    perform private.leave_outbox_lines(v_line_ids, v_sequences, true);
   end if;
   if cardinality(v_sent) = jsonb_array_length(p_results) then
     if cardinality(v_sent) = cardinality(v_held) then
@@ -1078,7 +1079,7 @@ begin
   end if;
 
   -- Repetitions, and messages that a status or a person settled first: the lines of those are left all the same.
-  perform private.leave_outbox_lines(array_agg(outbox.line_id), array_agg(outbox.sequence), array_agg(true))
+  perform private.leave_outbox_lines(array_agg(outbox.line_id), array_agg(outbox.sequence), true)
   from jsonb_to_recordset(p_results) as result (id uuid)
   join unnest(v_held) as held (id) on held.id = result.id
   join public.outbox_messages as outbox on outbox.id = result.id;
@@ -1180,8 +1181,7 @@ begin
 
   perform private.return_outbox(v_queued) where v_queued is not null;
   perform private.note_outbox_problems(v_settled) where cardinality(v_settled) > coalesce(cardinality(v_queued), 0);
-  perform private.leave_outbox_lines(array_agg(outbox.line_id), array_agg(outbox.sequence),
-    array_agg(outbox.status <> 'cancelled'))
+  perform private.leave_outbox_lines(array_agg(outbox.line_id), array_agg(outbox.sequence), true)
   from jsonb_to_recordset(p_failures) as failure (id uuid)
   join unnest(v_held) as held (id) on held.id = failure.id
   join public.outbox_messages as outbox on outbox.id = failure.id and outbox.status <> 'queued';
@@ -1451,7 +1451,7 @@ begin
   )
   select array_agg(cancelled.id), array_agg(cancelled.line_id), array_agg(cancelled.sequence)
   into v_ids, v_line_ids, v_sequences from cancelled;
-  perform private.leave_outbox_lines(v_line_ids, v_sequences, array_fill(false, array[cardinality(v_ids)]))
+  perform private.leave_outbox_lines(v_line_ids, v_sequences, false)
   where v_ids is not null;
   return coalesce(v_ids, '{}');
 end $$;
@@ -1476,7 +1476,7 @@ create or replace function private.lock_unsettled_outbox(p_ids uuid[]) returns v
 language plpgsql security invoker set search_path = '' as $$
 begin
   perform 1 from public.outbox_messages as outbox
-  where outbox.id = any (p_ids) and outbox.status in ('unknown', 'queued')
+  where outbox.id = any (p_ids) and outbox.status in ('unknown', 'queued', 'processing')
   order by outbox.id
   for no key update;
 end $$;
@@ -1512,7 +1512,7 @@ begin
       order by proof.id, proof.failed
     ) as proof
     where outbox.id = proof.id
-      and (outbox.status in ('unknown', 'queued') or (outbox.status = 'sent' and proof.failed
+      and (outbox.status in ('unknown', 'queued', 'processing') or (outbox.status = 'sent' and proof.failed
         and outbox.provider_message_id is not distinct from proof.provider_message_id))
     returning outbox.id, outbox.status, outbox.line_id, outbox.sequence
   )
@@ -1525,7 +1525,7 @@ begin
   delete from private.outbox_problems as problem where problem.id = any (v_ids);
   perform private.note_outbox_problems(v_failed) where v_failed is not null;
   perform private.withdraw_outbox(v_ids);
-  perform private.leave_outbox_lines(v_line_ids, v_sequences, array_fill(true, array[cardinality(v_ids)]));
+  perform private.leave_outbox_lines(v_line_ids, v_sequences, true);
 end $$;
 
 -- Errors that Meta reports by webhook only, after it accepted the message: the same classes as in its answers.
@@ -1900,7 +1900,7 @@ create or replace trigger outbox_lanes_delete_messages after delete on private.o
 ------------------------------------------------------------------------------------------------------------------------
 revoke all on function
   private.outbox_turn(integer), private.wake_outbox_workers(), private.ensure_outbox_lane(uuid, uuid, text),
-  private.outbox_pace(), private.queue_outbox(uuid[]), private.leave_outbox_lines(bigint[], bigint[], boolean[]),
+  private.outbox_pace(), private.queue_outbox(uuid[]), private.leave_outbox_lines(bigint[], bigint[], boolean),
   private.return_outbox(uuid[]), private.queue_inserted_outbox(), private.delete_outbox_lane(),
   private.withdraw_outbox(uuid[]), private.note_outbox_problems(uuid[]),
   private.pause_outbox_lanes(uuid[], text[], text[]), private.end_outbox_leases(),
@@ -1920,7 +1920,7 @@ revoke all on function
   from public, anon, authenticated, service_role;
 grant execute on function
   private.outbox_turn(integer), private.wake_outbox_workers(), private.ensure_outbox_lane(uuid, uuid, text),
-  private.outbox_pace(), private.queue_outbox(uuid[]), private.leave_outbox_lines(bigint[], bigint[], boolean[]),
+  private.outbox_pace(), private.queue_outbox(uuid[]), private.leave_outbox_lines(bigint[], bigint[], boolean),
   private.return_outbox(uuid[]), private.withdraw_outbox(uuid[]), private.note_outbox_problems(uuid[]),
   private.pause_outbox_lanes(uuid[], text[], text[]), private.end_outbox_leases(),
   public.claim_outbox(integer, text), private.outbox_report_outcome(bigint, boolean, public.outbox_messages),
@@ -1947,6 +1947,10 @@ where outbox.status = 'queued'
   and not exists (select 1 from private.outbox_ready as ready where ready.id = outbox.id)
   and not exists (select 1 from private.outbox_waiting as waiting where waiting.id = outbox.id)
   and not exists (select 1 from private.outbox_leases as lease where outbox.id = any (lease.ids))
+having count(*) > 0;
+select private.note_outbox_problems(array_agg(outbox.id)) from public.outbox_messages as outbox
+where outbox.status in ('failed', 'dead', 'unknown')
+  and not exists (select 1 from private.outbox_problems as problem where problem.id = outbox.id)
 having count(*) > 0;
 
 notify pgrst, 'reload schema';
