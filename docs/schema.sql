@@ -721,7 +721,7 @@ END) STORED,
     CONSTRAINT outbox_messages_idempotency_key_check CHECK (((length(idempotency_key) >= 1) AND (length(idempotency_key) <= 200))),
     CONSTRAINT outbox_messages_status_check CHECK ((status = ANY (ARRAY['queued'::text, 'processing'::text, 'sent'::text, 'failed'::text, 'dead'::text, 'cancelled'::text, 'unknown'::text]))),
     CONSTRAINT outbox_messages_thread_id_check CHECK (((thread_id IS NULL) OR (connection_id IS NOT NULL))),
-    CONSTRAINT outbox_messages_whatsapp_check CHECK (((channel <> 'whatsapp'::text) OR (connection_id IS NOT NULL) OR (status = 'dead'::text)))
+    CONSTRAINT outbox_messages_whatsapp_check CHECK (((channel <> 'whatsapp'::text) OR (connection_id IS NOT NULL) OR (status <> ALL (ARRAY['queued'::text, 'processing'::text]))))
 )
 WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0.05', autovacuum_vacuum_cost_delay='0');
 
@@ -1378,7 +1378,7 @@ begin
         end as room
       ) as number
       where found.run_at <= v_now and lane.paused_until <= v_now and number.room >= 1
-      limit v_class_count
+      limit least(p_limit, v_class_count)
       for no key update of lane skip locked
     )
     select array_agg(class.lane_id order by class.turn, class.lane_id, class.rank),
@@ -1920,7 +1920,8 @@ begin
       select other.id from private.outbox_lines as line
       join public.outbox_messages as other
         on other.line_id = line.line_id and other.sequence = line.head and other.thread_id = outbox.thread_id
-      where line.line_id = outbox.line_id and outbox.status = 'queued' and line.head < outbox.sequence limit 1))
+      where line.line_id = outbox.line_id and outbox.status = 'queued' and outbox.scheduled_at <= now()
+        and line.head <> outbox.sequence limit 1))
   into v_found
   from public.outbox_messages as outbox
   left join private.outbox_leases as lease on outbox.id = any (lease.ids)

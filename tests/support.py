@@ -31,7 +31,7 @@ update private.outbox_lanes set paused_until = '-infinity', pause_count = 0, nex
 """Nothing is queued or in a worker's hands any more: a worker serves every workspace, those of other tests too."""
 
 HURRY = """
-with lanes as (update private.outbox_lanes set paused_until = '-infinity'),
+with lanes as (update private.outbox_lanes set paused_until = least(paused_until, now())),
   moved as (update private.outbox_ready set run_at = now() where run_at > now() returning id)
 update outbox_messages as outbox set scheduled_at = now() from moved where outbox.id = moved.id returning outbox.id
 """

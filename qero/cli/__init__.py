@@ -62,7 +62,17 @@ def _options(
 def main() -> None:
     """Run the command; a typed error becomes its message, its remedy and an exit code."""
     try:
-        from qero.cli import db, doctor, local, secrets, serve, whoami, worker  # noqa: F401  (each adds its commands)
+        from qero.cli import (  # noqa: F401  (each adds its commands)
+            connections,
+            db,
+            doctor,
+            local,
+            outbox,
+            secrets,
+            serve,
+            whoami,
+            worker,
+        )
 
         app()
     except QeroError as error:

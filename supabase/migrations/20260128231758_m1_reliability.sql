@@ -212,7 +212,8 @@ begin
     ('outbox_messages_thread_id_check', 'check (thread_id is null or connection_id is not null)'),
     ('outbox_messages_channel_check', $check$check (channel in ('whatsapp', 'web_push'))$check$),
     ('outbox_messages_whatsapp_check',
-      $check$check (channel <> 'whatsapp' or connection_id is not null or status = 'dead')$check$),
+      $check$check (
+      channel <> 'whatsapp' or connection_id is not null or status not in ('queued', 'processing'))$check$),
     ('outbox_messages_status_check', $check$check (
       status in ('queued', 'processing', 'sent', 'failed', 'dead', 'cancelled', 'unknown'))$check$),
     ('outbox_messages_idempotency_key_check', 'check (length(idempotency_key) between 1 and 200)')
@@ -835,7 +836,7 @@ begin
         end as room
       ) as number
       where found.run_at <= v_now and lane.paused_until <= v_now and number.room >= 1
-      limit v_class_count
+      limit least(p_limit, v_class_count)
       for no key update of lane skip locked
     )
     select array_agg(class.lane_id order by class.turn, class.lane_id, class.rank),
@@ -1586,7 +1587,8 @@ begin
       select other.id from private.outbox_lines as line
       join public.outbox_messages as other
         on other.line_id = line.line_id and other.sequence = line.head and other.thread_id = outbox.thread_id
-      where line.line_id = outbox.line_id and outbox.status = 'queued' and line.head < outbox.sequence limit 1))
+      where line.line_id = outbox.line_id and outbox.status = 'queued' and outbox.scheduled_at <= now()
+        and line.head <> outbox.sequence limit 1))
   into v_found
   from public.outbox_messages as outbox
   left join private.outbox_leases as lease on outbox.id = any (lease.ids)

@@ -126,6 +126,14 @@ def filled(settings: Settings) -> Iterator[Large]:
                 """,
                 parameters,
             )
+        connection.execute(
+            """
+            insert into private.outbox_ready (lane_id, rank, run_at, sequence, id)
+            select lane_id, 0, now() - i * interval '1 s', -i, gen_random_uuid()
+            from private.outbox_lanes, generate_series(1, 5000) as i where connection_id = any(%s)
+            """,
+            [[number for _, number in spaces]],
+        )
         for table in (
             "contacts",
             "contact_identities",
