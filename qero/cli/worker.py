@@ -15,6 +15,7 @@ from qero.cli import app, out, print_json, print_lines
 from qero.clients.factory import Clients
 from qero.clients.graph import GraphClient
 from qero.clients.secrets import SecretBox
+from qero.clients.transport import AiohttpTransport
 from qero.errors import QeroError
 from qero.logs import get_logger
 from qero.models.outbox import QueuedMessage
@@ -72,7 +73,7 @@ async def _work(
     # A pool of its own: sends that hang must not keep the database's connections from those that report.
     meta = httpx.AsyncClient(
         timeout=httpx.Timeout(settings.request_timeout_seconds, connect=5.0),
-        limits=httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency),
+        transport=AiohttpTransport(max_connections=concurrency),
     )
     async with Clients(settings) as clients, meta:
         graph = GraphClient(meta, base_url=settings.graph_url, version=settings.graph_version)

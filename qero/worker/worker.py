@@ -75,8 +75,8 @@ class _Batch:
     messages: Sequence[OutboxMessage]
     deadline: float
     """When the lease ends, by the monotonic clock; earlier than the database thinks, never later."""
-    moments: Sequence[float]
-    """When each message may leave by the pace of its number, by the monotonic clock."""
+    answered_at: float
+    """When the claim was answered, by the monotonic clock."""
     open: int = field(init=False)
     sends: dict[asyncio.Task[SendOutcome], OutboxMessage] = field(default_factory=dict)
 
@@ -133,7 +133,7 @@ class Worker:
         self._stop = asyncio.Event()
         self._wake = wake or asyncio.Event()
         self._metrics = metrics or Metrics()
-        self._moments: dict[UUID, float] = {}
+        self._next_sends: dict[UUID | None, float] = {}
         self._senders: dict[UUID | None, asyncio.Semaphore] = {}
         self._sender_limit = number_concurrency or concurrency
         self._abandoned: set[int] = set()
@@ -257,18 +257,9 @@ class Worker:
         if not messages:
             return None
         self._counts["claimed"] += len(messages)
-        moments = [self._moment(message, answered_at) for message in messages]
-        batch = _Batch(messages[0].lease_token, messages, asked_at + self._lease_seconds, moments)
+        batch = _Batch(messages[0].lease_token, messages, asked_at + self._lease_seconds, answered_at)
         self._log.info("outbox_claimed", lease=batch.token, ids=_ids(messages))
         return batch
-
-    def _moment(self, message: OutboxMessage, answered_at: float) -> float:
-        """When a message may leave. Answers take different times, so the pace is kept from batch to batch too."""
-        moment = answered_at + message.send_after_seconds
-        if message.connection_id is not None:
-            moment = max(moment, self._moments.get(message.connection_id, 0.0))
-            self._moments[message.connection_id] = moment + message.pace_seconds
-        return moment
 
     def _begin(self, batch: _Batch) -> None:
         task = asyncio.create_task(self._process(batch))
@@ -299,8 +290,8 @@ class Worker:
     async def _process(self, batch: _Batch) -> None:
         renewal = asyncio.create_task(self._renew(batch))
         batch.sends = {
-            asyncio.create_task(self._send_in_turn(message, moment)): message
-            for message, moment in zip(batch.messages, batch.moments, strict=True)
+            asyncio.create_task(self._send_in_turn(message, batch.answered_at + message.send_after_seconds)): message
+            for message in batch.messages
         }
         pending = set(batch.sends)
         try:
@@ -338,10 +329,13 @@ class Worker:
 
     async def _send_in_turn(self, message: OutboxMessage, moment: float) -> SendOutcome:
         """Send at the message's moment and when its number has a place; a stop meanwhile puts it back."""
-        if (wait := moment - time.monotonic()) > 0:
-            await asyncio.sleep(wait)
+        await _sleep_until(moment)
         sender = self._senders.setdefault(message.connection_id, asyncio.Semaphore(self._sender_limit))
         async with sender:
+            # Answers to claims take different times, and a busy process wakes late: what was missed isn't made up for.
+            moment = max(time.monotonic(), self._next_sends.get(message.connection_id, 0.0))
+            self._next_sends[message.connection_id] = moment + message.pace_seconds
+            await _sleep_until(moment)
             return _NOT_BEGUN if self._stop.is_set() else await self._send(message)
 
     async def _send(self, message: OutboxMessage) -> SendOutcome:
@@ -484,6 +478,11 @@ def _describe(error: BaseException) -> dict[str, str]:
     frames = traceback.extract_tb(error.__traceback__)
     place = f"{frames[-1].name}:{frames[-1].lineno}" if frames else "unknown"
     return {"error": type(error).__name__, "place": place}
+
+
+async def _sleep_until(moment: float) -> None:
+    if (wait := moment - time.monotonic()) > 0:
+        await asyncio.sleep(wait)
 
 
 async def _first_of(*events: asyncio.Event, timeout: float | None) -> None:
