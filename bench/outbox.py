@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 import venv
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -219,7 +219,7 @@ class _Bench:
         return await self._peer(command, "procrastinate", batch, processes, count=max(self._count // 10, 1000))
 
     async def _peer(
-        self, command: list[Path | str], name: str, batch: int, processes: int, *, count: int | None = None
+        self, command: Sequence[Path | str], name: str, batch: int, processes: int, *, count: int | None = None
     ) -> float:
         url, count = self._peer_url(name).replace("?sslmode=disable", ""), count or self._count
         filling = await asyncio.create_subprocess_exec(*command, "fill", url, str(count), str(batch))
@@ -227,7 +227,7 @@ class _Bench:
             raise RuntimeError(f"{name} couldn't be filled")
         return await self._drain([*command, "drain", url, str(count), str(batch)], processes, count=count)
 
-    async def _drain(self, command: list[Path | str], processes: int, *, count: int | None = None) -> float:
+    async def _drain(self, command: Sequence[Path | str], processes: int, *, count: int | None = None) -> float:
         """Messages a second from when the first process starts to work until the last has nothing left."""
         running = [
             await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE, cwd=ROOT) for _ in range(processes)
@@ -238,7 +238,8 @@ class _Bench:
         reports = [json.loads(output.splitlines()[-1]) for output in outputs]
         done = sum(report["done"] for report in reports) or count or self._count
         assert done == (count or self._count), f"{done} messages were drained"
-        return done / (max(report["ended"] for report in reports) - min(report["started"] for report in reports))
+        seconds: float = max(report["ended"] for report in reports) - min(report["started"] for report in reports)
+        return float(done / seconds)
 
     # --- Conditions ---
 
@@ -315,6 +316,6 @@ def _install_peers() -> None:
     (TOOLS / "graphile_worker.mjs").write_bytes((QUEUES / "graphile_worker.mjs").read_bytes())
 
 
-def _check(command: list[Path | str]) -> None:
+def _check(command: Sequence[Path | str]) -> None:
     environment = {**os.environ, "PATH": os.pathsep.join([str(Path(command[0]).parent), os.environ.get("PATH", "")])}
     subprocess.run(command, cwd=TOOLS, env=environment, check=True, stdout=subprocess.DEVNULL)

@@ -4,6 +4,7 @@ import json
 import sys
 import time
 from datetime import timedelta
+from typing import Any
 
 import asyncpg
 import uvloop
@@ -12,7 +13,7 @@ from pgqueuer.queries import Queries
 from pgqueuer.types import QueueExecutionMode
 
 
-async def fill(url, count):
+async def fill(url: str, count: int) -> None:
     connection = await asyncpg.connect(url)
     queries = Queries.from_asyncpg_connection(connection)
     if not await queries.schema_is_installed():
@@ -24,13 +25,14 @@ async def fill(url, count):
     await connection.close()
 
 
-async def drain(url, batch):
+async def drain(url: str, batch: int) -> None:
     connection = await asyncpg.connect(url)
     queue = PgQueuer.from_asyncpg_connection(connection)
 
-    @queue.entrypoint("noop")
-    async def noop(job):
+    async def noop(job: Any) -> None:
         pass
+
+    queue.entrypoint("noop")(noop)
 
     started = time.time()
     await queue.qm.run(

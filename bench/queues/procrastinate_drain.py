@@ -1,5 +1,7 @@
 """procrastinate over psycopg's pool, many jobs at the same time, finished ones deleted."""
 
+from __future__ import annotations
+
 import asyncio
 import json
 import sys
@@ -8,13 +10,14 @@ import time
 import procrastinate
 
 
-async def main(action, url, count, concurrency):
+async def main(action: str, url: str, count: int, concurrency: int) -> None:
     connector = procrastinate.PsycopgConnector(conninfo=url, min_size=4, max_size=8)
     app = procrastinate.App(connector=connector)
 
-    @app.task(name="noop")
-    async def noop(n):
+    async def do_nothing(n: int) -> None:
         pass
+
+    noop = app.task(name="noop")(do_nothing)
 
     async with app.open_async():
         if action == "fill":
