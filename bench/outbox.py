@@ -215,8 +215,8 @@ class _Bench:
 
     async def procrastinate(self, batch: int, processes: int) -> float:
         command = [TOOLS / "venv" / "bin" / "python", QUEUES / "procrastinate_drain.py"]
-        # A tenth is enough to know it, and takes as long.
-        return await self._peer(command, "procrastinate", batch, processes, count=max(self._count // 10, 1000))
+        # A part is enough to know it, and takes as long.
+        return await self._peer(command, "procrastinate", batch, processes, count=max(self._count // 25, 1000))
 
     async def _peer(
         self, command: Sequence[Path | str], name: str, batch: int, processes: int, *, count: int | None = None

@@ -46,6 +46,7 @@ MISSING_CHANNEL_DELAY_SECONDS = 60.0
 LOST_CLAIM_SECONDS = 30.0
 """How long a claim whose answer was lost may still take effect."""
 MAINTENANCE_SECONDS = 60.0
+CATCH_UP_SECONDS = 0.015
 CLAIM_LIMIT = 1000
 """What `claim_outbox` hands out at once, at most."""
 
@@ -86,6 +87,23 @@ class _Batch:
     def abandon(self) -> None:
         for send in self.sends:
             send.cancel()
+
+
+class _Sender:
+    """A number's places, and its pace at the moment of sending: claims are answered, and a busy process wakes, late."""
+
+    def __init__(self, places: int) -> None:
+        self.places = asyncio.Semaphore(places)
+        self._turn = asyncio.Lock()
+        self._next = 0.0
+
+    async def turn(self, pace_seconds: float) -> None:
+        """Wait for the next turn. Of what was missed only a moment is made up for, or a second could see too many."""
+        if not pace_seconds:
+            return
+        async with self._turn:
+            await _sleep_until(self._next)
+            self._next = max(self._next, time.monotonic() - CATCH_UP_SECONDS) + pace_seconds
 
 
 class Worker:
@@ -133,8 +151,7 @@ class Worker:
         self._stop = asyncio.Event()
         self._wake = wake or asyncio.Event()
         self._metrics = metrics or Metrics()
-        self._next_sends: dict[UUID | None, float] = {}
-        self._senders: dict[UUID | None, asyncio.Semaphore] = {}
+        self._senders: dict[UUID | None, _Sender] = {}
         self._sender_limit = number_concurrency or concurrency
         self._abandoned: set[int] = set()
         self._claims_lost_until = 0.0
@@ -330,12 +347,11 @@ class Worker:
     async def _send_in_turn(self, message: OutboxMessage, moment: float) -> SendOutcome:
         """Send at the message's moment and when its number has a place; a stop meanwhile puts it back."""
         await _sleep_until(moment)
-        sender = self._senders.setdefault(message.connection_id, asyncio.Semaphore(self._sender_limit))
-        async with sender:
-            # Answers to claims take different times, and a busy process wakes late: what was missed isn't made up for.
-            moment = max(time.monotonic(), self._next_sends.get(message.connection_id, 0.0))
-            self._next_sends[message.connection_id] = moment + message.pace_seconds
-            await _sleep_until(moment)
+        sender = self._senders.get(message.connection_id)
+        if sender is None:
+            sender = self._senders[message.connection_id] = _Sender(self._sender_limit)
+        async with sender.places:
+            await sender.turn(message.pace_seconds)
             return _NOT_BEGUN if self._stop.is_set() else await self._send(message)
 
     async def _send(self, message: OutboxMessage) -> SendOutcome:

@@ -243,7 +243,7 @@ def statement_of_claim(large: Large, pattern: str) -> str:
     text: str = found[1]
     for variable, value in {
         "v_now": "clock_timestamp()", "v_microseconds": "(extract(epoch from now()) * 1000000)::bigint",
-        "v_ahead": "250000", "v_second": "1010000", "v_class_count": "20", "p_limit": "50",
+        "v_ahead": "250000", "v_second": "1020000", "v_class_count": "20", "p_limit": "50",
     }.items():  # fmt: skip
         text = text.replace(variable, value)
     return text
