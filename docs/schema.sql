@@ -1314,6 +1314,8 @@ declare
   v_class_count constant integer := 20;
   -- How far ahead of its pace a number's messages are handed out; the worker waits until each one's moment.
   v_ahead constant bigint := 250000;
+  -- A second of the pace is a little longer than one of the clock, so that delays on the way don't exceed the limit.
+  v_second constant bigint := 1020000;
   v_now timestamptz := clock_timestamp();
   v_microseconds bigint := extract(epoch from v_now) * 1000000;
   v_lane_ids integer[];
@@ -1373,12 +1375,12 @@ begin
         select case
           when lane.connection_id is null then p_limit
           when connection.status = 'active' and connection.deleted_at is null then
-            (v_microseconds + greatest(v_ahead, 1000000 / connection.messages_per_second)
-              - greatest(lane.next_at_microseconds, v_microseconds)) * connection.messages_per_second / 1000000
+            (v_microseconds + greatest(v_ahead, v_second / connection.messages_per_second)
+              - greatest(lane.next_at_microseconds, v_microseconds)) * connection.messages_per_second / v_second
         end as room
       ) as number
       where found.run_at <= v_now and lane.paused_until <= v_now and number.room >= 1
-      limit least(p_limit, v_class_count)
+      limit greatest(1, least(p_limit / 10, v_class_count))
       for no key update of lane skip locked
     )
     select array_agg(class.lane_id order by class.turn, class.lane_id, class.rank),
@@ -1456,7 +1458,7 @@ begin
 
     update private.outbox_lanes as lane
     set next_at_microseconds = greatest(lane.next_at_microseconds, v_microseconds)
-      + used.count * 1000000 / connection.messages_per_second
+      + used.count * v_second / connection.messages_per_second
     from (select taken.lane_id, count(*) from unnest(v_taken_lanes) as taken (lane_id) group by taken.lane_id) as used,
       public.wa_phone_numbers as connection
     where lane.lane_id = used.lane_id and connection.id = lane.connection_id;
@@ -1478,8 +1480,8 @@ begin
     select v_lease.token, v_lease.expires_at, outbox.id, outbox.workspace_id, outbox.channel, outbox.connection_id,
       outbox.thread_id, outbox.recipient, outbox.payload, outbox.attempts + 1, outbox.max_attempts,
       sender.phone_number_id, sender.access_token_ciphertext,
-      coalesce(greatest(sender.next_in - taken.places_left * 1000000 / sender.rate, 0), 0)::double precision / 1000000,
-      coalesce(1 / sender.rate::double precision, 0)
+      coalesce(greatest(sender.next_in - taken.places_left * v_second / sender.rate, 0), 0)::double precision / 1000000,
+      coalesce(v_second / 1000000.0 / sender.rate, 0)::double precision
     from taken
     join sender on sender.lane_id = taken.lane_id
     join public.outbox_messages as outbox on outbox.id = taken.id and outbox.status = 'queued'

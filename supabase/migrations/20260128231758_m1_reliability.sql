@@ -838,7 +838,7 @@ begin
         end as room
       ) as number
       where found.run_at <= v_now and lane.paused_until <= v_now and number.room >= 1
-      limit least(p_limit, v_class_count)
+      limit greatest(1, least(p_limit / 10, v_class_count))
       for no key update of lane skip locked
     )
     select array_agg(class.lane_id order by class.turn, class.lane_id, class.rank),
