@@ -620,20 +620,53 @@ CREATE FUNCTION private.cancel_automated_outbox(p_thread_ids uuid[], p_reason te
     LANGUAGE plpgsql
     SET search_path TO ''
     AS $$
+declare
+  v_ids uuid[] := array(
+    select outbox.id from public.outbox_messages as outbox
+    where outbox.thread_id = any (p_thread_ids) and outbox.automated and outbox.status = 'queued');
 begin
-  with cancelled as (
-    update public.outbox_messages as outbox
-    set status = 'cancelled', error_code = 'cancelled', error_text = p_reason, settled_at = now()
-    where outbox.thread_id = any (p_thread_ids) and outbox.automated and outbox.status = 'queued'
-    returning outbox.id, outbox.workspace_id
-  )
-  update public.wa_messages as message set status = 'cancelled', error_text = p_reason
-  from cancelled
-  where message.outbox_id = cancelled.id and message.workspace_id = cancelled.workspace_id
-    and message.status = 'pending';
+  if v_ids <> '{}' then
+    perform private.cancel_queued_outbox(v_ids, p_reason);
+  end if;
 end $$;
 
 ALTER FUNCTION private.cancel_automated_outbox(p_thread_ids uuid[], p_reason text) OWNER TO postgres;
+
+--
+-- Name: cancel_queued_outbox(uuid[], text); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.cancel_queued_outbox(p_ids uuid[], p_reason text) RETURNS uuid[]
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_ids uuid[];
+  v_line_ids bigint[];
+  v_sequences bigint[];
+begin
+  perform 1 from public.outbox_messages as outbox
+  where outbox.id = any (p_ids) and outbox.status = 'queued' order by outbox.id for no key update;
+  v_ids := private.withdraw_outbox(p_ids);
+  with cancelled as (
+    update public.outbox_messages as outbox
+    set status = 'cancelled', error_code = 'cancelled', error_text = left(p_reason, 2000), settled_at = now()
+    where outbox.id = any (v_ids) and outbox.status = 'queued'
+    returning outbox.id, outbox.workspace_id, outbox.line_id, outbox.sequence
+  ), shown as (
+    update public.wa_messages as message set status = 'cancelled', error_text = left(p_reason, 2000)
+    from cancelled
+    where message.outbox_id = cancelled.id and message.workspace_id = cancelled.workspace_id
+      and message.status = 'pending'
+  )
+  select array_agg(cancelled.id), array_agg(cancelled.line_id), array_agg(cancelled.sequence)
+  into v_ids, v_line_ids, v_sequences from cancelled;
+  perform private.leave_outbox_lines(v_line_ids, v_sequences, false)
+  where v_ids is not null;
+  return coalesce(v_ids, '{}');
+end $$;
+
+ALTER FUNCTION private.cancel_queued_outbox(p_ids uuid[], p_reason text) OWNER TO postgres;
 
 --
 -- Name: complete_whatsapp_messages(private.whatsapp_item[]); Type: FUNCTION; Schema: private; Owner: postgres
@@ -820,6 +853,24 @@ end $$;
 ALTER FUNCTION private.deactivate_connections(p_connection_ids uuid[], p_reason text) OWNER TO postgres;
 
 --
+-- Name: delete_outbox_lane(); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.delete_outbox_lane() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+begin
+  delete from private.outbox_ready as ready where ready.lane_id = old.lane_id;
+  delete from public.outbox_messages as outbox
+  where outbox.workspace_id = old.workspace_id and outbox.channel = old.channel
+    and (outbox.connection_id = old.connection_id or (outbox.connection_id is null and old.connection_id is null));
+  return null;
+end $$;
+
+ALTER FUNCTION private.delete_outbox_lane() OWNER TO postgres;
+
+--
 -- Name: delete_webhook_events(); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
@@ -835,21 +886,76 @@ end $$;
 ALTER FUNCTION private.delete_webhook_events() OWNER TO postgres;
 
 --
--- Name: end_lease_when_empty(bigint); Type: FUNCTION; Schema: private; Owner: postgres
+-- Name: end_outbox_leases(); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
-CREATE FUNCTION private.end_lease_when_empty(p_token bigint) RETURNS void
-    LANGUAGE sql
+CREATE FUNCTION private.end_outbox_leases() RETURNS void
+    LANGUAGE plpgsql
     SET search_path TO ''
     AS $$
-  delete from private.outbox_leases as lease
-  where lease.token = p_token
-    and not exists (
-      select 1 from public.outbox_messages as outbox
-      where outbox.lease_token = p_token and outbox.status = 'processing')
-$$;
+declare
+  v_ids uuid[];
+  v_line_ids bigint[];
+  v_heads bigint[];
+begin
+  with ended as (
+    delete from private.outbox_leases as lease
+    where lease.token in (
+      select stale.token from private.outbox_leases as stale
+      where stale.expires_at <= clock_timestamp() for update skip locked)
+    returning lease.ids
+  ), held as materialized (
+    select distinct held.id from ended cross join unnest(ended.ids) as held (id) order by held.id
+  ), unknown as (
+    update public.outbox_messages as outbox
+    set status = 'unknown', attempts = outbox.attempts + 1, lease_token = null, error_code = 'lease_expired',
+      error_text = 'The worker stopped answering while this message was in its hands.'
+    from held where outbox.id = held.id and outbox.status = 'queued'
+    returning outbox.id, outbox.line_id, outbox.sequence
+  ), shown as (
+    update public.wa_messages as message set status = 'unknown'
+    from unknown where message.outbox_id = unknown.id and message.status = 'pending'
+  )
+  select array_agg(unknown.id), array_agg(unknown.line_id), array_agg(unknown.sequence)
+  into v_ids, v_line_ids, v_heads from unknown;
+  if v_ids is not null then
+    perform private.note_outbox_problems(v_ids);
+    perform private.leave_outbox_lines(v_line_ids, v_heads, true);
+  end if;
+end $$;
 
-ALTER FUNCTION private.end_lease_when_empty(p_token bigint) OWNER TO postgres;
+ALTER FUNCTION private.end_outbox_leases() OWNER TO postgres;
+
+--
+-- Name: ensure_outbox_lane(uuid, uuid, text); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.ensure_outbox_lane(p_workspace_id uuid, p_connection_id uuid, p_channel text) RETURNS integer
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_lane_id integer;
+begin
+  for v_try in 1..2 loop
+    if p_connection_id is null then
+      select lane.lane_id into v_lane_id from private.outbox_lanes as lane
+      where lane.workspace_id = p_workspace_id and lane.connection_id is null and lane.channel = p_channel
+      for key share;
+    else
+      select lane.lane_id into v_lane_id from private.outbox_lanes as lane
+      where lane.workspace_id = p_workspace_id and lane.connection_id = p_connection_id and lane.channel = p_channel
+      for key share;
+    end if;
+    exit when found;
+    insert into private.outbox_lanes (workspace_id, connection_id, channel)
+    values (p_workspace_id, p_connection_id, p_channel)
+    on conflict on constraint outbox_lanes_sender_key do nothing;
+  end loop;
+  return v_lane_id;
+end $$;
+
+ALTER FUNCTION private.ensure_outbox_lane(p_workspace_id uuid, p_connection_id uuid, p_channel text) OWNER TO postgres;
 
 --
 -- Name: ensure_whatsapp_contact(uuid, text, text, text, text, text); Type: FUNCTION; Schema: private; Owner: postgres
@@ -1019,6 +1125,42 @@ end $$;
 ALTER FUNCTION private.has_vault() OWNER TO postgres;
 
 --
+-- Name: hold_back_outbox(uuid[], integer[], text[]); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.hold_back_outbox(p_ids uuid[], p_error_codes integer[], p_error_texts text[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_connection_ids uuid[];
+  v_scopes text[];
+  v_reasons text[];
+begin
+  select array_agg(outbox.connection_id), array_agg(private.whatsapp_error_scope(failure.error_code)),
+    array_agg(concat_ws(': ', failure.error_code, failure.error_text))
+  into v_connection_ids, v_scopes, v_reasons
+  from unnest(p_ids, p_error_codes, p_error_texts) as failure (id, error_code, error_text)
+  join public.outbox_messages as outbox on outbox.id = failure.id
+  where private.whatsapp_error_scope(failure.error_code) is not null;
+  if v_connection_ids is null then
+    return;
+  end if;
+  perform private.pause_outbox_lanes(v_connection_ids, v_scopes, v_reasons);
+  update public.wa_phone_numbers as connection set status = 'paused', status_reason = left(cause.reason, 500)
+  from unnest(v_connection_ids, v_scopes, v_reasons) as cause (connection_id, scope, reason)
+  where cause.scope = 'connection' and connection.id = cause.connection_id and connection.status = 'active';
+  -- This recipient has had too much: as if its burst were used up, and a little more.
+  update private.outbox_lines as line
+  set next_at = greatest(line.next_at, clock_timestamp() + (private.outbox_pace()).p_lead + interval '16 s')
+  from public.outbox_messages as outbox
+  join unnest(p_ids, p_error_codes) as failure (id, error_code) on failure.id = outbox.id
+  where private.whatsapp_error_scope(failure.error_code) = 'recipient' and line.line_id = outbox.line_id;
+end $$;
+
+ALTER FUNCTION private.hold_back_outbox(p_ids uuid[], p_error_codes integer[], p_error_texts text[]) OWNER TO postgres;
+
+--
 -- Name: is_service(); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
@@ -1072,6 +1214,62 @@ begin
 end $$;
 
 ALTER FUNCTION private.keep_an_owner() OWNER TO postgres;
+
+--
+-- Name: leave_outbox_lines(bigint[], bigint[], boolean); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.leave_outbox_lines(p_line_ids bigint[], p_heads bigint[], p_counts boolean) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET enable_seqscan TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+declare
+  v_now timestamptz := clock_timestamp();
+  v_step interval := (private.outbox_pace()).p_step;
+  v_lead interval := (private.outbox_pace()).p_lead;
+  v_line_ids bigint[];
+begin
+  with leaver as materialized (
+    select leaver.* from unnest(p_line_ids, p_heads) as leaver (line_id, head)
+    where leaver.line_id is not null order by leaver.line_id
+  ), line as (
+    update private.outbox_lines as line
+    set head = null,
+      next_at = case when p_counts then greatest(line.next_at, v_now) + v_step else line.next_at end
+    from leaver where line.line_id = leaver.line_id and line.head = leaver.head
+    returning line.line_id, line.has_waiting
+  )
+  select array_agg(line.line_id order by line.line_id) into v_line_ids from line where line.has_waiting;
+  if v_line_ids is null then
+    return;
+  end if;
+
+  -- The lines are ours now: whoever joins them waits for this to end, and whoever joined is seen.
+  with first as (
+    delete from private.outbox_waiting as waiting
+    using unnest(v_line_ids) as line (line_id)
+    where waiting.line_id = line.line_id and waiting.place = (
+      select min(other.place) from private.outbox_waiting as other where other.line_id = line.line_id)
+    returning waiting.*
+  ), line as (
+    update private.outbox_lines as line
+    set head = first.sequence,
+      has_waiting = exists (
+        select 1 from private.outbox_waiting as other
+        where other.line_id = first.line_id and other.place > first.place)
+    from first where line.line_id = first.line_id
+    returning first.*, greatest(first.run_at, line.next_at - v_lead) as paced_at
+  ), ready as (
+    insert into private.outbox_ready (lane_id, rank, run_at, sequence, id, line_id)
+    select line.lane_id, line.rank, line.paced_at, line.sequence, line.id, line.line_id from line
+  )
+  update public.outbox_messages as outbox set scheduled_at = line.paced_at
+  from line where outbox.id = line.id and line.paced_at > line.run_at;
+end $$;
+
+ALTER FUNCTION private.leave_outbox_lines(p_line_ids bigint[], p_heads bigint[], p_counts boolean) OWNER TO postgres;
 
 --
 -- Name: lock_unsettled_outbox(uuid[]); Type: FUNCTION; Schema: private; Owner: postgres
@@ -1290,6 +1488,239 @@ $$;
 ALTER FUNCTION private.my_workspace_ids_as(VARIADIC p_roles text[]) OWNER TO postgres;
 
 --
+-- Name: note_outbox_problems(uuid[]); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.note_outbox_problems(p_ids uuid[]) RETURNS void
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $$
+  insert into private.outbox_problems (id, workspace_id, status, error_code, settled_at)
+  select outbox.id, outbox.workspace_id, outbox.status, outbox.error_code, clock_timestamp()
+  from public.outbox_messages as outbox
+  where outbox.id = any (p_ids) and outbox.status in ('failed', 'dead', 'unknown')
+  order by outbox.id
+  on conflict on constraint outbox_problems_pkey do update
+    set status = excluded.status, error_code = excluded.error_code
+$$;
+
+ALTER FUNCTION private.note_outbox_problems(p_ids uuid[]) OWNER TO postgres;
+
+--
+-- Name: outbox_pace(); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.outbox_pace(OUT p_step interval, OUT p_lead interval) RETURNS record
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+  select interval '6 s', interval '264 s'
+$$;
+
+ALTER FUNCTION private.outbox_pace(OUT p_step interval, OUT p_lead interval) OWNER TO postgres;
+
+--
+-- Name: outbox_messages; Type: TABLE; Schema: public; Owner: postgres
+--
+
+CREATE TABLE public.outbox_messages (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    sequence bigint NOT NULL,
+    workspace_id uuid NOT NULL,
+    channel text NOT NULL,
+    connection_id uuid,
+    thread_id uuid,
+    recipient text NOT NULL,
+    payload jsonb NOT NULL,
+    idempotency_key text NOT NULL,
+    automated boolean DEFAULT false NOT NULL,
+    status text DEFAULT 'queued'::text NOT NULL,
+    priority smallint DEFAULT 0 NOT NULL,
+    attempts integer DEFAULT 0 NOT NULL,
+    max_attempts integer DEFAULT 5 NOT NULL,
+    scheduled_at timestamp with time zone DEFAULT now() NOT NULL,
+    lease_token bigint,
+    provider_message_id text,
+    error_code text,
+    error_text text,
+    created_by uuid,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    settled_at timestamp with time zone,
+    line_id bigint GENERATED ALWAYS AS (
+CASE
+    WHEN (thread_id IS NOT NULL) THEN uuid_hash_extended(thread_id, (0)::bigint)
+    WHEN (channel = 'whatsapp'::text) THEN hashtextextended(recipient, uuid_hash_extended(connection_id, (1)::bigint))
+    ELSE NULL::bigint
+END) STORED,
+    CONSTRAINT outbox_messages_channel_check CHECK ((channel = ANY (ARRAY['whatsapp'::text, 'web_push'::text]))),
+    CONSTRAINT outbox_messages_idempotency_key_check CHECK (((length(idempotency_key) >= 1) AND (length(idempotency_key) <= 200))),
+    CONSTRAINT outbox_messages_status_check CHECK ((status = ANY (ARRAY['queued'::text, 'processing'::text, 'sent'::text, 'failed'::text, 'dead'::text, 'cancelled'::text, 'unknown'::text]))),
+    CONSTRAINT outbox_messages_thread_id_check CHECK (((thread_id IS NULL) OR (connection_id IS NOT NULL))),
+    CONSTRAINT outbox_messages_whatsapp_check CHECK (((channel <> 'whatsapp'::text) OR (connection_id IS NOT NULL) OR (status <> ALL (ARRAY['queued'::text, 'processing'::text]))))
+)
+WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0.05', autovacuum_vacuum_cost_delay='0');
+
+ALTER TABLE public.outbox_messages OWNER TO postgres;
+
+--
+-- Name: outbox_report_outcome(bigint, boolean, public.outbox_messages); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.outbox_report_outcome(p_token bigint, p_held boolean, p_outbox public.outbox_messages) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  select case
+    when p_outbox.id is null then 'not_found'
+    when p_held then p_outbox.status
+    when p_outbox.lease_token is distinct from p_token then 'lease_lost'
+    when exists (
+      select 1 from private.outbox_leases as lease
+      where lease.token <> p_token and p_outbox.id = any (lease.ids)) then 'lease_lost'
+    else p_outbox.status
+  end
+$$;
+
+ALTER FUNCTION private.outbox_report_outcome(p_token bigint, p_held boolean, p_outbox public.outbox_messages) OWNER TO postgres;
+
+--
+-- Name: outbox_turn(integer); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.outbox_turn(p_served integer DEFAULT NULL::integer) RETURNS integer
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+  select case
+    when p_served is null then (select last_value from private.outbox_turn)
+    else setval('private.outbox_turn', p_served)
+  end::integer
+$$;
+
+ALTER FUNCTION private.outbox_turn(p_served integer) OWNER TO postgres;
+
+--
+-- Name: pause_outbox_lanes(uuid[], text[], text[]); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.pause_outbox_lanes(p_connection_ids uuid[], p_scopes text[], p_reasons text[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_now timestamptz := clock_timestamp();
+begin
+  with cause as materialized (
+    select cause.*, connection.waba_id
+    from unnest(p_connection_ids, p_scopes, p_reasons) as cause (connection_id, scope, reason)
+    join public.wa_phone_numbers as connection on connection.id = cause.connection_id
+    where cause.scope in ('number', 'account', 'app')
+  ), affected as materialized (
+    select lane.lane_id, bool_or(cause.scope <> 'number') as for_minutes, min(cause.reason) as reason
+    from private.outbox_lanes as lane
+    join public.wa_phone_numbers as connection on connection.id = lane.connection_id
+    join cause on cause.connection_id = lane.connection_id
+      or (cause.scope = 'account' and cause.waba_id = connection.waba_id) or cause.scope = 'app'
+    where lane.paused_until <= v_now
+    group by lane.lane_id
+  ), locked as materialized (
+    select lane.lane_id, affected.for_minutes, affected.reason,
+      case when lane.paused_until < v_now - interval '10 min' then 1 else lane.pause_count + 1 end as pause_count
+    from private.outbox_lanes as lane join affected on affected.lane_id = lane.lane_id
+    where lane.paused_until <= v_now
+    order by lane.lane_id
+    for no key update of lane
+  )
+  update private.outbox_lanes as lane
+  set pause_count = locked.pause_count, pause_reason = left(locked.reason, 500),
+    paused_until = v_now + (0.75 + random() / 2) * make_interval(secs => case
+      when locked.for_minutes then least(60 * 2 ^ locked.pause_count, 900)
+      else least(2 ^ locked.pause_count, 300)
+    end)
+  from locked where lane.lane_id = locked.lane_id;
+end $$;
+
+ALTER FUNCTION private.pause_outbox_lanes(p_connection_ids uuid[], p_scopes text[], p_reasons text[]) OWNER TO postgres;
+
+--
+-- Name: queue_inserted_outbox(); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.queue_inserted_outbox() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_ids uuid[] := array(select inserted.id from inserted);
+begin
+  if v_ids <> '{}' then
+    perform private.queue_outbox(v_ids);
+    perform private.wake_outbox_workers();
+  end if;
+  return null;
+end $$;
+
+ALTER FUNCTION private.queue_inserted_outbox() OWNER TO postgres;
+
+--
+-- Name: queue_outbox(uuid[]); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.queue_outbox(p_ids uuid[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET enable_seqscan TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+declare
+  v_now timestamptz := clock_timestamp();
+  v_lead interval := (private.outbox_pace()).p_lead;
+  v_sender record;
+  v_lane_id integer;
+begin
+  insert into private.outbox_lines as line (line_id, head, has_waiting)
+  select outbox.line_id, min(outbox.sequence), count(*) > 1
+  from public.outbox_messages as outbox
+  where outbox.id = any (p_ids) and outbox.status = 'queued' and outbox.line_id is not null
+    and outbox.scheduled_at <= v_now
+  group by outbox.line_id order by outbox.line_id
+  on conflict (line_id) do update
+    set head = coalesce(line.head, excluded.head),
+      has_waiting = line.has_waiting or line.head is not null or excluded.has_waiting;
+
+  for v_sender in
+    select outbox.workspace_id, outbox.connection_id, outbox.channel, array_agg(outbox.id) as ids
+    from public.outbox_messages as outbox where outbox.id = any (p_ids)
+    group by outbox.workspace_id, outbox.connection_id, outbox.channel
+  loop
+    v_lane_id := private.ensure_outbox_lane(v_sender.workspace_id, v_sender.connection_id, v_sender.channel);
+    with message as materialized (
+      select outbox.id, outbox.sequence, outbox.line_id, outbox.scheduled_at, -outbox.priority as rank,
+        outbox.line_id is not null and outbox.scheduled_at > v_now as joins,
+        line.line_id is null or line.head = outbox.sequence as is_head,
+        greatest(outbox.scheduled_at, line.next_at - v_lead) as run_at
+      from public.outbox_messages as outbox
+      left join private.outbox_lines as line on line.line_id = outbox.line_id and outbox.scheduled_at <= v_now
+      where outbox.id = any (v_sender.ids) and outbox.status = 'queued'
+    ), ready as (
+      insert into private.outbox_ready (lane_id, rank, run_at, sequence, id, line_id, joins)
+      select v_lane_id, message.rank, message.run_at, message.sequence, message.id, message.line_id, message.joins
+      from message where message.is_head
+    ), waiting as (
+      insert into private.outbox_waiting (line_id, lane_id, rank, run_at, sequence, id)
+      select message.line_id, v_lane_id, message.rank, message.scheduled_at, message.sequence, message.id
+      from message where not message.is_head
+      order by message.sequence
+    )
+    update public.outbox_messages as outbox set scheduled_at = message.run_at
+    from message
+    where outbox.id = message.id and message.is_head and message.run_at > message.scheduled_at;
+  end loop;
+end $$;
+
+ALTER FUNCTION private.queue_outbox(p_ids uuid[]) OWNER TO postgres;
+
+--
 -- Name: raise_error(integer, text, jsonb, text); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
@@ -1469,6 +1900,39 @@ end $$;
 ALTER FUNCTION private.require_user() OWNER TO postgres;
 
 --
+-- Name: return_outbox(uuid[]); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.return_outbox(p_ids uuid[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET enable_seqscan TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+declare
+  v_left_lines bigint[];
+  v_left_heads bigint[];
+begin
+  with returned as (
+    insert into private.outbox_ready (lane_id, rank, run_at, sequence, id, line_id, joins)
+    select lane.lane_id, -outbox.priority, outbox.scheduled_at, outbox.sequence, outbox.id, outbox.line_id,
+      outbox.line_id is not null and outbox.scheduled_at > clock_timestamp() + interval '1 hour'
+    from public.outbox_messages as outbox
+    join private.outbox_lanes as lane
+      on lane.workspace_id = outbox.workspace_id and lane.channel = outbox.channel
+        and lane.connection_id is not distinct from outbox.connection_id
+    where outbox.id = any (p_ids) and outbox.status = 'queued'
+    returning line_id, sequence, joins
+  )
+  select array_agg(returned.line_id), array_agg(returned.sequence) into v_left_lines, v_left_heads
+  from returned where returned.joins;
+  perform private.leave_outbox_lines(v_left_lines, v_left_heads, false)
+  where v_left_lines is not null;
+end $$;
+
+ALTER FUNCTION private.return_outbox(p_ids uuid[]) OWNER TO postgres;
+
+--
 -- Name: set_updated_at(); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
@@ -1490,20 +1954,113 @@ ALTER FUNCTION private.set_updated_at() OWNER TO postgres;
 CREATE FUNCTION private.settle_outbox_from_statuses(p_ids uuid[], p_provider_message_ids text[], p_failed boolean[], p_error_codes integer[], p_error_texts text[]) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
+    SET enable_seqscan TO 'off'
+    SET plan_cache_mode TO 'force_custom_plan'
     AS $$
+declare
+  v_ids uuid[];
+  v_failed uuid[];
+  v_line_ids bigint[];
+  v_sequences bigint[];
 begin
-  update public.outbox_messages as outbox
-  set status = case when proof.failed then 'failed' else 'sent' end,
-    provider_message_id = coalesce(outbox.provider_message_id, proof.provider_message_id),
-    error_code = case when proof.failed then coalesce(proof.error_code::text, outbox.error_code) end,
-    error_text = case when proof.failed then coalesce(proof.error_text, outbox.error_text) end,
-    settled_at = coalesce(outbox.settled_at, now())
-  from unnest(p_ids, p_provider_message_ids, p_failed, p_error_codes, p_error_texts)
-    as proof (id, provider_message_id, failed, error_code, error_text)
-  where outbox.id = proof.id and outbox.status in ('unknown', 'queued', 'processing');
+  perform private.hold_back_outbox(p_ids, p_error_codes, p_error_texts) where true = any (p_failed);
+
+  with settled as (
+    update public.outbox_messages as outbox
+    set status = case when proof.failed then 'failed' else 'sent' end,
+      provider_message_id = coalesce(outbox.provider_message_id, proof.provider_message_id),
+      error_code = case when proof.failed then coalesce(proof.error_code::text, outbox.error_code) end,
+      error_text = case when proof.failed then coalesce(proof.error_text, outbox.error_text) end,
+      settled_at = coalesce(outbox.settled_at, now())
+    from (
+      select distinct on (proof.id) proof.*
+      from unnest(p_ids, p_provider_message_ids, p_failed, p_error_codes, p_error_texts)
+        as proof (id, provider_message_id, failed, error_code, error_text)
+      -- What was delivered didn't fail.
+      order by proof.id, proof.failed
+    ) as proof
+    where outbox.id = proof.id
+      and (outbox.status in ('unknown', 'queued', 'processing') or (outbox.status = 'sent' and proof.failed
+        and outbox.provider_message_id is not distinct from proof.provider_message_id))
+    returning outbox.id, outbox.status, outbox.line_id, outbox.sequence
+  )
+  select array_agg(settled.id), array_agg(settled.id) filter (where settled.status = 'failed'),
+    array_agg(settled.line_id), array_agg(settled.sequence)
+  into v_ids, v_failed, v_line_ids, v_sequences from settled;
+  if v_ids is null then
+    return;
+  end if;
+  delete from private.outbox_problems as problem where problem.id = any (v_ids);
+  perform private.note_outbox_problems(v_failed) where v_failed is not null;
+  perform private.withdraw_outbox(v_ids);
+  perform private.leave_outbox_lines(v_line_ids, v_sequences, true);
 end $$;
 
 ALTER FUNCTION private.settle_outbox_from_statuses(p_ids uuid[], p_provider_message_ids text[], p_failed boolean[], p_error_codes integer[], p_error_texts text[]) OWNER TO postgres;
+
+--
+-- Name: show_sent_outbox(uuid[]); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.show_sent_outbox(p_ids uuid[]) RETURNS void
+    LANGUAGE sql
+    SET search_path TO ''
+    SET enable_seqscan TO 'off'
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+  with sent as materialized (
+    select outbox.id, outbox.connection_id, outbox.provider_message_id from public.outbox_messages as outbox
+    where outbox.id = any (p_ids) and outbox.thread_id is not null
+    order by outbox.id
+  ), early as (
+    delete from public.wa_message_statuses as status using sent
+    where status.connection_id = sent.connection_id and status.wa_message_id = sent.provider_message_id
+    returning sent.id as outbox_id, status.status, status.error_code, status.error_text
+  ), furthest as (
+    select early.outbox_id, (array_agg(early.status order by private.wa_status_rank(early.status) desc))[1] as status,
+      max(early.error_code) as error_code, max(early.error_text) as error_text
+    from early group by early.outbox_id
+  )
+  update public.wa_messages as message
+  set wa_message_id = coalesce(message.wa_message_id, sent.provider_message_id),
+    status = case when private.wa_status_rank(coalesce(furthest.status, 'sent')) > message.status_rank
+      then coalesce(furthest.status, 'sent') else message.status end,
+    error_code = coalesce(furthest.error_code, message.error_code),
+    error_text = coalesce(furthest.error_text, message.error_text)
+  from sent left join furthest on furthest.outbox_id = sent.id
+  where message.outbox_id = sent.id
+$$;
+
+ALTER FUNCTION private.show_sent_outbox(p_ids uuid[]) OWNER TO postgres;
+
+--
+-- Name: shrink_outbox_lease(bigint, uuid[]); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.shrink_outbox_lease(p_token bigint, p_ids uuid[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET enable_seqscan TO 'off'
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+declare
+  v_left uuid[];
+begin
+  select array_agg(held.id) into v_left
+  from (
+    select held.id from private.outbox_leases as lease cross join unnest(lease.ids) as held (id)
+    where lease.token = p_token
+    except select settled.id from unnest(p_ids) as settled (id)
+  ) as held;
+  if v_left is null then
+    delete from private.outbox_leases as lease where lease.token = p_token;
+  else
+    update private.outbox_leases as lease set ids = v_left
+    where lease.token = p_token and cardinality(lease.ids) > cardinality(v_left);
+  end if;
+end $$;
+
+ALTER FUNCTION private.shrink_outbox_lease(p_token bigint, p_ids uuid[]) OWNER TO postgres;
 
 --
 -- Name: signup_state_hash(text); Type: FUNCTION; Schema: private; Owner: postgres
@@ -1624,6 +2181,45 @@ $$;
 ALTER FUNCTION private.wa_status_rank(p_status text) OWNER TO postgres;
 
 --
+-- Name: wake_outbox_workers(); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.wake_outbox_workers() RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_now bigint := extract(epoch from clock_timestamp()) * 1000;
+begin
+  if v_now - (select last_value from private.outbox_woken) not between 0 and 19 then
+    perform setval('private.outbox_woken', v_now);
+    perform pg_notify('qero_outbox', '');
+  end if;
+end $$;
+
+ALTER FUNCTION private.wake_outbox_workers() OWNER TO postgres;
+
+--
+-- Name: whatsapp_error_scope(integer); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.whatsapp_error_scope(p_code integer) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+  select case
+    when p_code in (0, 3, 10, 190, 131005, 33, 131037, 131045, 133006, 133010, 368, 131031, 131042, 131048, 131064)
+      or p_code between 200 and 299 then 'connection'
+    when p_code = 130429 then 'number'
+    when p_code = 80007 then 'account'
+    when p_code = 4 then 'app'
+    when p_code = 131056 then 'recipient'
+  end
+$$;
+
+ALTER FUNCTION private.whatsapp_error_scope(p_code integer) OWNER TO postgres;
+
+--
 -- Name: whatsapp_items(jsonb, private.whatsapp_record[]); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
@@ -1725,19 +2321,104 @@ $_$;
 ALTER FUNCTION private.whatsapp_number_forms(p_wa_id text) OWNER TO postgres;
 
 --
--- Name: claim_outbox(integer, text); Type: FUNCTION; Schema: public; Owner: postgres
+-- Name: withdraw_outbox(uuid[]); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
-CREATE FUNCTION public.claim_outbox(p_limit integer, p_worker text) RETURNS TABLE(lease_token bigint, lease_expires_at timestamp with time zone, id uuid, workspace_id uuid, channel text, connection_id uuid, thread_id uuid, recipient text, payload jsonb, attempts integer, max_attempts integer, phone_number_id text, access_token_ciphertext text)
+CREATE FUNCTION private.withdraw_outbox(p_ids uuid[]) RETURNS uuid[]
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET enable_seqscan TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+declare
+  v_ids uuid[] := '{}';
+  v_found uuid[];
+begin
+  for v_round in 1..2 loop
+    with message as materialized (
+      select outbox.id, outbox.line_id, outbox.sequence, -outbox.priority as rank, outbox.scheduled_at, lane.lane_id
+      from public.outbox_messages as outbox
+      join private.outbox_lanes as lane
+        on lane.workspace_id = outbox.workspace_id and lane.channel = outbox.channel
+          and lane.connection_id is not distinct from outbox.connection_id
+      where outbox.id = any (p_ids) and outbox.id <> all (v_ids)
+    ), ready as (
+      delete from private.outbox_ready as ready using message
+      where ready.lane_id = message.lane_id and ready.rank = message.rank and ready.run_at = message.scheduled_at
+        and ready.sequence = message.sequence
+      returning ready.id
+    ), waiting as (
+      delete from private.outbox_waiting as waiting using message
+      where waiting.line_id = message.line_id and waiting.id = message.id
+      returning waiting.id
+    )
+    select array_agg(gone.id) into v_found
+    from (select ready.id from ready union all select waiting.id from waiting) as gone;
+    v_ids := v_ids || coalesce(v_found, '{}');
+  end loop;
+  return v_ids;
+end $$;
+
+ALTER FUNCTION private.withdraw_outbox(p_ids uuid[]) OWNER TO postgres;
+
+--
+-- Name: cancel_outbox(uuid[], text); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.cancel_outbox(p_ids uuid[], p_reason text DEFAULT 'Cancelled.'::text) RETURNS TABLE(id uuid, outcome text)
     LANGUAGE plpgsql
     SET search_path TO ''
     AS $$
 #variable_conflict use_column
 declare
-  v_lease_seconds constant integer := 60;
-  v_now timestamptz := clock_timestamp();
   v_ids uuid[];
+begin
+  v_ids := private.cancel_queued_outbox(p_ids, p_reason);
+  return query
+  select asked.id,
+    case
+      when asked.id = any (v_ids) then 'cancelled'
+      when outbox.id is null then 'not_found'
+      when outbox.status = 'queued' then 'processing'
+      else outbox.status
+    end
+  from unnest(p_ids) as asked (id) left join public.outbox_messages as outbox on outbox.id = asked.id;
+end $$;
+
+ALTER FUNCTION public.cancel_outbox(p_ids uuid[], p_reason text) OWNER TO postgres;
+
+--
+-- Name: claim_outbox(integer, text); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.claim_outbox(p_limit integer, p_worker text) RETURNS TABLE(lease_token bigint, lease_expires_at timestamp with time zone, id uuid, workspace_id uuid, channel text, connection_id uuid, thread_id uuid, recipient text, payload jsonb, attempts integer, max_attempts integer, phone_number_id text, access_token_ciphertext text, send_after_seconds double precision, pace_seconds double precision)
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET enable_seqscan TO 'off'
+    SET join_collapse_limit TO '1'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+#variable_conflict use_column
+declare
+  v_lease_seconds constant integer := 60;
+  v_class_count constant integer := 20;
+  -- How far ahead of its pace a number's messages are handed out; the worker waits until each one's moment.
+  v_ahead constant bigint := 250000;
+  -- A second of the pace is a little longer than one of the clock, so that delays on the way don't exceed the limit.
+  v_second constant bigint := 1020000;
+  v_now timestamptz := clock_timestamp();
+  v_microseconds bigint := extract(epoch from v_now) * 1000000;
+  v_lane_ids integer[];
+  v_served integer[];
+  v_ranks smallint[];
+  v_rooms bigint[];
+  v_taken record;
+  v_ids uuid[];
+  v_taken_lanes integer[];
+  v_line_ids bigint[];
+  v_sequences bigint[];
   v_lease private.outbox_leases;
+  v_found integer;
 begin
   if p_limit is null or p_limit not between 1 and 1000 then
     perform private.raise_error(400, 'invalid_value', '{"field": "p_limit", "allowed": "1 to 1000"}',
@@ -1746,63 +2427,173 @@ begin
     perform private.raise_error(400, 'invalid_value', '{"field": "p_worker"}', 'Name the worker.');
   end if;
 
-  -- A worker died or stalled with these in hand. They may have left, so they are never sent again blindly: a status
-  -- with the opaque id settles them, or a person decides.
-  with ended as (
-    delete from private.outbox_leases as lease
-    where lease.token in (
-      select stale.token from private.outbox_leases as stale where stale.expires_at <= v_now for update skip locked)
-    returning lease.token
-  ), unknown as (
-    update public.outbox_messages as outbox
-    set status = 'unknown', lease_token = null, error_code = 'lease_expired',
-      error_text = 'The worker stopped answering while this message was in its hands.'
-    where outbox.lease_token in (select ended.token from ended) and outbox.status = 'processing'
-    returning outbox.id
-  )
-  update public.wa_messages as message set status = 'unknown'
-  where message.outbox_id in (select unknown.id from unknown) and message.status = 'pending';
-
-  select array_agg(due.id) into v_ids
-  from (
-    select outbox.id from public.outbox_messages as outbox
-    where outbox.status = 'queued' and outbox.scheduled_at <= v_now
-      and (outbox.connection_id is null or exists (
-        select 1 from public.wa_phone_numbers as connection
-        where connection.id = outbox.connection_id and connection.status = 'active' and connection.deleted_at is null))
-      -- Order within a thread: not before everything queued ahead of it is settled.
-      and (outbox.thread_id is null or not exists (
-        select 1 from public.outbox_messages as earlier
-        where earlier.thread_id = outbox.thread_id and earlier.sequence < outbox.sequence
-          and earlier.status in ('queued', 'processing')))
-    order by outbox.priority desc, outbox.scheduled_at, outbox.sequence
-    limit p_limit
-    for update of outbox skip locked
-  ) as due;
-  if v_ids is null then
-    return;
+  if exists (select 1 from private.outbox_leases as lease where lease.expires_at <= v_now) then
+    perform private.end_outbox_leases();
   end if;
 
-  insert into private.outbox_leases (worker, expires_at)
-  values (p_worker, v_now + make_interval(secs => v_lease_seconds)) returning * into v_lease;
-  return query
-  with claimed as (
-    update public.outbox_messages as outbox
-    set status = 'processing', lease_token = v_lease.token, attempts = outbox.attempts + 1
-    where outbox.id = any (v_ids)
-    returning outbox.*
-  ), connection as materialized (
-    -- Each secret is opened once, however many messages leave by its number.
-    select number.id, number.phone_number_id, private.connection_secret(number.id) as access_token_ciphertext
-    from public.wa_phone_numbers as number
-    where number.id in (select claimed.connection_id from claimed)
-  )
-  select v_lease.token, v_lease.expires_at, claimed.id, claimed.workspace_id, claimed.channel, claimed.connection_id,
-    claimed.thread_id, claimed.recipient, claimed.payload, claimed.attempts, claimed.max_attempts,
-    connection.phone_number_id, connection.access_token_ciphertext
-  from claimed
-  left join connection on connection.id = claimed.connection_id
-  order by claimed.priority desc, claimed.scheduled_at, claimed.sequence;
+  -- More than once only where all that was taken turned out to be settled already, or to join a line first.
+  for v_round in 1..20 loop
+    -- Lanes with something due, from behind the one served last: one look into the index for each lane and priority,
+    -- cut off once there are enough, so that the cost doesn't grow with the backlog.
+    with recursive served as materialized (
+      select private.outbox_turn() as lane_id
+    ), behind (lane_id, rank, run_at) as (
+      (select ready.lane_id, ready.rank, ready.run_at from private.outbox_ready as ready
+       where ready.lane_id > (select served.lane_id from served)
+       order by ready.lane_id, ready.rank, ready.run_at limit 1)
+      union all
+      select following.* from behind cross join lateral (
+        select ready.lane_id, ready.rank, ready.run_at from private.outbox_ready as ready
+        where (ready.lane_id, ready.rank) > (behind.lane_id, behind.rank)
+        order by ready.lane_id, ready.rank, ready.run_at limit 1) as following
+    ), before (lane_id, rank, run_at) as (
+      (select ready.lane_id, ready.rank, ready.run_at from private.outbox_ready as ready
+       where ready.lane_id <= (select served.lane_id from served)
+       order by ready.lane_id, ready.rank, ready.run_at limit 1)
+      union all
+      select following.* from before cross join lateral (
+        select ready.lane_id, ready.rank, ready.run_at from private.outbox_ready as ready
+        where (ready.lane_id, ready.rank) > (before.lane_id, before.rank)
+          and ready.lane_id <= (select served.lane_id from served)
+        order by ready.lane_id, ready.rank, ready.run_at limit 1) as following
+    ), class as materialized (
+      select lane.lane_id, found.rank, found.turn, number.room
+      from (select behind.*, 0 as turn from behind union all select before.*, 1 from before) as found
+      join private.outbox_lanes as lane on lane.lane_id = found.lane_id
+      left join public.wa_phone_numbers as connection on connection.id = lane.connection_id
+      cross join lateral (
+        select case
+          when lane.connection_id is null then p_limit
+          when connection.status = 'active' and connection.deleted_at is null then
+            (v_microseconds + greatest(v_ahead, v_second / connection.messages_per_second)
+              - greatest(lane.next_at_microseconds, v_microseconds)) * connection.messages_per_second / v_second
+        end as room
+      ) as number
+      where found.run_at <= v_now and lane.paused_until <= v_now and number.room >= 1
+      limit greatest(1, least(p_limit / 10, v_class_count))
+      for no key update of lane skip locked
+    )
+    select array_agg(class.lane_id order by class.turn, class.lane_id, class.rank),
+      array_agg(class.rank order by class.turn, class.lane_id, class.rank),
+      array_agg(class.room order by class.turn, class.lane_id, class.rank)
+    into v_lane_ids, v_ranks, v_rooms from class;
+    if v_lane_ids is null then
+      return;
+    end if;
+    perform private.outbox_turn(v_lane_ids[cardinality(v_lane_ids)]);
+    v_served := array(select distinct served.lane_id from unnest(v_lane_ids) as served (lane_id));
+
+    v_ids := '{}';
+    v_taken_lanes := '{}';
+    v_line_ids := '{}';
+    v_sequences := '{}';
+    -- Each lane gets an equal share; what one doesn't use goes to the others.
+    while v_lane_ids is not null and cardinality(v_ids) < p_limit loop
+      with class as materialized (
+        select class.*, ceil((p_limit - cardinality(v_ids))::numeric / cardinality(v_lane_ids))::bigint as share
+        from unnest(v_lane_ids, v_ranks, v_rooms) with ordinality as class (lane_id, rank, room, turn)
+      ), candidate as materialized (
+        select found.tid, class.lane_id, class.room,
+          row_number() over (partition by class.lane_id order by class.rank, found.run_at, found.sequence) as place
+        from class cross join lateral (
+          select ready.ctid as tid, ready.run_at, ready.sequence from private.outbox_ready as ready
+          where ready.lane_id = class.lane_id and ready.rank = class.rank and ready.run_at <= v_now
+          order by ready.run_at, ready.sequence limit least(class.room, class.share)) as found
+      ), chosen as materialized (
+        select candidate.tid from candidate where candidate.place <= candidate.room
+        order by candidate.place limit p_limit - cardinality(v_ids)
+      ), taken as materialized (
+        delete from private.outbox_ready as ready where ready.ctid = any (array(select chosen.tid from chosen))
+        returning ready.*
+      ), remaining as (
+        select class.*, class.room - (select count(*) from taken where taken.lane_id = class.lane_id) as room_left,
+          (select count(*) from taken where taken.lane_id = class.lane_id and taken.rank = class.rank) as used
+        from class
+      ), more as (
+        select remaining.* from remaining
+        where remaining.room_left >= 1 and remaining.used >= least(remaining.room, remaining.share)
+      )
+      select batch.*, next.*
+      from (
+        select array_agg(taken.id order by taken.rank, taken.run_at, taken.sequence) filter (where not taken.joins)
+            as ids,
+          array_agg(taken.lane_id order by taken.rank, taken.run_at, taken.sequence) filter (where not taken.joins)
+            as lane_ids,
+          array_agg(taken.line_id order by taken.rank, taken.run_at, taken.sequence) filter (where not taken.joins)
+            as line_ids,
+          array_agg(taken.sequence order by taken.rank, taken.run_at, taken.sequence) filter (where not taken.joins)
+            as sequences,
+          array_agg(taken.id) filter (where taken.joins) as joining
+        from taken
+      ) as batch
+      cross join (
+        select array_agg(more.lane_id order by more.turn) as more_lane_ids,
+          array_agg(more.rank order by more.turn) as more_ranks,
+          array_agg(more.room_left order by more.turn) as more_rooms
+        from more
+      ) as next
+      into v_taken;
+      if v_taken.joining is not null then
+        perform private.queue_outbox(v_taken.joining);
+      end if;
+      v_ids := v_ids || coalesce(v_taken.ids, '{}');
+      v_taken_lanes := v_taken_lanes || coalesce(v_taken.lane_ids, '{}');
+      v_line_ids := v_line_ids || coalesce(v_taken.line_ids, '{}');
+      v_sequences := v_sequences || coalesce(v_taken.sequences, '{}');
+      v_lane_ids := v_taken.more_lane_ids;
+      v_ranks := v_taken.more_ranks;
+      v_rooms := v_taken.more_rooms;
+    end loop;
+    continue when v_ids = '{}';
+
+    update private.outbox_lanes as lane
+    set next_at_microseconds = greatest(lane.next_at_microseconds, v_microseconds)
+      + used.count * v_second / connection.messages_per_second
+    from (select taken.lane_id, count(*) from unnest(v_taken_lanes) as taken (lane_id) group by taken.lane_id) as used,
+      public.wa_phone_numbers as connection
+    where lane.lane_id = used.lane_id and connection.id = lane.connection_id;
+
+    insert into private.outbox_leases (worker, expires_at, ids)
+    values (p_worker, v_now + make_interval(secs => v_lease_seconds), v_ids) returning * into v_lease;
+    return query
+    with sender as materialized (
+      select lane.lane_id, lane.next_at_microseconds - v_microseconds as next_in, connection.messages_per_second as rate,
+        connection.phone_number_id,
+        -- Opened once, however many messages leave by the number.
+        private.connection_secret(connection.id) as access_token_ciphertext
+      from unnest(v_served) as served (lane_id)
+      join private.outbox_lanes as lane on lane.lane_id = served.lane_id
+      left join public.wa_phone_numbers as connection on connection.id = lane.connection_id
+    ), taken as materialized (
+      select batch.*, row_number() over (partition by batch.lane_id order by batch.turn desc) as places_left
+      from unnest(v_ids, v_taken_lanes) with ordinality as batch (id, lane_id, turn)
+    )
+    select v_lease.token, v_lease.expires_at, outbox.id, outbox.workspace_id, outbox.channel, outbox.connection_id,
+      outbox.thread_id, outbox.recipient, outbox.payload, outbox.attempts + 1, outbox.max_attempts,
+      sender.phone_number_id, sender.access_token_ciphertext,
+      coalesce(greatest(sender.next_in - taken.places_left * v_second / sender.rate, 0), 0)::double precision / 1000000,
+      coalesce(v_second / 1000000.0 / sender.rate, 0)::double precision
+    from taken
+    join sender on sender.lane_id = taken.lane_id
+    join public.outbox_messages as outbox on outbox.id = taken.id and outbox.status = 'queued'
+    order by taken.turn;
+    get diagnostics v_found = row_count;
+    exit when v_found = cardinality(v_ids);
+
+    -- Some were settled, or deleted, since they were queued.
+    select array_agg(taken.id) filter (where outbox.id is not null) as ids,
+      array_agg(taken.line_id) filter (where outbox.id is null) as line_ids,
+      array_agg(taken.sequence) filter (where outbox.id is null) as sequences
+    into v_taken
+    from unnest(v_ids, v_line_ids, v_sequences) as taken (id, line_id, sequence)
+    left join public.outbox_messages as outbox on outbox.id = taken.id and outbox.status = 'queued';
+    perform private.leave_outbox_lines(v_taken.line_ids, v_taken.sequences, false);
+    if v_taken.ids is not null then
+      update private.outbox_leases as lease set ids = v_taken.ids where lease.token = v_lease.token;
+      exit;
+    end if;
+    delete from private.outbox_leases as lease where lease.token = v_lease.token;
+  end loop;
 end $$;
 
 ALTER FUNCTION public.claim_outbox(p_limit integer, p_worker text) OWNER TO postgres;
@@ -1814,51 +2605,69 @@ ALTER FUNCTION public.claim_outbox(p_limit integer, p_worker text) OWNER TO post
 CREATE FUNCTION public.complete_outbox(p_token bigint, p_results jsonb) RETURNS TABLE(id uuid, outcome text)
     LANGUAGE plpgsql
     SET search_path TO ''
+    SET enable_seqscan TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
     AS $$
 #variable_conflict use_column
+declare
+  v_held uuid[];
+  v_sent uuid[];
+  v_line_ids bigint[];
+  v_sequences bigint[];
+  v_in_threads boolean;
 begin
-  return query
+  select lease.ids into v_held from private.outbox_leases as lease where lease.token = p_token for update;
+
+  -- What is both held and reported, found by sorting: a join's plan would depend on what the planner expects.
   with result as materialized (
-    select result.id, result.provider_message_id
-    from jsonb_to_recordset(p_results) as result (id uuid, provider_message_id text)
-    order by result.id
+    select either.id, max(either.provider_message_id) as provider_message_id
+    from (
+      select result.id, result.provider_message_id, 1 as reported, 0 as held
+      from jsonb_to_recordset(p_results) as result (id uuid, provider_message_id text)
+      union all
+      select held.id, null, 0, 1 from unnest(v_held) as held (id)
+    ) as either
+    group by either.id having sum(either.reported) > 0 and sum(either.held) > 0
+    order by either.id
   ), sent as (
     update public.outbox_messages as outbox
-    set status = 'sent', provider_message_id = result.provider_message_id,
-      settled_at = clock_timestamp(), error_code = null, error_text = null
+    set status = 'sent', attempts = outbox.attempts + 1, lease_token = p_token,
+      provider_message_id = result.provider_message_id, settled_at = clock_timestamp(),
+      error_code = null, error_text = null
     from result
-    where outbox.id = result.id and outbox.lease_token = p_token and outbox.status = 'processing'
-    returning outbox.id, outbox.connection_id, outbox.provider_message_id
-  ), early as (
-    delete from public.wa_message_statuses as status using sent
-    where status.connection_id = sent.connection_id and status.wa_message_id = sent.provider_message_id
-    returning sent.id as outbox_id, status.status, status.error_code, status.error_text
-  ), furthest as (
-    select early.outbox_id, (array_agg(early.status order by private.wa_status_rank(early.status) desc))[1] as status,
-      max(early.error_code) as error_code, max(early.error_text) as error_text
-    from early group by early.outbox_id
-  ), shown as (
-    update public.wa_messages as message
-    set wa_message_id = coalesce(message.wa_message_id, sent.provider_message_id),
-      status = case when private.wa_status_rank(coalesce(furthest.status, 'sent')) > message.status_rank
-        then coalesce(furthest.status, 'sent') else message.status end,
-      error_code = coalesce(furthest.error_code, message.error_code),
-      error_text = coalesce(furthest.error_text, message.error_text)
-    from sent left join furthest on furthest.outbox_id = sent.id
-    where message.outbox_id = sent.id
-    returning message.id
+    where outbox.id = result.id and outbox.status = 'queued'
+    returning outbox.id, outbox.thread_id, outbox.line_id, outbox.sequence
   )
-  select result.id,
-    case
-      when sent.id is not null then 'sent'
-      when outbox.id is null then 'not_found'
-      when outbox.lease_token = p_token and outbox.status <> 'processing' then outbox.status
-      else 'lease_lost'
-    end
-  from result
-  left join sent on sent.id = result.id
+  select array_agg(sent.id), array_agg(sent.line_id), array_agg(sent.sequence), bool_or(sent.thread_id is not null)
+  into v_sent, v_line_ids, v_sequences, v_in_threads from sent;
+
+  if v_in_threads then
+    perform private.show_sent_outbox(v_sent);
+  end if;
+  if v_sent is not null then
+    perform private.leave_outbox_lines(v_line_ids, v_sequences, true);
+  end if;
+  if cardinality(v_sent) = jsonb_array_length(p_results) then
+    if cardinality(v_sent) = cardinality(v_held) then
+      delete from private.outbox_leases as lease where lease.token = p_token;
+    else
+      perform private.shrink_outbox_lease(p_token, v_sent);
+    end if;
+    return query select sent.id, 'sent' from unnest(v_sent) as sent (id);
+    return;
+  end if;
+
+  -- Repetitions, and messages that a status or a person settled first: the lines of those are left all the same.
+  perform private.leave_outbox_lines(array_agg(outbox.line_id), array_agg(outbox.sequence), true)
+  from jsonb_to_recordset(p_results) as result (id uuid)
+  join unnest(v_held) as held (id) on held.id = result.id
+  join public.outbox_messages as outbox on outbox.id = result.id;
+  return query
+  select result.id, private.outbox_report_outcome(p_token, result.id = any (v_held), outbox)
+  from jsonb_to_recordset(p_results) as result (id uuid)
   left join public.outbox_messages as outbox on outbox.id = result.id;
-  perform private.end_lease_when_empty(p_token);
+  perform private.shrink_outbox_lease(p_token, array_agg(result.id))
+  from jsonb_to_recordset(p_results) as result (id uuid);
 end $$;
 
 ALTER FUNCTION public.complete_outbox(p_token bigint, p_results jsonb) OWNER TO postgres;
@@ -2023,6 +2832,64 @@ end $$;
 ALTER FUNCTION public.disconnect_wa_phone_number(p_connection_id uuid, p_reason text) OWNER TO postgres;
 
 --
+-- Name: enqueue_outbox(uuid, text, text[], jsonb[], text[], uuid, uuid[], integer, timestamp with time zone, boolean, integer); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.enqueue_outbox(p_workspace_id uuid, p_channel text, p_recipients text[], p_payloads jsonb[], p_idempotency_keys text[], p_connection_id uuid DEFAULT NULL::uuid, p_thread_ids uuid[] DEFAULT NULL::uuid[], p_priority integer DEFAULT 0, p_scheduled_at timestamp with time zone DEFAULT NULL::timestamp with time zone, p_automated boolean DEFAULT false, p_max_attempts integer DEFAULT 5) RETURNS uuid[]
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET enable_seqscan TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+declare
+  v_ids uuid[];
+  v_count integer;
+  v_conflict text;
+begin
+  if cardinality(p_recipients) is distinct from cardinality(p_payloads)
+    or cardinality(p_recipients) is distinct from cardinality(p_idempotency_keys)
+    or (p_thread_ids is not null and cardinality(p_recipients) is distinct from cardinality(p_thread_ids))
+    or p_priority is null or p_priority not between -100 and 100
+    or p_max_attempts is null or p_max_attempts not between 1 and 100
+  then
+    perform private.raise_error(400, 'invalid_value', jsonb_build_object('fields', jsonb_build_array(
+      'p_recipients', 'p_payloads', 'p_idempotency_keys', 'p_thread_ids', 'p_priority', 'p_max_attempts')),
+      'Give arrays of one length, a priority of -100 to 100, and 1 to 100 attempts.');
+  end if;
+
+  -- A key that is there already keeps its message; a key twice in one call is the first of them.
+  v_ids := array(select gen_random_uuid() from generate_series(1, cardinality(p_recipients)));
+  insert into public.outbox_messages (id, workspace_id, channel, connection_id, thread_id, recipient, payload,
+    idempotency_key, automated, priority, max_attempts, scheduled_at)
+  select given.id, p_workspace_id, p_channel, p_connection_id, given.thread_id, given.recipient, given.payload,
+    given.idempotency_key, p_automated, p_priority, p_max_attempts, coalesce(p_scheduled_at, now())
+  from unnest(v_ids, p_recipients, p_payloads, p_idempotency_keys, p_thread_ids)
+    as given (id, recipient, payload, idempotency_key, thread_id)
+  on conflict on constraint outbox_messages_workspace_id_idempotency_key_key do nothing;
+  get diagnostics v_count = row_count;
+  if v_count = cardinality(v_ids) then
+    return v_ids;
+  end if;
+
+  select array_agg(outbox.id order by given.place),
+    min(given.idempotency_key) filter (where outbox.payload <> given.payload or outbox.recipient <> given.recipient
+      or outbox.channel <> p_channel or outbox.connection_id is distinct from p_connection_id
+      or outbox.thread_id is distinct from given.thread_id)
+  into v_ids, v_conflict
+  from unnest(p_recipients, p_payloads, p_idempotency_keys, p_thread_ids) with ordinality
+    as given (recipient, payload, idempotency_key, thread_id, place)
+  join public.outbox_messages as outbox
+    on outbox.workspace_id = p_workspace_id and outbox.idempotency_key = given.idempotency_key;
+  if v_conflict is not null then
+    perform private.raise_error(409, 'idempotency_conflict', jsonb_build_object('idempotency_key', v_conflict),
+      'Use a new key for a new message.');
+  end if;
+  return coalesce(v_ids, '{}');
+end $$;
+
+ALTER FUNCTION public.enqueue_outbox(p_workspace_id uuid, p_channel text, p_recipients text[], p_payloads jsonb[], p_idempotency_keys text[], p_connection_id uuid, p_thread_ids uuid[], p_priority integer, p_scheduled_at timestamp with time zone, p_automated boolean, p_max_attempts integer) OWNER TO postgres;
+
+--
 -- Name: extend_lease(bigint, integer); Type: FUNCTION; Schema: public; Owner: postgres
 --
 
@@ -2057,11 +2924,20 @@ ALTER FUNCTION public.extend_lease(p_token bigint, p_seconds integer) OWNER TO p
 CREATE FUNCTION public.fail_outbox(p_token bigint, p_failures jsonb) RETURNS TABLE(id uuid, outcome text)
     LANGUAGE plpgsql
     SET search_path TO ''
+    SET enable_seqscan TO 'off'
+    SET plan_cache_mode TO 'force_custom_plan'
     AS $_$
 #variable_conflict use_column
+declare
+  v_held uuid[];
+  v_settled uuid[];
+  v_queued uuid[];
+  v_connection_ids uuid[];
+  v_scopes text[];
+  v_reasons text[];
 begin
   if exists (
-    select 1 from jsonb_to_recordset(p_failures) as failure (action text)
+    select 1 from jsonb_to_recordset(p_failures) as failure (action text, scope text)
     where failure.action is null
       or failure.action not in ('retry', 'release', 'pause_connection', 'fail', 'dead', 'unknown')
   ) then
@@ -2069,31 +2945,49 @@ begin
       '{"field": "action", "allowed": ["retry", "release", "pause_connection", "fail", "dead", "unknown"]}',
       'Use one of the allowed actions.');
   end if;
-  return query
+  select lease.ids into v_held from private.outbox_leases as lease where lease.token = p_token for update;
+
+  select array_agg(outbox.connection_id), array_agg(failure.scope), array_agg(failure.error_text)
+  into v_connection_ids, v_scopes, v_reasons
+  from jsonb_to_recordset(p_failures) as failure (id uuid, action text, error_text text, scope text)
+  join unnest(v_held) as held (id) on held.id = failure.id
+  join public.outbox_messages as outbox on outbox.id = failure.id and outbox.status = 'queued'
+  where failure.action = 'retry' and failure.scope in ('number', 'account', 'app');
+  if v_connection_ids is not null then
+    perform private.pause_outbox_lanes(v_connection_ids, v_scopes, v_reasons);
+  end if;
+
   with failure as materialized (
-    select failure.* from jsonb_to_recordset(p_failures) as failure
-      (id uuid, action text, error_code text, error_text text, delay_seconds double precision)
+    select failure.*,
+      -- Not the message's fault: it costs no attempt, and the message keeps its time.
+      failure.action in ('release', 'pause_connection')
+        or (failure.action = 'retry' and failure.scope in ('number', 'account', 'app')) is true as blameless
+    from jsonb_to_recordset(p_failures) as failure
+      (id uuid, action text, error_code text, error_text text, delay_seconds double precision, scope text)
+    join unnest(v_held) as held (id) on held.id = failure.id
     order by failure.id
   ), settled as (
     update public.outbox_messages as outbox
     set status = case
-        when failure.action in ('release', 'pause_connection') then 'queued'
-        when failure.action = 'retry' and outbox.attempts < outbox.max_attempts then 'queued'
+        when failure.blameless then 'queued'
+        when failure.action = 'retry' and outbox.attempts + 1 < outbox.max_attempts then 'queued'
         when failure.action in ('retry', 'dead') then 'dead'
         when failure.action = 'fail' then 'failed'
         else 'unknown'
       end,
-      attempts = case when failure.action in ('release', 'pause_connection') then outbox.attempts - 1
-        else outbox.attempts end,
+      attempts = outbox.attempts + (not failure.blameless)::integer,
+      lease_token = p_token,
       scheduled_at = case
-        when failure.action = 'retry' or (failure.action = 'release' and failure.delay_seconds is not null)
+        when (failure.action = 'retry' and not failure.blameless)
+          or (failure.action = 'release' and failure.delay_seconds is not null)
           then clock_timestamp() + make_interval(secs => greatest(coalesce(failure.delay_seconds, 0), 0))
         else outbox.scheduled_at
       end,
-      settled_at = case when failure.action in ('fail', 'dead') then clock_timestamp() end,
+      settled_at = case when failure.action in ('fail', 'dead') or (failure.action = 'retry'
+        and not failure.blameless and outbox.attempts + 1 >= outbox.max_attempts) then clock_timestamp() end,
       error_code = failure.error_code, error_text = left(failure.error_text, 2000)
     from failure
-    where outbox.id = failure.id and outbox.lease_token = p_token and outbox.status = 'processing'
+    where outbox.id = failure.id and outbox.status = 'queued'
     returning outbox.id, outbox.status, outbox.connection_id, failure.action, failure.error_code, failure.error_text
   ), paused as (
     update public.wa_phone_numbers as connection
@@ -2103,7 +2997,6 @@ begin
       from settled where settled.action = 'pause_connection' group by settled.connection_id
     ) as pausing
     where connection.id = pausing.connection_id and connection.status = 'active'
-    returning connection.id
   ), shown as (
     update public.wa_messages as message
     set status = case when settled.status = 'unknown' then 'unknown' else 'failed' end,
@@ -2112,22 +3005,154 @@ begin
     from settled
     where message.outbox_id = settled.id and settled.status in ('failed', 'dead', 'unknown')
       and message.status_rank < private.wa_status_rank('sent')
-    returning message.id
   )
-  select failure.id,
-    case
-      when settled.id is not null then settled.status
-      when outbox.id is null then 'not_found'
-      when outbox.lease_token = p_token and outbox.status <> 'processing' then outbox.status
-      else 'lease_lost'
-    end
-  from failure
-  left join settled on settled.id = failure.id
+  select array_agg(settled.id), array_agg(settled.id) filter (where settled.status = 'queued')
+  into v_settled, v_queued from settled;
+
+  perform private.return_outbox(v_queued) where v_queued is not null;
+  perform private.note_outbox_problems(v_settled) where cardinality(v_settled) > coalesce(cardinality(v_queued), 0);
+  perform private.leave_outbox_lines(array_agg(outbox.line_id), array_agg(outbox.sequence), true)
+  from jsonb_to_recordset(p_failures) as failure (id uuid)
+  join unnest(v_held) as held (id) on held.id = failure.id
+  join public.outbox_messages as outbox on outbox.id = failure.id and outbox.status <> 'queued';
+
+  return query
+  select failure.id, private.outbox_report_outcome(p_token, failure.id = any (v_held), outbox)
+  from jsonb_to_recordset(p_failures) as failure (id uuid)
   left join public.outbox_messages as outbox on outbox.id = failure.id;
-  perform private.end_lease_when_empty(p_token);
+  perform private.shrink_outbox_lease(p_token, array_agg(failure.id))
+  from jsonb_to_recordset(p_failures) as failure (id uuid);
 end $_$;
 
 ALTER FUNCTION public.fail_outbox(p_token bigint, p_failures jsonb) OWNER TO postgres;
+
+--
+-- Name: find_outbox_message(uuid); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.find_outbox_message(p_id uuid) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+declare
+  v_found jsonb;
+begin
+  select to_jsonb(outbox) - 'line_id' || jsonb_build_object(
+    'status', case when lease.token is not null and outbox.status = 'queued' then 'processing' else outbox.status end,
+    'attempts', outbox.attempts + (lease.token is not null and outbox.status = 'queued')::integer,
+    'worker', lease.worker, 'lease_expires_at', lease.expires_at,
+    'paused_until', case when lane.paused_until > now() then lane.paused_until end,
+    'waits_for', (
+      select other.id from private.outbox_lines as line
+      join public.outbox_messages as other
+        on other.line_id = line.line_id and other.sequence = line.head and other.thread_id = outbox.thread_id
+      where line.line_id = outbox.line_id and outbox.status = 'queued' and outbox.scheduled_at <= now()
+        and line.head <> outbox.sequence limit 1))
+  into v_found
+  from public.outbox_messages as outbox
+  left join private.outbox_leases as lease on outbox.id = any (lease.ids)
+  left join private.outbox_lanes as lane
+    on lane.workspace_id = outbox.workspace_id and lane.connection_id is not distinct from outbox.connection_id
+      and lane.channel = outbox.channel
+  where outbox.id = p_id;
+  if v_found is null then
+    select archive.message || jsonb_build_object('archived_at', archive.archived_at) into v_found
+    from private.outbox_archive as archive where archive.id = p_id;
+  end if;
+  if v_found is null then
+    perform private.raise_error(404, 'outbox_message_not_found', jsonb_build_object('id', p_id),
+      'Check the id; purged messages are gone.');
+  end if;
+  return v_found;
+end $$;
+
+ALTER FUNCTION public.find_outbox_message(p_id uuid) OWNER TO postgres;
+
+--
+-- Name: get_outbox_stats(uuid); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.get_outbox_stats(p_workspace_id uuid DEFAULT NULL::uuid) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  with lane as materialized (
+    select lane.lane_id, lane.workspace_id, lane.channel, lane.connection_id, lane.paused_until, lane.pause_reason,
+      coalesce(connection.status, 'active') as connection_status
+    from private.outbox_lanes as lane
+    left join public.wa_phone_numbers as connection on connection.id = lane.connection_id
+    where p_workspace_id is null or lane.workspace_id = p_workspace_id
+  ), ready as (
+    select ready.lane_id, count(*) filter (where ready.run_at <= now()) as due,
+      count(*) filter (where ready.run_at > now()) as scheduled,
+      extract(epoch from now() - min(ready.run_at)) as oldest_seconds
+    from private.outbox_ready as ready group by ready.lane_id
+  ), waiting as (
+    select waiting.lane_id, count(*) as waiting from private.outbox_waiting as waiting group by waiting.lane_id
+  ), depth as (
+    select lane.*, coalesce(ready.due, 0) as due, coalesce(ready.scheduled, 0) as scheduled,
+      coalesce(waiting.waiting, 0) as waiting, greatest(ready.oldest_seconds, 0) as oldest_seconds
+    from lane left join ready on ready.lane_id = lane.lane_id left join waiting on waiting.lane_id = lane.lane_id
+  ), problem as (
+    select problem.status, coalesce(problem.error_code, '') as error_code, count(*) as count
+    from private.outbox_problems as problem
+    where p_workspace_id is null or problem.workspace_id = p_workspace_id
+    group by 1, 2
+  )
+  select jsonb_build_object(
+    'due', coalesce(sum(depth.due), 0), 'scheduled', coalesce(sum(depth.scheduled), 0),
+    'waiting', coalesce(sum(depth.waiting), 0),
+    'oldest_due_seconds', coalesce(max(depth.oldest_seconds) filter (where depth.due > 0), 0),
+    'processing', (
+      select count(*) from private.outbox_leases as lease cross join unnest(lease.ids) as held (id)
+      where p_workspace_id is null or exists (
+        select 1 from public.outbox_messages as outbox
+        where outbox.id = held.id and outbox.workspace_id = p_workspace_id)),
+    'lanes', coalesce(jsonb_agg(jsonb_build_object(
+      'workspace_id', depth.workspace_id, 'channel', depth.channel, 'connection_id', depth.connection_id,
+      'due', depth.due, 'scheduled', depth.scheduled, 'waiting', depth.waiting,
+      'oldest_due_seconds', case when depth.due > 0 then depth.oldest_seconds else 0 end,
+      'connection_status', depth.connection_status,
+      'paused_until', case when depth.paused_until > now() then depth.paused_until end,
+      'pause_reason', case when depth.paused_until > now() then depth.pause_reason end)
+      order by depth.due desc, depth.lane_id)
+      filter (where depth.due + depth.scheduled + depth.waiting > 0 or depth.paused_until > now()), '[]'::jsonb),
+    'problems', (
+      select coalesce(jsonb_agg(to_jsonb(problem) order by problem.count desc, problem.status, problem.error_code),
+        '[]'::jsonb) from problem))
+  from depth
+$$;
+
+ALTER FUNCTION public.get_outbox_stats(p_workspace_id uuid) OWNER TO postgres;
+
+--
+-- Name: get_outbox_wait(); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.get_outbox_wait() RETURNS SETOF double precision
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  with recursive class (lane_id, rank, run_at) as (
+    (select ready.lane_id, ready.rank, ready.run_at from private.outbox_ready as ready
+     order by ready.lane_id, ready.rank, ready.run_at limit 1)
+    union all
+    select following.* from class cross join lateral (
+      select ready.lane_id, ready.rank, ready.run_at from private.outbox_ready as ready
+      where (ready.lane_id, ready.rank) > (class.lane_id, class.rank)
+      order by ready.lane_id, ready.rank, ready.run_at limit 1) as following
+  )
+  select min(greatest(
+    lane.next_at_microseconds::double precision / 1000000 - extract(epoch from clock_timestamp()), 0))
+  from class
+  join private.outbox_lanes as lane on lane.lane_id = class.lane_id
+  left join public.wa_phone_numbers as connection on connection.id = lane.connection_id
+  where class.run_at <= clock_timestamp() and lane.paused_until <= clock_timestamp()
+    and (lane.connection_id is null or (connection.status = 'active' and connection.deleted_at is null))
+  having count(*) > 0
+$$;
+
+ALTER FUNCTION public.get_outbox_wait() OWNER TO postgres;
 
 --
 -- Name: ingest_whatsapp_events(jsonb); Type: FUNCTION; Schema: public; Owner: postgres
@@ -2238,6 +3263,184 @@ begin
 end $$;
 
 ALTER FUNCTION public.ingest_whatsapp_events(p_events jsonb) OWNER TO postgres;
+
+--
+-- Name: list_outbox(text, uuid, uuid, integer, timestamp with time zone); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.list_outbox(p_status text, p_workspace_id uuid DEFAULT NULL::uuid, p_connection_id uuid DEFAULT NULL::uuid, p_limit integer DEFAULT 50, p_before timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS SETOF public.outbox_messages
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+#variable_conflict use_column
+begin
+  if p_status is null or p_status not in ('queued', 'processing', 'failed', 'dead', 'unknown')
+    or p_limit is null or p_limit not between 1 and 1000
+  then
+    perform private.raise_error(400, 'invalid_value', '{"fields": ["p_status", "p_limit"],
+      "allowed": ["queued", "processing", "failed", "dead", "unknown"]}',
+      'Use one of the allowed statuses, and a limit of 1 to 1000.');
+  end if;
+  if p_status = 'processing' then
+    return query
+    select shown.* from private.outbox_leases as lease
+    cross join unnest(lease.ids) as held (id)
+    join public.outbox_messages as outbox on outbox.id = held.id and outbox.status = 'queued'
+    cross join jsonb_populate_record(outbox, '{"status": "processing"}') as shown
+    where outbox.workspace_id = coalesce(p_workspace_id, outbox.workspace_id)
+      and (p_connection_id is null or outbox.connection_id = p_connection_id)
+    order by outbox.scheduled_at desc, outbox.sequence desc limit p_limit;
+  elsif p_status = 'queued' then
+    return query
+    select outbox.*
+    from (
+      select ready.id, ready.lane_id from private.outbox_ready as ready
+      union all select waiting.id, waiting.lane_id from private.outbox_waiting as waiting
+    ) as found
+    join private.outbox_lanes as lane on lane.lane_id = found.lane_id
+    join public.outbox_messages as outbox on outbox.id = found.id and outbox.status = 'queued'
+    where (p_workspace_id is null or lane.workspace_id = p_workspace_id)
+      and (p_connection_id is null or lane.connection_id = p_connection_id)
+      and (p_before is null or outbox.scheduled_at < p_before)
+    order by outbox.scheduled_at desc, outbox.sequence desc limit p_limit;
+  else
+    return query
+    select outbox.* from private.outbox_problems as problem
+    join public.outbox_messages as outbox on outbox.id = problem.id and outbox.status = problem.status
+    where problem.status = p_status and (p_workspace_id is null or problem.workspace_id = p_workspace_id)
+      and (p_connection_id is null or outbox.connection_id = p_connection_id)
+      and (p_before is null or problem.settled_at < p_before)
+    order by problem.settled_at desc, problem.id desc limit p_limit;
+  end if;
+end $$;
+
+ALTER FUNCTION public.list_outbox(p_status text, p_workspace_id uuid, p_connection_id uuid, p_limit integer, p_before timestamp with time zone) OWNER TO postgres;
+
+--
+-- Name: maintain_outbox(interval); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.maintain_outbox(p_archive_after interval DEFAULT '30 days'::interval) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_archived integer;
+  v_lines integer;
+  v_counters integer;
+begin
+  perform private.end_outbox_leases();
+  with finished as (
+    select outbox.id from public.outbox_messages as outbox
+    where outbox.created_at < now() - p_archive_after
+      and (outbox.status in ('sent', 'cancelled') or (outbox.status in ('failed', 'dead')))
+      and coalesce(outbox.settled_at, outbox.created_at) < now() - p_archive_after
+    limit 1000
+    for update skip locked
+  ), moved as (
+    delete from public.outbox_messages as outbox using finished where outbox.id = finished.id returning outbox.*
+  )
+  insert into private.outbox_archive (id, workspace_id, status, settled_at, message)
+  select moved.id, moved.workspace_id, moved.status, moved.settled_at, to_jsonb(moved) - 'line_id' from moved
+  on conflict (id) do nothing;
+  get diagnostics v_archived = row_count;
+
+  with idle as (
+    select line.line_id from private.outbox_lines as line
+    where line.head is null and line.next_at < clock_timestamp() limit 50000 for update skip locked
+  )
+  delete from private.outbox_lines as line using idle where line.line_id = idle.line_id;
+  get diagnostics v_lines = row_count;
+
+  with ended as (
+    select counter.key from public.rate_limit_counters as counter
+    where counter.resets_at < clock_timestamp() limit 10000 for update skip locked
+  )
+  delete from public.rate_limit_counters as counter using ended where counter.key = ended.key;
+  get diagnostics v_counters = row_count;
+  return jsonb_build_object('archived', v_archived, 'lines', v_lines, 'counters', v_counters);
+end $$;
+
+ALTER FUNCTION public.maintain_outbox(p_archive_after interval) OWNER TO postgres;
+
+--
+-- Name: pause_connection(uuid, text); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.pause_connection(p_connection_id uuid, p_reason text DEFAULT 'Paused by a person.'::text) RETURNS public.wa_phone_numbers
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_connection public.wa_phone_numbers;
+begin
+  update public.wa_phone_numbers as connection set status = 'paused', status_reason = left(p_reason, 500)
+  where connection.id = p_connection_id and connection.deleted_at is null and connection.status <> 'inactive'
+  returning * into v_connection;
+  if not found then
+    perform private.raise_error(409, 'connection_not_found', jsonb_build_object('connection_id', p_connection_id),
+      'Check the id; only a connected number can be paused.');
+  end if;
+  return v_connection;
+end $$;
+
+ALTER FUNCTION public.pause_connection(p_connection_id uuid, p_reason text) OWNER TO postgres;
+
+--
+-- Name: purge_outbox(text, interval, uuid, integer); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.purge_outbox(p_status text, p_older_than interval DEFAULT '00:00:00'::interval, p_workspace_id uuid DEFAULT NULL::uuid, p_limit integer DEFAULT 1000) RETURNS integer
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_count integer;
+begin
+  if p_status is null or p_status not in ('failed', 'dead', 'unknown') or p_limit is null
+    or p_limit not between 1 and 10000
+  then
+    perform private.raise_error(400, 'invalid_value',
+      '{"fields": ["p_status", "p_limit"], "allowed": ["failed", "dead", "unknown"]}',
+      'Purge one of the allowed statuses, 1 to 10000 messages at once.');
+  end if;
+  with chosen as (
+    select problem.id from private.outbox_problems as problem
+    where problem.status = p_status and problem.settled_at <= now() - p_older_than
+      and (p_workspace_id is null or problem.workspace_id = p_workspace_id)
+    order by problem.settled_at limit p_limit
+  )
+  delete from public.outbox_messages as outbox using chosen
+  where outbox.id = chosen.id and outbox.status = p_status;
+  get diagnostics v_count = row_count;
+  return v_count;
+end $$;
+
+ALTER FUNCTION public.purge_outbox(p_status text, p_older_than interval, p_workspace_id uuid, p_limit integer) OWNER TO postgres;
+
+--
+-- Name: release_lost_claims(text, bigint[]); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.release_lost_claims(p_worker text, p_held_tokens bigint[]) RETURNS integer
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_ids uuid[];
+begin
+  with lost as (
+    delete from private.outbox_leases as lease
+    where lease.worker = p_worker and lease.token <> all (coalesce(p_held_tokens, '{}'))
+      and lease.expires_at > clock_timestamp()
+    returning lease.ids
+  )
+  select array_agg(lost_id.id) into v_ids from lost cross join unnest(lost.ids) as lost_id (id);
+  perform private.return_outbox(v_ids) where v_ids is not null;
+  return coalesce(cardinality(v_ids), 0);
+end $$;
+
+ALTER FUNCTION public.release_lost_claims(p_worker text, p_held_tokens bigint[]) OWNER TO postgres;
 
 --
 -- Name: replay_orphan_events(text); Type: FUNCTION; Schema: public; Owner: postgres
@@ -2438,6 +3641,81 @@ end $_$;
 ALTER FUNCTION public.resolve_workspace(p_ref text) OWNER TO postgres;
 
 --
+-- Name: resume_connection(uuid); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.resume_connection(p_connection_id uuid) RETURNS public.wa_phone_numbers
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_connection public.wa_phone_numbers;
+begin
+  update public.wa_phone_numbers as connection set status = 'active', status_reason = null
+  where connection.id = p_connection_id and connection.deleted_at is null and connection.status <> 'inactive'
+  returning * into v_connection;
+  if not found then
+    perform private.raise_error(409, 'connection_not_found', jsonb_build_object('connection_id', p_connection_id),
+      'Check the id; a number that was disconnected has to be connected again.');
+  end if;
+  update private.outbox_lanes as lane set paused_until = '-infinity', pause_count = 0, pause_reason = null
+  where lane.connection_id = p_connection_id;
+  perform private.wake_outbox_workers();
+  return v_connection;
+end $$;
+
+ALTER FUNCTION public.resume_connection(p_connection_id uuid) OWNER TO postgres;
+
+--
+-- Name: retry_outbox(uuid[], integer); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.retry_outbox(p_ids uuid[], p_spread_seconds integer DEFAULT 0) RETURNS TABLE(id uuid, outcome text)
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+#variable_conflict use_column
+declare
+  v_ids uuid[];
+begin
+  if p_spread_seconds is null or p_spread_seconds not between 0 and 86400 then
+    perform private.raise_error(400, 'invalid_value', '{"field": "p_spread_seconds", "allowed": "0 to 86400"}',
+      'Spread a retry over at most a day.');
+  end if;
+  with chosen as materialized (
+    select outbox.id, (row_number() over (order by outbox.sequence) - 1)::double precision / count(*) over () as place
+    from public.outbox_messages as outbox
+    where outbox.id in (select asked.id from unnest(p_ids) as asked (id))
+      and outbox.status in ('failed', 'dead', 'unknown', 'cancelled')
+  ), locked as materialized (
+    select outbox.id, chosen.place from public.outbox_messages as outbox join chosen on chosen.id = outbox.id
+    where outbox.status in ('failed', 'dead', 'unknown', 'cancelled')
+    order by outbox.id for no key update of outbox
+  ), again as (
+    update public.outbox_messages as outbox
+    set status = 'queued', attempts = 0, settled_at = null, provider_message_id = null, lease_token = null,
+      scheduled_at = clock_timestamp() + make_interval(secs => p_spread_seconds * locked.place)
+    from locked where outbox.id = locked.id
+    returning outbox.id
+  ), forgotten as (
+    delete from private.outbox_problems as problem using again where problem.id = again.id
+  ), shown as (
+    update public.wa_messages as message set status = 'pending', wa_message_id = null, error_code = null, error_text = null
+    from again where message.outbox_id = again.id
+  )
+  select array_agg(again.id) into v_ids from again;
+  if v_ids is not null then
+    perform private.queue_outbox(v_ids);
+    perform private.wake_outbox_workers();
+  end if;
+  return query
+  select asked.id, coalesce(outbox.status, 'not_found')
+  from unnest(p_ids) as asked (id) left join public.outbox_messages as outbox on outbox.id = asked.id;
+end $$;
+
+ALTER FUNCTION public.retry_outbox(p_ids uuid[], p_spread_seconds integer) OWNER TO postgres;
+
+--
 -- Name: wa_messages; Type: TABLE; Schema: public; Owner: postgres
 --
 
@@ -2609,6 +3887,36 @@ exception
 end $$;
 
 ALTER FUNCTION public.start_meta_signup(p_workspace_id uuid, p_redirect_uri text, OUT state text, OUT expires_at timestamp with time zone) OWNER TO postgres;
+
+--
+-- Name: take_rate_limit_slot(text, integer, integer); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.take_rate_limit_slot(p_key text, p_cap integer, p_window_seconds integer) RETURNS TABLE(allowed boolean, remaining integer, resets_at timestamp with time zone)
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+#variable_conflict use_column
+begin
+  if coalesce(p_key, '') = '' or length(p_key) > 300 or p_cap is null or p_cap < 1 or p_window_seconds is null
+    or p_window_seconds not between 1 and 31536000
+  then
+    perform private.raise_error(400, 'invalid_value',
+      '{"fields": ["p_key", "p_cap", "p_window_seconds"]}',
+      'Give a key of 1 to 300 characters, a cap of at least 1 and a window of 1 second to a year.');
+  end if;
+  -- The row's lock decides: the clock is read once it is held.
+  return query
+  insert into public.rate_limit_counters as counter (key, used, resets_at)
+  values (p_key, 1, clock_timestamp() + make_interval(secs => p_window_seconds))
+  on conflict (key) do update
+    set used = case when counter.resets_at <= clock_timestamp() then 1 else least(counter.used, p_cap) + 1 end,
+      resets_at = case when counter.resets_at <= clock_timestamp()
+        then clock_timestamp() + make_interval(secs => p_window_seconds) else counter.resets_at end
+  returning counter.used <= p_cap, greatest(p_cap - counter.used, 0), counter.resets_at;
+end $$;
+
+ALTER FUNCTION public.take_rate_limit_slot(p_key text, p_cap integer, p_window_seconds integer) OWNER TO postgres;
 
 --
 -- Name: contacts; Type: TABLE; Schema: public; Owner: postgres
@@ -2786,6 +4094,79 @@ $$;
 ALTER FUNCTION public.whoami() OWNER TO postgres;
 
 --
+-- Name: migration_rejects; Type: TABLE; Schema: private; Owner: postgres
+--
+
+CREATE TABLE private.migration_rejects (
+    id bigint NOT NULL,
+    source text NOT NULL,
+    reason text NOT NULL,
+    contents jsonb NOT NULL,
+    rejected_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+ALTER TABLE private.migration_rejects OWNER TO postgres;
+
+--
+-- Name: migration_rejects_id_seq; Type: SEQUENCE; Schema: private; Owner: postgres
+--
+
+ALTER TABLE private.migration_rejects ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME private.migration_rejects_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+--
+-- Name: outbox_archive; Type: TABLE; Schema: private; Owner: postgres
+--
+
+CREATE TABLE private.outbox_archive (
+    id uuid NOT NULL,
+    workspace_id uuid NOT NULL,
+    status text NOT NULL,
+    settled_at timestamp with time zone,
+    archived_at timestamp with time zone DEFAULT now() NOT NULL,
+    message jsonb NOT NULL
+);
+
+ALTER TABLE private.outbox_archive OWNER TO postgres;
+
+--
+-- Name: outbox_lanes; Type: TABLE; Schema: private; Owner: postgres
+--
+
+CREATE TABLE private.outbox_lanes (
+    lane_id integer NOT NULL,
+    workspace_id uuid NOT NULL,
+    channel text NOT NULL,
+    connection_id uuid,
+    next_at_microseconds bigint DEFAULT 0 NOT NULL,
+    paused_until timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    pause_count integer DEFAULT 0 NOT NULL,
+    pause_reason text
+)
+WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0.01', autovacuum_vacuum_threshold='200');
+
+ALTER TABLE private.outbox_lanes OWNER TO postgres;
+
+--
+-- Name: outbox_lanes_lane_id_seq; Type: SEQUENCE; Schema: private; Owner: postgres
+--
+
+ALTER TABLE private.outbox_lanes ALTER COLUMN lane_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME private.outbox_lanes_lane_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+--
 -- Name: outbox_leases; Type: TABLE; Schema: private; Owner: postgres
 --
 
@@ -2793,8 +4174,10 @@ CREATE TABLE private.outbox_leases (
     token bigint NOT NULL,
     worker text NOT NULL,
     expires_at timestamp with time zone NOT NULL,
-    claimed_at timestamp with time zone DEFAULT now() NOT NULL
-);
+    claimed_at timestamp with time zone DEFAULT now() NOT NULL,
+    ids uuid[] NOT NULL
+)
+WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='500');
 
 ALTER TABLE private.outbox_leases OWNER TO postgres;
 
@@ -2810,6 +4193,108 @@ ALTER TABLE private.outbox_leases ALTER COLUMN token ADD GENERATED ALWAYS AS IDE
     NO MAXVALUE
     CACHE 1
 );
+
+--
+-- Name: outbox_lines; Type: TABLE; Schema: private; Owner: postgres
+--
+
+CREATE TABLE private.outbox_lines (
+    line_id bigint NOT NULL,
+    head bigint,
+    has_waiting boolean DEFAULT false NOT NULL,
+    next_at timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL
+)
+WITH (fillfactor='60', autovacuum_vacuum_scale_factor='0.05', autovacuum_vacuum_cost_delay='0');
+
+ALTER TABLE private.outbox_lines OWNER TO postgres;
+
+--
+-- Name: outbox_problems; Type: TABLE; Schema: private; Owner: postgres
+--
+
+CREATE TABLE private.outbox_problems (
+    id uuid NOT NULL,
+    workspace_id uuid NOT NULL,
+    status text NOT NULL,
+    error_code text,
+    settled_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT outbox_problems_status_check CHECK ((status = ANY (ARRAY['failed'::text, 'dead'::text, 'unknown'::text])))
+);
+
+ALTER TABLE private.outbox_problems OWNER TO postgres;
+
+--
+-- Name: outbox_ready; Type: TABLE; Schema: private; Owner: postgres
+--
+
+CREATE TABLE private.outbox_ready (
+    lane_id integer NOT NULL,
+    rank smallint NOT NULL,
+    run_at timestamp with time zone NOT NULL,
+    sequence bigint NOT NULL,
+    id uuid NOT NULL,
+    line_id bigint,
+    joins boolean DEFAULT false NOT NULL
+)
+WITH (autovacuum_vacuum_scale_factor='0.01', autovacuum_vacuum_threshold='1000', autovacuum_vacuum_cost_delay='0');
+
+ALTER TABLE private.outbox_ready OWNER TO postgres;
+
+--
+-- Name: outbox_turn; Type: SEQUENCE; Schema: private; Owner: postgres
+--
+
+CREATE SEQUENCE private.outbox_turn
+    START WITH 0
+    INCREMENT BY 1
+    MINVALUE 0
+    NO MAXVALUE
+    CACHE 1;
+
+ALTER SEQUENCE private.outbox_turn OWNER TO postgres;
+
+--
+-- Name: outbox_waiting; Type: TABLE; Schema: private; Owner: postgres
+--
+
+CREATE TABLE private.outbox_waiting (
+    line_id bigint NOT NULL,
+    place bigint NOT NULL,
+    lane_id integer NOT NULL,
+    rank smallint NOT NULL,
+    run_at timestamp with time zone NOT NULL,
+    sequence bigint NOT NULL,
+    id uuid NOT NULL
+)
+WITH (autovacuum_vacuum_scale_factor='0.01', autovacuum_vacuum_threshold='1000', autovacuum_vacuum_cost_delay='0');
+
+ALTER TABLE private.outbox_waiting OWNER TO postgres;
+
+--
+-- Name: outbox_waiting_place_seq; Type: SEQUENCE; Schema: private; Owner: postgres
+--
+
+ALTER TABLE private.outbox_waiting ALTER COLUMN place ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME private.outbox_waiting_place_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+--
+-- Name: outbox_woken; Type: SEQUENCE; Schema: private; Owner: postgres
+--
+
+CREATE SEQUENCE private.outbox_woken
+    START WITH 0
+    INCREMENT BY 1
+    MINVALUE 0
+    NO MAXVALUE
+    CACHE 1;
+
+ALTER SEQUENCE private.outbox_woken OWNER TO postgres;
 
 --
 -- Name: wa_connection_secrets; Type: TABLE; Schema: private; Owner: postgres
@@ -2945,44 +4430,6 @@ ALTER TABLE public.orphan_webhook_events ALTER COLUMN id ADD GENERATED ALWAYS AS
 );
 
 --
--- Name: outbox_messages; Type: TABLE; Schema: public; Owner: postgres
---
-
-CREATE TABLE public.outbox_messages (
-    id uuid DEFAULT gen_random_uuid() NOT NULL,
-    sequence bigint NOT NULL,
-    workspace_id uuid NOT NULL,
-    channel text NOT NULL,
-    connection_id uuid,
-    thread_id uuid,
-    recipient text NOT NULL,
-    payload jsonb NOT NULL,
-    idempotency_key text NOT NULL,
-    automated boolean DEFAULT false NOT NULL,
-    status text DEFAULT 'queued'::text NOT NULL,
-    priority smallint DEFAULT 0 NOT NULL,
-    attempts integer DEFAULT 0 NOT NULL,
-    max_attempts integer DEFAULT 5 NOT NULL,
-    scheduled_at timestamp with time zone DEFAULT now() NOT NULL,
-    lease_token bigint,
-    provider_message_id text,
-    error_code text,
-    error_text text,
-    created_by uuid,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    settled_at timestamp with time zone,
-    CONSTRAINT outbox_messages_channel_check CHECK ((channel = ANY (ARRAY['whatsapp'::text, 'web_push'::text]))),
-    CONSTRAINT outbox_messages_idempotency_key_check CHECK (((length(idempotency_key) >= 1) AND (length(idempotency_key) <= 200))),
-    CONSTRAINT outbox_messages_processing_check CHECK (((status <> 'processing'::text) OR (lease_token IS NOT NULL))),
-    CONSTRAINT outbox_messages_status_check CHECK ((status = ANY (ARRAY['queued'::text, 'processing'::text, 'sent'::text, 'failed'::text, 'dead'::text, 'cancelled'::text, 'unknown'::text]))),
-    CONSTRAINT outbox_messages_thread_id_check CHECK (((thread_id IS NULL) OR (connection_id IS NOT NULL))),
-    CONSTRAINT outbox_messages_whatsapp_check CHECK (((channel <> 'whatsapp'::text) OR (connection_id IS NOT NULL)))
-)
-WITH (fillfactor='75');
-
-ALTER TABLE public.outbox_messages OWNER TO postgres;
-
---
 -- Name: outbox_messages_sequence_seq; Type: SEQUENCE; Schema: public; Owner: postgres
 --
 
@@ -3011,6 +4458,20 @@ CREATE TABLE public.profiles (
 );
 
 ALTER TABLE public.profiles OWNER TO postgres;
+
+--
+-- Name: rate_limit_counters; Type: TABLE; Schema: public; Owner: postgres
+--
+
+CREATE TABLE public.rate_limit_counters (
+    key text NOT NULL,
+    used integer NOT NULL,
+    resets_at timestamp with time zone NOT NULL,
+    CONSTRAINT rate_limit_counters_key_check CHECK (((length(key) >= 1) AND (length(key) <= 300)))
+)
+WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0.01', autovacuum_vacuum_threshold='200');
+
+ALTER TABLE public.rate_limit_counters OWNER TO postgres;
 
 --
 -- Name: wa_message_changes; Type: TABLE; Schema: public; Owner: postgres
@@ -3137,11 +4598,67 @@ CREATE TABLE public.workspace_memberships (
 ALTER TABLE public.workspace_memberships OWNER TO postgres;
 
 --
+-- Name: migration_rejects migration_rejects_pkey; Type: CONSTRAINT; Schema: private; Owner: postgres
+--
+
+ALTER TABLE ONLY private.migration_rejects
+    ADD CONSTRAINT migration_rejects_pkey PRIMARY KEY (id);
+
+--
+-- Name: outbox_archive outbox_archive_pkey; Type: CONSTRAINT; Schema: private; Owner: postgres
+--
+
+ALTER TABLE ONLY private.outbox_archive
+    ADD CONSTRAINT outbox_archive_pkey PRIMARY KEY (id);
+
+--
+-- Name: outbox_lanes outbox_lanes_pkey; Type: CONSTRAINT; Schema: private; Owner: postgres
+--
+
+ALTER TABLE ONLY private.outbox_lanes
+    ADD CONSTRAINT outbox_lanes_pkey PRIMARY KEY (lane_id);
+
+--
+-- Name: outbox_lanes outbox_lanes_sender_key; Type: CONSTRAINT; Schema: private; Owner: postgres
+--
+
+ALTER TABLE ONLY private.outbox_lanes
+    ADD CONSTRAINT outbox_lanes_sender_key UNIQUE NULLS NOT DISTINCT (workspace_id, connection_id, channel);
+
+--
 -- Name: outbox_leases outbox_leases_pkey; Type: CONSTRAINT; Schema: private; Owner: postgres
 --
 
 ALTER TABLE ONLY private.outbox_leases
     ADD CONSTRAINT outbox_leases_pkey PRIMARY KEY (token);
+
+--
+-- Name: outbox_lines outbox_lines_pkey; Type: CONSTRAINT; Schema: private; Owner: postgres
+--
+
+ALTER TABLE ONLY private.outbox_lines
+    ADD CONSTRAINT outbox_lines_pkey PRIMARY KEY (line_id);
+
+--
+-- Name: outbox_problems outbox_problems_pkey; Type: CONSTRAINT; Schema: private; Owner: postgres
+--
+
+ALTER TABLE ONLY private.outbox_problems
+    ADD CONSTRAINT outbox_problems_pkey PRIMARY KEY (id, workspace_id);
+
+--
+-- Name: outbox_ready outbox_ready_pkey; Type: CONSTRAINT; Schema: private; Owner: postgres
+--
+
+ALTER TABLE ONLY private.outbox_ready
+    ADD CONSTRAINT outbox_ready_pkey PRIMARY KEY (lane_id, rank, run_at, sequence);
+
+--
+-- Name: outbox_waiting outbox_waiting_pkey; Type: CONSTRAINT; Schema: private; Owner: postgres
+--
+
+ALTER TABLE ONLY private.outbox_waiting
+    ADD CONSTRAINT outbox_waiting_pkey PRIMARY KEY (line_id, place);
 
 --
 -- Name: wa_connection_secrets wa_connection_secrets_pkey; Type: CONSTRAINT; Schema: private; Owner: postgres
@@ -3240,6 +4757,13 @@ ALTER TABLE ONLY public.outbox_messages
 
 ALTER TABLE ONLY public.profiles
     ADD CONSTRAINT profiles_pkey PRIMARY KEY (id);
+
+--
+-- Name: rate_limit_counters rate_limit_counters_pkey; Type: CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.rate_limit_counters
+    ADD CONSTRAINT rate_limit_counters_pkey PRIMARY KEY (key);
 
 --
 -- Name: wa_message_changes wa_message_changes_pkey; Type: CONSTRAINT; Schema: public; Owner: postgres
@@ -3347,6 +4871,30 @@ ALTER TABLE ONLY public.workspaces
     ADD CONSTRAINT workspaces_slug_key UNIQUE (slug);
 
 --
+-- Name: outbox_archive_workspace_id_idx; Type: INDEX; Schema: private; Owner: postgres
+--
+
+CREATE INDEX outbox_archive_workspace_id_idx ON private.outbox_archive USING btree (workspace_id, settled_at);
+
+--
+-- Name: outbox_leases_expires_at_idx; Type: INDEX; Schema: private; Owner: postgres
+--
+
+CREATE INDEX outbox_leases_expires_at_idx ON private.outbox_leases USING btree (expires_at);
+
+--
+-- Name: outbox_problems_settled_at_idx; Type: INDEX; Schema: private; Owner: postgres
+--
+
+CREATE INDEX outbox_problems_settled_at_idx ON private.outbox_problems USING btree (settled_at DESC, id DESC);
+
+--
+-- Name: outbox_problems_workspace_id_settled_at_idx; Type: INDEX; Schema: private; Owner: postgres
+--
+
+CREATE INDEX outbox_problems_workspace_id_settled_at_idx ON private.outbox_problems USING btree (workspace_id, settled_at DESC, id DESC);
+
+--
 -- Name: wa_connection_secrets_meta_user_id_idx; Type: INDEX; Schema: private; Owner: postgres
 --
 
@@ -3425,34 +4973,28 @@ CREATE INDEX meta_webhook_events_set_aside_idx ON public.meta_webhook_events USI
 CREATE INDEX orphan_webhook_events_unprocessed_idx ON public.orphan_webhook_events USING btree (phone_number_id, id) WHERE (processed_at IS NULL);
 
 --
+-- Name: outbox_messages_automated_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX outbox_messages_automated_idx ON public.outbox_messages USING btree (thread_id) WHERE automated;
+
+--
+-- Name: outbox_messages_created_at_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX outbox_messages_created_at_idx ON public.outbox_messages USING brin (created_at);
+
+--
 -- Name: outbox_messages_created_by_idx; Type: INDEX; Schema: public; Owner: postgres
 --
 
 CREATE INDEX outbox_messages_created_by_idx ON public.outbox_messages USING btree (created_by) WHERE (created_by IS NOT NULL);
 
 --
--- Name: outbox_messages_lease_token_idx; Type: INDEX; Schema: public; Owner: postgres
---
-
-CREATE INDEX outbox_messages_lease_token_idx ON public.outbox_messages USING btree (lease_token) WHERE (status = 'processing'::text);
-
---
--- Name: outbox_messages_queued_idx; Type: INDEX; Schema: public; Owner: postgres
---
-
-CREATE INDEX outbox_messages_queued_idx ON public.outbox_messages USING btree (priority DESC, scheduled_at, sequence) WHERE (status = 'queued'::text);
-
---
 -- Name: outbox_messages_thread_id_idx; Type: INDEX; Schema: public; Owner: postgres
 --
 
 CREATE INDEX outbox_messages_thread_id_idx ON public.outbox_messages USING btree (thread_id, connection_id, workspace_id) WHERE (thread_id IS NOT NULL);
-
---
--- Name: outbox_messages_unsettled_thread_id_idx; Type: INDEX; Schema: public; Owner: postgres
---
-
-CREATE INDEX outbox_messages_unsettled_thread_id_idx ON public.outbox_messages USING btree (thread_id, sequence) WHERE (status = ANY (ARRAY['queued'::text, 'processing'::text]));
 
 --
 -- Name: outbox_messages_workspace_id_connection_id_idx; Type: INDEX; Schema: public; Owner: postgres
@@ -3533,6 +5075,12 @@ CREATE INDEX wa_threads_workspace_id_last_message_hour_idx ON public.wa_threads 
 CREATE INDEX workspace_memberships_user_id_idx ON public.workspace_memberships USING btree (user_id) INCLUDE (workspace_id, role);
 
 --
+-- Name: outbox_lanes outbox_lanes_delete_messages; Type: TRIGGER; Schema: private; Owner: postgres
+--
+
+CREATE TRIGGER outbox_lanes_delete_messages AFTER DELETE ON private.outbox_lanes FOR EACH ROW EXECUTE FUNCTION private.delete_outbox_lane();
+
+--
 -- Name: wa_connection_secrets wa_connection_secrets_forget_on_delete; Type: TRIGGER; Schema: private; Owner: postgres
 --
 
@@ -3549,6 +5097,12 @@ CREATE TRIGGER wa_connection_secrets_forget_on_update AFTER UPDATE OF vault_secr
 --
 
 CREATE TRIGGER contacts_set_updated_at BEFORE UPDATE ON public.contacts FOR EACH ROW EXECUTE FUNCTION private.set_updated_at();
+
+--
+-- Name: outbox_messages outbox_messages_queue_inserted; Type: TRIGGER; Schema: public; Owner: postgres
+--
+
+CREATE TRIGGER outbox_messages_queue_inserted AFTER INSERT ON public.outbox_messages REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION private.queue_inserted_outbox();
 
 --
 -- Name: profiles profiles_set_updated_at; Type: TRIGGER; Schema: public; Owner: postgres
@@ -3603,6 +5157,34 @@ CREATE TRIGGER workspaces_delete_webhook_events AFTER DELETE ON public.workspace
 --
 
 CREATE TRIGGER workspaces_set_updated_at BEFORE UPDATE ON public.workspaces FOR EACH ROW EXECUTE FUNCTION private.set_updated_at();
+
+--
+-- Name: outbox_archive outbox_archive_workspace_id_fkey; Type: FK CONSTRAINT; Schema: private; Owner: postgres
+--
+
+ALTER TABLE ONLY private.outbox_archive
+    ADD CONSTRAINT outbox_archive_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES public.workspaces(id) ON DELETE CASCADE;
+
+--
+-- Name: outbox_lanes outbox_lanes_workspace_id_connection_id_fkey; Type: FK CONSTRAINT; Schema: private; Owner: postgres
+--
+
+ALTER TABLE ONLY private.outbox_lanes
+    ADD CONSTRAINT outbox_lanes_workspace_id_connection_id_fkey FOREIGN KEY (workspace_id, connection_id) REFERENCES public.wa_phone_numbers(workspace_id, id) ON DELETE CASCADE;
+
+--
+-- Name: outbox_lanes outbox_lanes_workspace_id_fkey; Type: FK CONSTRAINT; Schema: private; Owner: postgres
+--
+
+ALTER TABLE ONLY private.outbox_lanes
+    ADD CONSTRAINT outbox_lanes_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES public.workspaces(id) ON DELETE CASCADE;
+
+--
+-- Name: outbox_problems outbox_problems_id_workspace_id_fkey; Type: FK CONSTRAINT; Schema: private; Owner: postgres
+--
+
+ALTER TABLE ONLY private.outbox_problems
+    ADD CONSTRAINT outbox_problems_id_workspace_id_fkey FOREIGN KEY (id, workspace_id) REFERENCES public.outbox_messages(id, workspace_id) ON DELETE CASCADE;
 
 --
 -- Name: wa_connection_secrets wa_connection_secrets_connection_id_fkey; Type: FK CONSTRAINT; Schema: private; Owner: postgres
@@ -3673,20 +5255,6 @@ ALTER TABLE ONLY public.outbox_messages
 
 ALTER TABLE ONLY public.outbox_messages
     ADD CONSTRAINT outbox_messages_thread_id_connection_id_workspace_id_fkey FOREIGN KEY (thread_id, connection_id, workspace_id) REFERENCES public.wa_threads(id, connection_id, workspace_id) ON DELETE CASCADE;
-
---
--- Name: outbox_messages outbox_messages_workspace_id_connection_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
---
-
-ALTER TABLE ONLY public.outbox_messages
-    ADD CONSTRAINT outbox_messages_workspace_id_connection_id_fkey FOREIGN KEY (workspace_id, connection_id) REFERENCES public.wa_phone_numbers(workspace_id, id) ON DELETE CASCADE;
-
---
--- Name: outbox_messages outbox_messages_workspace_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
---
-
-ALTER TABLE ONLY public.outbox_messages
-    ADD CONSTRAINT outbox_messages_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES public.workspaces(id) ON DELETE CASCADE;
 
 --
 -- Name: profiles profiles_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
@@ -3787,6 +5355,42 @@ ALTER TABLE ONLY public.workspace_memberships
     ADD CONSTRAINT workspace_memberships_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES public.workspaces(id) ON DELETE CASCADE;
 
 --
+-- Name: migration_rejects; Type: ROW SECURITY; Schema: private; Owner: postgres
+--
+
+ALTER TABLE private.migration_rejects ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: migration_rejects migration_rejects_all_service; Type: POLICY; Schema: private; Owner: postgres
+--
+
+CREATE POLICY migration_rejects_all_service ON private.migration_rejects TO service_role USING (true) WITH CHECK (true);
+
+--
+-- Name: outbox_archive; Type: ROW SECURITY; Schema: private; Owner: postgres
+--
+
+ALTER TABLE private.outbox_archive ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: outbox_archive outbox_archive_all_service; Type: POLICY; Schema: private; Owner: postgres
+--
+
+CREATE POLICY outbox_archive_all_service ON private.outbox_archive TO service_role USING (true) WITH CHECK (true);
+
+--
+-- Name: outbox_lanes; Type: ROW SECURITY; Schema: private; Owner: postgres
+--
+
+ALTER TABLE private.outbox_lanes ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: outbox_lanes outbox_lanes_all_service; Type: POLICY; Schema: private; Owner: postgres
+--
+
+CREATE POLICY outbox_lanes_all_service ON private.outbox_lanes TO service_role USING (true) WITH CHECK (true);
+
+--
 -- Name: outbox_leases; Type: ROW SECURITY; Schema: private; Owner: postgres
 --
 
@@ -3797,6 +5401,54 @@ ALTER TABLE private.outbox_leases ENABLE ROW LEVEL SECURITY;
 --
 
 CREATE POLICY outbox_leases_all_service ON private.outbox_leases TO service_role USING (true) WITH CHECK (true);
+
+--
+-- Name: outbox_lines; Type: ROW SECURITY; Schema: private; Owner: postgres
+--
+
+ALTER TABLE private.outbox_lines ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: outbox_lines outbox_lines_all_service; Type: POLICY; Schema: private; Owner: postgres
+--
+
+CREATE POLICY outbox_lines_all_service ON private.outbox_lines TO service_role USING (true) WITH CHECK (true);
+
+--
+-- Name: outbox_problems; Type: ROW SECURITY; Schema: private; Owner: postgres
+--
+
+ALTER TABLE private.outbox_problems ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: outbox_problems outbox_problems_all_service; Type: POLICY; Schema: private; Owner: postgres
+--
+
+CREATE POLICY outbox_problems_all_service ON private.outbox_problems TO service_role USING (true) WITH CHECK (true);
+
+--
+-- Name: outbox_ready; Type: ROW SECURITY; Schema: private; Owner: postgres
+--
+
+ALTER TABLE private.outbox_ready ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: outbox_ready outbox_ready_all_service; Type: POLICY; Schema: private; Owner: postgres
+--
+
+CREATE POLICY outbox_ready_all_service ON private.outbox_ready TO service_role USING (true) WITH CHECK (true);
+
+--
+-- Name: outbox_waiting; Type: ROW SECURITY; Schema: private; Owner: postgres
+--
+
+ALTER TABLE private.outbox_waiting ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: outbox_waiting outbox_waiting_all_service; Type: POLICY; Schema: private; Owner: postgres
+--
+
+CREATE POLICY outbox_waiting_all_service ON private.outbox_waiting TO service_role USING (true) WITH CHECK (true);
 
 --
 -- Name: wa_connection_secrets; Type: ROW SECURITY; Schema: private; Owner: postgres
@@ -3919,6 +5571,18 @@ CREATE POLICY profiles_select_colleague ON public.profiles FOR SELECT TO authent
 --
 
 CREATE POLICY profiles_update_self ON public.profiles FOR UPDATE TO authenticated USING ((id = ( SELECT auth.uid() AS uid))) WITH CHECK ((id = ( SELECT auth.uid() AS uid)));
+
+--
+-- Name: rate_limit_counters; Type: ROW SECURITY; Schema: public; Owner: postgres
+--
+
+ALTER TABLE public.rate_limit_counters ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: rate_limit_counters rate_limit_counters_all_service; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY rate_limit_counters_all_service ON public.rate_limit_counters TO service_role USING (true) WITH CHECK (true);
 
 --
 -- Name: wa_message_changes; Type: ROW SECURITY; Schema: public; Owner: postgres
@@ -4096,6 +5760,13 @@ REVOKE ALL ON FUNCTION private.cancel_automated_outbox(p_thread_ids uuid[], p_re
 GRANT ALL ON FUNCTION private.cancel_automated_outbox(p_thread_ids uuid[], p_reason text) TO service_role;
 
 --
+-- Name: FUNCTION cancel_queued_outbox(p_ids uuid[], p_reason text); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.cancel_queued_outbox(p_ids uuid[], p_reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.cancel_queued_outbox(p_ids uuid[], p_reason text) TO service_role;
+
+--
 -- Name: FUNCTION complete_whatsapp_messages(p_items private.whatsapp_item[]); Type: ACL; Schema: private; Owner: postgres
 --
 
@@ -4124,17 +5795,30 @@ REVOKE ALL ON FUNCTION private.deactivate_connections(p_connection_ids uuid[], p
 GRANT ALL ON FUNCTION private.deactivate_connections(p_connection_ids uuid[], p_reason text) TO service_role;
 
 --
+-- Name: FUNCTION delete_outbox_lane(); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.delete_outbox_lane() FROM PUBLIC;
+
+--
 -- Name: FUNCTION delete_webhook_events(); Type: ACL; Schema: private; Owner: postgres
 --
 
 REVOKE ALL ON FUNCTION private.delete_webhook_events() FROM PUBLIC;
 
 --
--- Name: FUNCTION end_lease_when_empty(p_token bigint); Type: ACL; Schema: private; Owner: postgres
+-- Name: FUNCTION end_outbox_leases(); Type: ACL; Schema: private; Owner: postgres
 --
 
-REVOKE ALL ON FUNCTION private.end_lease_when_empty(p_token bigint) FROM PUBLIC;
-GRANT ALL ON FUNCTION private.end_lease_when_empty(p_token bigint) TO service_role;
+REVOKE ALL ON FUNCTION private.end_outbox_leases() FROM PUBLIC;
+GRANT ALL ON FUNCTION private.end_outbox_leases() TO service_role;
+
+--
+-- Name: FUNCTION ensure_outbox_lane(p_workspace_id uuid, p_connection_id uuid, p_channel text); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.ensure_outbox_lane(p_workspace_id uuid, p_connection_id uuid, p_channel text) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.ensure_outbox_lane(p_workspace_id uuid, p_connection_id uuid, p_channel text) TO service_role;
 
 --
 -- Name: FUNCTION ensure_whatsapp_contact(p_workspace_id uuid, p_waba_id text, p_wa_id text, p_user_id text, p_name text, p_source text); Type: ACL; Schema: private; Owner: postgres
@@ -4163,6 +5847,13 @@ REVOKE ALL ON FUNCTION private.forget_vault_secret() FROM PUBLIC;
 REVOKE ALL ON FUNCTION private.has_vault() FROM PUBLIC;
 
 --
+-- Name: FUNCTION hold_back_outbox(p_ids uuid[], p_error_codes integer[], p_error_texts text[]); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.hold_back_outbox(p_ids uuid[], p_error_codes integer[], p_error_texts text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.hold_back_outbox(p_ids uuid[], p_error_codes integer[], p_error_texts text[]) TO service_role;
+
+--
 -- Name: FUNCTION is_service(); Type: ACL; Schema: private; Owner: postgres
 --
 
@@ -4183,6 +5874,13 @@ GRANT ALL ON FUNCTION private.is_timezone(p_name text) TO service_role;
 --
 
 REVOKE ALL ON FUNCTION private.keep_an_owner() FROM PUBLIC;
+
+--
+-- Name: FUNCTION leave_outbox_lines(p_line_ids bigint[], p_heads bigint[], p_counts boolean); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.leave_outbox_lines(p_line_ids bigint[], p_heads bigint[], p_counts boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.leave_outbox_lines(p_line_ids bigint[], p_heads bigint[], p_counts boolean) TO service_role;
 
 --
 -- Name: FUNCTION lock_unsettled_outbox(p_ids uuid[]); Type: ACL; Schema: private; Owner: postgres
@@ -4249,6 +5947,61 @@ GRANT ALL ON FUNCTION private.my_workspace_ids_as(VARIADIC p_roles text[]) TO au
 GRANT ALL ON FUNCTION private.my_workspace_ids_as(VARIADIC p_roles text[]) TO service_role;
 
 --
+-- Name: FUNCTION note_outbox_problems(p_ids uuid[]); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.note_outbox_problems(p_ids uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.note_outbox_problems(p_ids uuid[]) TO service_role;
+
+--
+-- Name: FUNCTION outbox_pace(OUT p_step interval, OUT p_lead interval); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.outbox_pace(OUT p_step interval, OUT p_lead interval) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.outbox_pace(OUT p_step interval, OUT p_lead interval) TO service_role;
+
+--
+-- Name: TABLE outbox_messages; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT SELECT ON TABLE public.outbox_messages TO authenticated;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.outbox_messages TO service_role;
+
+--
+-- Name: FUNCTION outbox_report_outcome(p_token bigint, p_held boolean, p_outbox public.outbox_messages); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.outbox_report_outcome(p_token bigint, p_held boolean, p_outbox public.outbox_messages) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.outbox_report_outcome(p_token bigint, p_held boolean, p_outbox public.outbox_messages) TO service_role;
+
+--
+-- Name: FUNCTION outbox_turn(p_served integer); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.outbox_turn(p_served integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.outbox_turn(p_served integer) TO service_role;
+
+--
+-- Name: FUNCTION pause_outbox_lanes(p_connection_ids uuid[], p_scopes text[], p_reasons text[]); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.pause_outbox_lanes(p_connection_ids uuid[], p_scopes text[], p_reasons text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.pause_outbox_lanes(p_connection_ids uuid[], p_scopes text[], p_reasons text[]) TO service_role;
+
+--
+-- Name: FUNCTION queue_inserted_outbox(); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.queue_inserted_outbox() FROM PUBLIC;
+
+--
+-- Name: FUNCTION queue_outbox(p_ids uuid[]); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.queue_outbox(p_ids uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.queue_outbox(p_ids uuid[]) TO service_role;
+
+--
 -- Name: FUNCTION raise_error(p_status integer, p_code text, p_detail jsonb, p_hint text); Type: ACL; Schema: private; Owner: postgres
 --
 
@@ -4300,6 +6053,13 @@ GRANT ALL ON FUNCTION private.require_user() TO authenticated;
 GRANT ALL ON FUNCTION private.require_user() TO service_role;
 
 --
+-- Name: FUNCTION return_outbox(p_ids uuid[]); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.return_outbox(p_ids uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.return_outbox(p_ids uuid[]) TO service_role;
+
+--
 -- Name: FUNCTION set_updated_at(); Type: ACL; Schema: private; Owner: postgres
 --
 
@@ -4311,6 +6071,20 @@ REVOKE ALL ON FUNCTION private.set_updated_at() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION private.settle_outbox_from_statuses(p_ids uuid[], p_provider_message_ids text[], p_failed boolean[], p_error_codes integer[], p_error_texts text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.settle_outbox_from_statuses(p_ids uuid[], p_provider_message_ids text[], p_failed boolean[], p_error_codes integer[], p_error_texts text[]) TO service_role;
+
+--
+-- Name: FUNCTION show_sent_outbox(p_ids uuid[]); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.show_sent_outbox(p_ids uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.show_sent_outbox(p_ids uuid[]) TO service_role;
+
+--
+-- Name: FUNCTION shrink_outbox_lease(p_token bigint, p_ids uuid[]); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.shrink_outbox_lease(p_token bigint, p_ids uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.shrink_outbox_lease(p_token bigint, p_ids uuid[]) TO service_role;
 
 --
 -- Name: FUNCTION signup_state_hash(p_state text); Type: ACL; Schema: private; Owner: postgres
@@ -4341,6 +6115,20 @@ REVOKE ALL ON FUNCTION private.wa_status_rank(p_status text) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.wa_status_rank(p_status text) TO service_role;
 
 --
+-- Name: FUNCTION wake_outbox_workers(); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.wake_outbox_workers() FROM PUBLIC;
+GRANT ALL ON FUNCTION private.wake_outbox_workers() TO service_role;
+
+--
+-- Name: FUNCTION whatsapp_error_scope(p_code integer); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.whatsapp_error_scope(p_code integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.whatsapp_error_scope(p_code integer) TO service_role;
+
+--
 -- Name: FUNCTION whatsapp_items(p_events jsonb, p_records private.whatsapp_record[]); Type: ACL; Schema: private; Owner: postgres
 --
 
@@ -4353,6 +6141,20 @@ GRANT ALL ON FUNCTION private.whatsapp_items(p_events jsonb, p_records private.w
 
 REVOKE ALL ON FUNCTION private.whatsapp_number_forms(p_wa_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.whatsapp_number_forms(p_wa_id text) TO service_role;
+
+--
+-- Name: FUNCTION withdraw_outbox(p_ids uuid[]); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.withdraw_outbox(p_ids uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.withdraw_outbox(p_ids uuid[]) TO service_role;
+
+--
+-- Name: FUNCTION cancel_outbox(p_ids uuid[], p_reason text); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.cancel_outbox(p_ids uuid[], p_reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.cancel_outbox(p_ids uuid[], p_reason text) TO service_role;
 
 --
 -- Name: FUNCTION claim_outbox(p_limit integer, p_worker text); Type: ACL; Schema: public; Owner: postgres
@@ -4405,6 +6207,13 @@ GRANT ALL ON FUNCTION public.disconnect_wa_phone_number(p_connection_id uuid, p_
 GRANT ALL ON FUNCTION public.disconnect_wa_phone_number(p_connection_id uuid, p_reason text) TO authenticated;
 
 --
+-- Name: FUNCTION enqueue_outbox(p_workspace_id uuid, p_channel text, p_recipients text[], p_payloads jsonb[], p_idempotency_keys text[], p_connection_id uuid, p_thread_ids uuid[], p_priority integer, p_scheduled_at timestamp with time zone, p_automated boolean, p_max_attempts integer); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.enqueue_outbox(p_workspace_id uuid, p_channel text, p_recipients text[], p_payloads jsonb[], p_idempotency_keys text[], p_connection_id uuid, p_thread_ids uuid[], p_priority integer, p_scheduled_at timestamp with time zone, p_automated boolean, p_max_attempts integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.enqueue_outbox(p_workspace_id uuid, p_channel text, p_recipients text[], p_payloads jsonb[], p_idempotency_keys text[], p_connection_id uuid, p_thread_ids uuid[], p_priority integer, p_scheduled_at timestamp with time zone, p_automated boolean, p_max_attempts integer) TO service_role;
+
+--
 -- Name: FUNCTION extend_lease(p_token bigint, p_seconds integer); Type: ACL; Schema: public; Owner: postgres
 --
 
@@ -4419,11 +6228,67 @@ REVOKE ALL ON FUNCTION public.fail_outbox(p_token bigint, p_failures jsonb) FROM
 GRANT ALL ON FUNCTION public.fail_outbox(p_token bigint, p_failures jsonb) TO service_role;
 
 --
+-- Name: FUNCTION find_outbox_message(p_id uuid); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.find_outbox_message(p_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.find_outbox_message(p_id uuid) TO service_role;
+
+--
+-- Name: FUNCTION get_outbox_stats(p_workspace_id uuid); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.get_outbox_stats(p_workspace_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.get_outbox_stats(p_workspace_id uuid) TO service_role;
+
+--
+-- Name: FUNCTION get_outbox_wait(); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.get_outbox_wait() FROM PUBLIC;
+GRANT ALL ON FUNCTION public.get_outbox_wait() TO service_role;
+
+--
 -- Name: FUNCTION ingest_whatsapp_events(p_events jsonb); Type: ACL; Schema: public; Owner: postgres
 --
 
 REVOKE ALL ON FUNCTION public.ingest_whatsapp_events(p_events jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.ingest_whatsapp_events(p_events jsonb) TO service_role;
+
+--
+-- Name: FUNCTION list_outbox(p_status text, p_workspace_id uuid, p_connection_id uuid, p_limit integer, p_before timestamp with time zone); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.list_outbox(p_status text, p_workspace_id uuid, p_connection_id uuid, p_limit integer, p_before timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.list_outbox(p_status text, p_workspace_id uuid, p_connection_id uuid, p_limit integer, p_before timestamp with time zone) TO service_role;
+
+--
+-- Name: FUNCTION maintain_outbox(p_archive_after interval); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.maintain_outbox(p_archive_after interval) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.maintain_outbox(p_archive_after interval) TO service_role;
+
+--
+-- Name: FUNCTION pause_connection(p_connection_id uuid, p_reason text); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.pause_connection(p_connection_id uuid, p_reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.pause_connection(p_connection_id uuid, p_reason text) TO service_role;
+
+--
+-- Name: FUNCTION purge_outbox(p_status text, p_older_than interval, p_workspace_id uuid, p_limit integer); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.purge_outbox(p_status text, p_older_than interval, p_workspace_id uuid, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.purge_outbox(p_status text, p_older_than interval, p_workspace_id uuid, p_limit integer) TO service_role;
+
+--
+-- Name: FUNCTION release_lost_claims(p_worker text, p_held_tokens bigint[]); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.release_lost_claims(p_worker text, p_held_tokens bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.release_lost_claims(p_worker text, p_held_tokens bigint[]) TO service_role;
 
 --
 -- Name: FUNCTION replay_orphan_events(p_phone_number_id text); Type: ACL; Schema: public; Owner: postgres
@@ -4463,6 +6328,20 @@ GRANT ALL ON FUNCTION public.resolve_workspace(p_ref text) TO authenticated;
 GRANT ALL ON FUNCTION public.resolve_workspace(p_ref text) TO service_role;
 
 --
+-- Name: FUNCTION resume_connection(p_connection_id uuid); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.resume_connection(p_connection_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.resume_connection(p_connection_id uuid) TO service_role;
+
+--
+-- Name: FUNCTION retry_outbox(p_ids uuid[], p_spread_seconds integer); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.retry_outbox(p_ids uuid[], p_spread_seconds integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.retry_outbox(p_ids uuid[], p_spread_seconds integer) TO service_role;
+
+--
 -- Name: TABLE wa_messages; Type: ACL; Schema: public; Owner: postgres
 --
 
@@ -4483,6 +6362,13 @@ GRANT ALL ON FUNCTION public.send_whatsapp_text(p_thread_id uuid, p_body text, p
 
 REVOKE ALL ON FUNCTION public.start_meta_signup(p_workspace_id uuid, p_redirect_uri text, OUT state text, OUT expires_at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.start_meta_signup(p_workspace_id uuid, p_redirect_uri text, OUT state text, OUT expires_at timestamp with time zone) TO authenticated;
+
+--
+-- Name: FUNCTION take_rate_limit_slot(p_key text, p_cap integer, p_window_seconds integer); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.take_rate_limit_slot(p_key text, p_cap integer, p_window_seconds integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.take_rate_limit_slot(p_key text, p_cap integer, p_window_seconds integer) TO service_role;
 
 --
 -- Name: TABLE contacts; Type: ACL; Schema: public; Owner: postgres
@@ -4576,10 +6462,52 @@ GRANT ALL ON FUNCTION public.whoami() TO authenticated;
 GRANT ALL ON FUNCTION public.whoami() TO service_role;
 
 --
+-- Name: TABLE migration_rejects; Type: ACL; Schema: private; Owner: postgres
+--
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE private.migration_rejects TO service_role;
+
+--
+-- Name: TABLE outbox_archive; Type: ACL; Schema: private; Owner: postgres
+--
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE private.outbox_archive TO service_role;
+
+--
+-- Name: TABLE outbox_lanes; Type: ACL; Schema: private; Owner: postgres
+--
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE private.outbox_lanes TO service_role;
+
+--
 -- Name: TABLE outbox_leases; Type: ACL; Schema: private; Owner: postgres
 --
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE private.outbox_leases TO service_role;
+
+--
+-- Name: TABLE outbox_lines; Type: ACL; Schema: private; Owner: postgres
+--
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE private.outbox_lines TO service_role;
+
+--
+-- Name: TABLE outbox_problems; Type: ACL; Schema: private; Owner: postgres
+--
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE private.outbox_problems TO service_role;
+
+--
+-- Name: TABLE outbox_ready; Type: ACL; Schema: private; Owner: postgres
+--
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE private.outbox_ready TO service_role;
+
+--
+-- Name: TABLE outbox_waiting; Type: ACL; Schema: private; Owner: postgres
+--
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE private.outbox_waiting TO service_role;
 
 --
 -- Name: TABLE wa_connection_secrets; Type: ACL; Schema: private; Owner: postgres
@@ -4627,13 +6555,6 @@ GRANT USAGE ON SEQUENCE public.meta_webhook_events_id_seq TO service_role;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.orphan_webhook_events TO service_role;
 
 --
--- Name: TABLE outbox_messages; Type: ACL; Schema: public; Owner: postgres
---
-
-GRANT SELECT ON TABLE public.outbox_messages TO authenticated;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.outbox_messages TO service_role;
-
---
 -- Name: TABLE profiles; Type: ACL; Schema: public; Owner: postgres
 --
 
@@ -4651,6 +6572,12 @@ GRANT UPDATE(full_name) ON TABLE public.profiles TO authenticated;
 --
 
 GRANT UPDATE(timezone) ON TABLE public.profiles TO authenticated;
+
+--
+-- Name: TABLE rate_limit_counters; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.rate_limit_counters TO service_role;
 
 --
 -- Name: TABLE wa_message_changes; Type: ACL; Schema: public; Owner: postgres

@@ -30,6 +30,7 @@ from qero.services.connections import Connections
 from qero.services.contacts import Contacts
 from qero.services.events import Events
 from qero.services.outbox import Outbox
+from qero.services.rate_limits import RateLimits
 from qero.services.signup import Signup, SignupCompletion
 from qero.services.threads import Threads
 from qero.services.webhooks import WebhookEndpoint, Webhooks
@@ -54,6 +55,7 @@ __all__ = [
     "Outbox",
     "PermissionDenied",
     "QeroError",
+    "RateLimits",
     "SecretBox",
     "ServiceClient",
     "Settings",

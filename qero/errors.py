@@ -232,6 +232,7 @@ REGISTRY: Mapping[str, ErrorSpec] = {
             "There is no such webhook event.",
             "Check the ids that the detail names; `qero events list` shows what there is.",
         ),
+        outbox_message_not_found=("There is no such message in the outbox.", "Check the id; purged messages are gone."),
     ),
     **_specs(
         Conflict,

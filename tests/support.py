@@ -22,6 +22,21 @@ APP_SECRET = "the-app-secret-of-the-tests"
 VERIFY_TOKEN = "the-verify-token-of-the-tests"
 PASSWORD = "correct horse battery staple"
 
+EMPTY_OUTBOX = """
+with cancelled as (update outbox_messages set status = 'cancelled' where status = 'queued'),
+  ready as (delete from private.outbox_ready), waiting as (delete from private.outbox_waiting),
+  lines as (delete from private.outbox_lines), leases as (delete from private.outbox_leases)
+update private.outbox_lanes set paused_until = '-infinity', pause_count = 0, next_at_microseconds = 0 returning 1
+"""
+"""Nothing is queued or in a worker's hands any more: a worker serves every workspace, those of other tests too."""
+
+HURRY = """
+with lanes as (update private.outbox_lanes set paused_until = least(paused_until, now())),
+  moved as (update private.outbox_ready set run_at = now() where run_at > now() returning id)
+update outbox_messages as outbox set scheduled_at = now() from moved where outbox.id = moved.id returning outbox.id
+"""
+"""Makes everything due that waits for its time."""
+
 
 def digits(count: int) -> str:
     """A random number of that many digits, without a leading zero."""

@@ -68,6 +68,7 @@ def main() -> None:
             doctor,
             events,
             local,
+            outbox,
             secrets,
             serve,
             whoami,

@@ -15,6 +15,7 @@ from qero.clients.factory import Clients, ServiceClient
 from qero.errors import Conflict, InvalidState
 from qero.models.whatsapp import Connection
 from qero.services.connections import Connections
+from qero.services.outbox import Outbox
 from qero.services.workspaces import Workspaces
 from qero.settings import Settings
 
@@ -22,6 +23,7 @@ connections = typer.Typer(help="The WhatsApp numbers of a workspace.", no_args_i
 app.add_typer(connections, name="connections")
 
 WorkspaceArgument = Annotated[str, typer.Argument(help="The workspace's slug or uuid.")]
+NumberArgument = Annotated[str, typer.Argument(help="The phone number, Meta's id of it, or the connection's uuid.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
@@ -47,7 +49,7 @@ def list_connections(workspace: WorkspaceArgument, as_json: JsonOption = False) 
 @connections.command()
 def disconnect(
     workspace: WorkspaceArgument,
-    number: Annotated[str, typer.Argument(help="The phone number, Meta's id of it, or the connection's uuid.")],
+    number: NumberArgument,
     reason: Annotated[str | None, typer.Option(help="Shown to the team; `disconnected` unless given.")] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -57,6 +59,23 @@ def disconnect(
         print_json(ended.model_dump(mode="json"))
     else:
         print_lines(f"{ended.display_phone_number or ended.phone_number_id} is {ended.status}: {ended.status_reason}")
+
+
+@connections.command()
+def pause(
+    workspace: WorkspaceArgument,
+    number: NumberArgument,
+    reason: Annotated[str, typer.Option(help="What others are shown.")] = "Paused by a person.",
+    as_json: JsonOption = False,
+) -> None:
+    """Hold back everything queued for a number until it is resumed; it still receives."""
+    _print(asyncio.run(_pause(workspace, number, reason)), as_json=as_json)
+
+
+@connections.command()
+def resume(workspace: WorkspaceArgument, number: NumberArgument, as_json: JsonOption = False) -> None:
+    """Let a paused number send again, at once; also ends a pause that Meta asked for."""
+    _print(asyncio.run(_resume(workspace, number)), as_json=as_json)
 
 
 async def _list(workspace: str) -> list[Connection]:
@@ -69,6 +88,20 @@ async def _disconnect(workspace: str, number: str, reason: str | None) -> Connec
         service = clients.service()
         connection = _named(await _connections_of(service, workspace), number, workspace)
         return await Connections(service).disconnect(connection.id, reason=reason)
+
+
+async def _pause(workspace: str, number: str, reason: str) -> Connection:
+    async with Clients(Settings.load()) as clients:
+        service = clients.service()
+        connection = _named(await _connections_of(service, workspace), number, workspace)
+        return await Outbox(service).pause_connection(connection.id, reason)
+
+
+async def _resume(workspace: str, number: str) -> Connection:
+    async with Clients(Settings.load()) as clients:
+        service = clients.service()
+        connection = _named(await _connections_of(service, workspace), number, workspace)
+        return await Outbox(service).resume_connection(connection.id)
 
 
 async def _connections_of(service: ServiceClient, workspace: str) -> list[Connection]:
@@ -115,3 +148,10 @@ def _digits(text: str) -> str:
     except ValueError:
         return bare if bare.isascii() and bare.isdigit() else ""
     return ""
+
+
+def _print(connection: Connection, *, as_json: bool) -> None:
+    if as_json:
+        print_json(connection.model_dump(mode="json"))
+    else:
+        print_lines(f"{connection.display_phone_number or connection.phone_number_id} is {connection.status}.")

@@ -89,7 +89,8 @@ BLOCKED = ErrorClass(FailureAction.PAUSE_CONNECTION, Scope.NUMBER)
 ERROR_CLASSES: tuple[tuple[ErrorClass, tuple[int | range, ...]], ...] = (
     (ErrorClass(FailureAction.RETRY, Scope.NUMBER, _SECONDS), (130429,)),
     (ErrorClass(FailureAction.RETRY, Scope.RECIPIENT, _pair_delay), (131056,)),
-    (ErrorClass(FailureAction.RETRY, Scope.APP, _MINUTES), (4, 80007)),
+    (ErrorClass(FailureAction.RETRY, Scope.APP, _MINUTES), (4,)),
+    (ErrorClass(FailureAction.RETRY, Scope.ACCOUNT, _MINUTES), (80007,)),
     (TRANSIENT, (1, 2, 131000, 131016, 133004)),
     (ErrorClass(FailureAction.RETRY, delay=_MINUTES), (131057, 134101)),
     (ErrorClass(FailureAction.RETRY, delay=_SECONDS, tries=2, only=_has_linked_media), (131053,)),

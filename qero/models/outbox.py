@@ -39,6 +39,10 @@ class OutboxMessage(Row):
     max_attempts: int
     phone_number_id: str | None = None
     access_token_ciphertext: str | None = Field(None, repr=False)
+    send_after_seconds: float = 0.0
+    """Its moment by the pace of its number, counted from the claim; sooner is too soon."""
+    pace_seconds: float = 0.0
+    """What lies between two messages of its number."""
 
 
 class FailureAction(StrEnum):
@@ -64,6 +68,8 @@ class Scope(StrEnum):
     MESSAGE = "message"
     RECIPIENT = "recipient"
     NUMBER = "number"
+    ACCOUNT = "account"
+    """Every number of the WhatsApp business account."""
     APP = "app"
 
 
@@ -109,10 +115,85 @@ class Failure(Row):
     error_code: StorableText
     error_text: StorableText
     delay_seconds: float | None = None
+    scope: Scope = Scope.MESSAGE
+    """How far a retry holds back: beyond the message, the numbers concerned pause, and it costs no attempt."""
 
 
 class Settlement(Row):
     """What the outbox made of one report."""
 
     id: UUID
-    outcome: Literal["sent", "queued", "failed", "dead", "unknown", "lease_lost", "not_found"]
+    outcome: Literal[
+        "sent", "queued", "failed", "dead", "cancelled", "unknown", "processing", "lease_lost", "not_found"
+    ]
+
+
+class LaneStats(Row):
+    """What is queued for one sender: a number, or a workspace's channel without numbers."""
+
+    workspace_id: UUID
+    channel: str
+    connection_id: UUID | None
+    due: int
+    scheduled: int
+    waiting: int
+    """Behind an earlier message of the same thread or recipient."""
+    oldest_due_seconds: float
+    connection_status: str
+    paused_until: datetime | None
+    """When the provider asked for a pause."""
+    pause_reason: str | None
+
+
+class ProblemCount(Row):
+    status: Literal["failed", "dead", "unknown"]
+    error_code: str
+    count: int
+
+
+class OutboxStats(Row):
+    """The state of the outbox; lanes with something in them only."""
+
+    due: int
+    scheduled: int
+    waiting: int
+    processing: int
+    oldest_due_seconds: float
+    lanes: list[LaneStats]
+    problems: list[ProblemCount]
+
+
+class QueuedMessage(Row):
+    """A message of the outbox as it is stored. Its content stays out of `repr`, and so out of logs."""
+
+    id: UUID
+    workspace_id: UUID
+    channel: str
+    connection_id: UUID | None
+    thread_id: UUID | None
+    recipient: str = Field(repr=False)
+    payload: dict[str, Any] = Field(repr=False)
+    status: Literal["queued", "processing", "sent", "failed", "dead", "cancelled", "unknown"]
+    priority: int
+    attempts: int
+    max_attempts: int
+    scheduled_at: datetime
+    automated: bool
+    provider_message_id: str | None
+    error_code: str | None
+    error_text: str | None
+    created_at: datetime
+    settled_at: datetime | None
+    worker: str | None = None
+    """Who has it in hand."""
+    waits_for: UUID | None = None
+    """The message of the same thread that has to be settled first."""
+    paused_until: datetime | None = None
+
+
+class RateLimitSlot(Row):
+    """What became of a request for a slot."""
+
+    allowed: bool
+    remaining: int
+    resets_at: datetime

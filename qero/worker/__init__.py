@@ -3,6 +3,17 @@
 from __future__ import annotations
 
 from qero.worker.channels import Channel, Decrypter, WhatsAppChannel
+from qero.worker.metrics import Metrics
+from qero.worker.waking import listen
 from qero.worker.worker import Summary, Worker, unique_worker_name
 
-__all__ = ["Channel", "Decrypter", "Summary", "WhatsAppChannel", "Worker", "unique_worker_name"]
+__all__ = [
+    "Channel",
+    "Decrypter",
+    "Metrics",
+    "Summary",
+    "WhatsAppChannel",
+    "Worker",
+    "listen",
+    "unique_worker_name",
+]

@@ -12,6 +12,7 @@ import traceback
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from uuid import UUID
 
 import stamina
 
@@ -24,12 +25,14 @@ from qero.models.outbox import (
     FailureAction,
     OutboxMessage,
     Refused,
+    Scope,
     SendOutcome,
     Settlement,
     Unknown,
 )
 from qero.services.outbox import Outbox
 from qero.worker.channels import Channel
+from qero.worker.metrics import Metrics
 
 LEASE_SECONDS = 60
 """What `claim_outbox` grants."""
@@ -40,6 +43,12 @@ GATHER_SECONDS = 0.02
 """How long a finished send waits for others to be settled with."""
 LAST_SETTLE_SECONDS = 5.0
 MISSING_CHANNEL_DELAY_SECONDS = 60.0
+LOST_CLAIM_SECONDS = 30.0
+"""How long a claim whose answer was lost may still take effect."""
+MAINTENANCE_SECONDS = 60.0
+CATCH_UP_SECONDS = 0.015
+CLAIM_LIMIT = 1000
+"""What `claim_outbox` hands out at once, at most."""
 
 log = get_logger("qero.worker")
 
@@ -67,6 +76,8 @@ class _Batch:
     messages: Sequence[OutboxMessage]
     deadline: float
     """When the lease ends, by the monotonic clock; earlier than the database thinks, never later."""
+    answered_at: float
+    """When the claim was answered, by the monotonic clock."""
     open: int = field(init=False)
     sends: dict[asyncio.Task[SendOutcome], OutboxMessage] = field(default_factory=dict)
 
@@ -76,6 +87,23 @@ class _Batch:
     def abandon(self) -> None:
         for send in self.sends:
             send.cancel()
+
+
+class _Sender:
+    """A number's places, and its pace at the moment of sending: claims are answered, and a busy process wakes, late."""
+
+    def __init__(self, places: int) -> None:
+        self.places = asyncio.Semaphore(places)
+        self._turn = asyncio.Lock()
+        self._next = 0.0
+
+    async def turn(self, pace_seconds: float) -> None:
+        """Wait for the next turn. Of what was missed only a moment is made up for, or a second could see too many."""
+        if not pace_seconds:
+            return
+        async with self._turn:
+            await _sleep_until(self._next)
+            self._next = max(self._next, time.monotonic() - CATCH_UP_SECONDS) + pace_seconds
 
 
 class Worker:
@@ -91,18 +119,24 @@ class Worker:
         *,
         name: str | None = None,
         concurrency: int = 50,
+        number_concurrency: int | None = None,
         grace_seconds: float = 20.0,
         send_timeout_seconds: float = 45.0,
         lease_seconds: int = LEASE_SECONDS,
+        wake: asyncio.Event | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         """
         Args:
             channels: by the name of the channel in `outbox_messages`.
             name: must be unique among living workers; made up when left out.
             concurrency: messages claimed and not yet settled, at most.
+            number_concurrency: sends by one number at the same time, at most; as many as all when left out.
             grace_seconds: what sends that have begun get to finish after a stop.
             send_timeout_seconds: after this a send is given up and its outcome is unknown.
             lease_seconds: what a claim grants and each renewal asks for.
+            wake: set by whoever learns that something was queued; the worker clears it.
+            metrics: told what happens.
         """
         self.name = name or unique_worker_name()
         self._outbox = outbox
@@ -114,6 +148,13 @@ class Worker:
         self._counts: Counter[str] = Counter()
         self._batches: dict[asyncio.Task[None], _Batch] = {}
         self._changed = asyncio.Event()
+        self._stop = asyncio.Event()
+        self._wake = wake or asyncio.Event()
+        self._metrics = metrics or Metrics()
+        self._senders: dict[UUID | None, _Sender] = {}
+        self._sender_limit = number_concurrency or concurrency
+        self._abandoned: set[int] = set()
+        self._claims_lost_until = 0.0
         self._log = log.bind(worker=self.name)
 
     @property
@@ -149,19 +190,23 @@ class Worker:
         return summary
 
     async def _serve(self, stop: asyncio.Event, *, drain: bool) -> None:
+        self._stop = stop
         idle = SHORTEST_IDLE_SECONDS
         outage = SHORTEST_IDLE_SECONDS
+        maintenance = None if drain else asyncio.create_task(self._maintain())
         try:
             while not stop.is_set():
                 self._changed.clear()
+                self._wake.clear()
                 free = self._concurrency - sum(batch.open for batch in self._batches.values())
                 # Claims cost the same whatever their size, so they wait until half of the places are free.
                 if free * 2 < self._concurrency:
-                    await self._wait(stop, None)
+                    await _first_of(stop, self._changed, timeout=None)
                     idle = SHORTEST_IDLE_SECONDS
                     continue
                 try:
-                    claimed = await self._claim(free)
+                    await self._release_lost_claims()
+                    claimed = await self._claim(min(free, CLAIM_LIMIT))
                 except QeroError as error:
                     if drain or not error.retryable:
                         raise
@@ -175,26 +220,61 @@ class Worker:
                 elif claimed is not None:
                     self._begin(claimed)
                     idle = SHORTEST_IDLE_SECONDS
-                elif drain and not self._batches:
-                    return
+                elif drain:
+                    if not await self._may_have_more():
+                        return
                 else:
-                    settled = await self._wait(stop, None if drain else idle)
-                    idle = SHORTEST_IDLE_SECONDS if settled else min(idle * 2, LONGEST_IDLE_SECONDS)
+                    await _first_of(stop, self._changed, self._wake, timeout=idle)
+                    busy = self._changed.is_set() or self._wake.is_set()
+                    idle = SHORTEST_IDLE_SECONDS if busy else min(idle * 2, LONGEST_IDLE_SECONDS)
         finally:
+            if maintenance is not None:
+                maintenance.cancel()
             await self._finish()
 
-    async def _wait(self, stop: asyncio.Event, timeout: float | None) -> bool:
-        """Wait for a settlement, a stop or the time; True when something was settled."""
-        await _first_of(stop, self._changed, timeout=timeout)
-        return self._changed.is_set()
+    async def _may_have_more(self) -> bool:
+        """After an empty claim: wait for what may make something claimable; False when there is no such thing."""
+        if self._batches or self._changed.is_set():
+            await _first_of(self._stop, self._changed, timeout=None if self._batches else 0)
+            return True
+        wait = await self._outbox.wait_seconds()
+        if wait is None:
+            return False
+        await _first_of(self._stop, timeout=wait + 0.001)
+        return True
+
+    async def _maintain(self) -> None:
+        """Housekeeping now and then; with many workers each does some of it."""
+        while True:
+            await asyncio.sleep(MAINTENANCE_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311 (spreads load)
+            try:
+                done = await self._outbox.maintain()
+                self._log.debug("outbox_maintained", **done)
+            except QeroError as error:
+                self._log.warning("maintenance_failed", code=error.code)
+
+    async def _release_lost_claims(self) -> None:
+        """Put back what was claimed in answers that never came: this worker knows that it sent nothing of those."""
+        if time.monotonic() >= self._claims_lost_until:
+            return
+        held = [batch.token for batch in self._batches.values()]
+        released = await self._outbox.release_lost_claims(self.name, [*held, *self._abandoned])
+        if released:
+            self._log.warning("lost_claims_released", count=released)
 
     async def _claim(self, limit: int) -> _Batch | None:
         asked_at = time.monotonic()
-        messages = await self._outbox.claim(limit, self.name)
+        try:
+            messages = await self._outbox.claim(limit, self.name)
+        except (QeroError, asyncio.CancelledError):
+            self._claims_lost_until = time.monotonic() + LOST_CLAIM_SECONDS
+            raise
+        answered_at = time.monotonic()
+        self._metrics.claimed(len(messages), answered_at - asked_at)
         if not messages:
             return None
         self._counts["claimed"] += len(messages)
-        batch = _Batch(messages[0].lease_token, messages, asked_at + self._lease_seconds)
+        batch = _Batch(messages[0].lease_token, messages, asked_at + self._lease_seconds, answered_at)
         self._log.info("outbox_claimed", lease=batch.token, ids=_ids(messages))
         return batch
 
@@ -206,6 +286,8 @@ class Worker:
     def _ended(self, task: asyncio.Task[None]) -> None:
         batch = self._batches.pop(task)
         self._counts["unsettled"] += batch.open
+        if batch.open:
+            self._abandoned.add(batch.token)
         self._changed.set()
         if not task.cancelled() and (error := task.exception()) is not None:
             self._log.error("batch_crashed", lease=batch.token, **_describe(error))
@@ -224,7 +306,10 @@ class Worker:
 
     async def _process(self, batch: _Batch) -> None:
         renewal = asyncio.create_task(self._renew(batch))
-        batch.sends = {asyncio.create_task(self._send(message)): message for message in batch.messages}
+        batch.sends = {
+            asyncio.create_task(self._send_in_turn(message, batch.answered_at + message.send_after_seconds)): message
+            for message in batch.messages
+        }
         pending = set(batch.sends)
         try:
             while pending:
@@ -259,6 +344,16 @@ class Worker:
                 if lost:
                     return
 
+    async def _send_in_turn(self, message: OutboxMessage, moment: float) -> SendOutcome:
+        """Send at the message's moment and when its number has a place; a stop meanwhile puts it back."""
+        await _sleep_until(moment)
+        sender = self._senders.get(message.connection_id)
+        if sender is None:
+            sender = self._senders[message.connection_id] = _Sender(self._sender_limit)
+        async with sender.places:
+            await sender.turn(message.pace_seconds)
+            return _NOT_BEGUN if self._stop.is_set() else await self._send(message)
+
     async def _send(self, message: OutboxMessage) -> SendOutcome:
         started = time.perf_counter()
         channel = self._channels.get(message.channel)
@@ -279,7 +374,9 @@ class Worker:
                 # The channel may have failed after the message left, so it must not be sent again.
                 problem = _describe(error)
                 outcome = Unknown(error_code="channel_error", error_text=f"The channel raised {problem['error']}.")
-        self._report(message, outcome, duration_ms=round((time.perf_counter() - started) * 1000, 1), **problem)
+        seconds = time.perf_counter() - started
+        self._metrics.sent(message.channel, outcome, seconds)
+        self._report(message, outcome, duration_ms=round(seconds * 1000, 1), **problem)
         return outcome
 
     def _report(self, message: OutboxMessage, outcome: SendOutcome, **extra: object) -> None:
@@ -307,12 +404,7 @@ class Worker:
                 self._log.error("message_outcome_unknown", code=outcome.error_code, **ids, **extra)
 
     async def _release(self, batch: _Batch) -> None:
-        released = Refused(
-            action=FailureAction.RELEASE,
-            error_code="worker_stopped",
-            error_text="The worker stopped before sending began.",
-        )
-        await self._settle(batch, [(message, released) for message in batch.messages])
+        await self._settle(batch, [(message, _NOT_BEGUN) for message in batch.messages])
         self._counts["unsettled"] += batch.open
 
     async def _settle(self, batch: _Batch, results: Sequence[tuple[OutboxMessage, SendOutcome]]) -> bool:
@@ -353,9 +445,17 @@ class Worker:
                 self._log.error(settlement.outcome, lease=batch.token, id=str(settlement.id))
             else:
                 self._counts[settlement.outcome] += 1
+                self._metrics.settled(settlement.outcome)
                 batch.open -= 1
         self._changed.set()
         return all(settlement.outcome != "lease_lost" for settlement in settlements)
+
+
+_NOT_BEGUN = Refused(
+    action=FailureAction.RELEASE,
+    error_code="worker_stopped",
+    error_text="The worker stopped before sending began.",
+)
 
 
 def unique_worker_name() -> str:
@@ -364,15 +464,16 @@ def unique_worker_name() -> str:
 
 
 def _failure(message: OutboxMessage, outcome: Refused | Unknown) -> Failure:
-    action, delay = FailureAction.UNKNOWN, None
+    action, delay, scope = FailureAction.UNKNOWN, None, Scope.MESSAGE
     if isinstance(outcome, Refused):
-        action, delay = outcome.action, outcome.delay
+        action, delay, scope = outcome.action, outcome.delay, outcome.scope
     return Failure(
         id=message.id,
         action=action,
         error_code=outcome.error_code,
         error_text=outcome.error_text,
         delay_seconds=delay,
+        scope=scope,
     )
 
 
@@ -393,6 +494,11 @@ def _describe(error: BaseException) -> dict[str, str]:
     frames = traceback.extract_tb(error.__traceback__)
     place = f"{frames[-1].name}:{frames[-1].lineno}" if frames else "unknown"
     return {"error": type(error).__name__, "place": place}
+
+
+async def _sleep_until(moment: float) -> None:
+    if (wait := moment - time.monotonic()) > 0:
+        await asyncio.sleep(wait)
 
 
 async def _first_of(*events: asyncio.Event, timeout: float | None) -> None:

@@ -113,6 +113,7 @@ async def make_cast(world: World) -> Cast:
     outbox_id = await cast.insert("outbox_messages", **new_outbox(cast))
     orphan_id = await cast.insert("orphan_webhook_events", **new_orphan(cast))
     state_hash = await cast.insert("meta_signup_states", **new_signup_state(cast))
+    counter_key = await cast.insert("rate_limit_counters", **new_counter())
     wamid = f"wamid.{uuid4().hex}"
     await cast.insert("wa_message_statuses", **(new_status(cast) | {"wa_message_id": wamid}))
     await cast.insert("wa_message_changes", **(new_change(cast) | {"wa_message_id": wamid}))
@@ -133,6 +134,7 @@ async def make_cast(world: World) -> Cast:
         "outbox_messages": {"id": outbox_id},
         "profiles": {"id": users["member"].id},
         "wa_message_changes": {"wa_message_id": wamid},
+        "rate_limit_counters": {"key": counter_key},
         "wa_message_statuses": {"wa_message_id": wamid},
         "wa_messages": {"id": message_id},
         "wa_phone_numbers": {"id": number.connection.id},
@@ -169,6 +171,10 @@ def new_outbox(cast: Cast) -> dict[str, Any]:
         "idempotency_key": str(uuid4()),
         "status": "cancelled",
     }
+
+
+def new_counter() -> dict[str, Any]:
+    return {"key": uuid4().hex, "used": 1, "resets_at": "2100-01-01T00:00:00Z"}
 
 
 def new_orphan(cast: Cast) -> dict[str, Any]:

@@ -22,6 +22,11 @@ TABLES_WITHOUT_WORKSPACE: Mapping[str, str] = {
     "public.wa_message_statuses": "a part of one connection; refers to nothing else",
     "private.wa_connection_secrets": "a part of one connection; refers to nothing else",
     "private.outbox_leases": "one claim covers messages of many workspaces; only the service knows it",
+    "private.outbox_ready": "a part of one lane, which names it; kept narrow",
+    "private.outbox_waiting": "a part of one lane, which names it; kept narrow",
+    "private.outbox_lines": "known by a hash only, and kept narrow",
+    "private.migration_rejects": "what was rejected may have none",
+    "public.rate_limit_counters": "whatever the key names",
 }
 
 IDS_WITHOUT_REFERENCE: Mapping[str, str] = {

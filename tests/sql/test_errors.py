@@ -65,6 +65,17 @@ async def same_key_twice(cast: Cast) -> httpx.Response:
     return await sending(p_body="two", p_idempotency_key=key)(cast)
 
 
+async def another_message_with_the_key(cast: Cast) -> httpx.Response:
+    given = {
+        "p_workspace_id": cast.workspace.id,
+        "p_channel": "web_push",
+        "p_recipients": ["somebody"],
+        "p_idempotency_keys": [str(uuid4())],
+    }
+    assert (await cast.rpc("service", "enqueue_outbox", **given, p_payloads=[{"n": 1}])).status_code == 200
+    return await cast.rpc("service", "enqueue_outbox", **given, p_payloads=[{"n": 2}])
+
+
 async def to_nobody(cast: Cast) -> httpx.Response:
     contact_id = await cast.insert("contacts", workspace_id=cast.workspace.id, name="Nobody")
     thread_id = await cast.insert(
@@ -345,6 +356,63 @@ PROVOKED: list[tuple[str, str, Provocation, dict[str, Any]]] = [
         "invalid_value",
         calling("service", "fail_outbox", p_token=1, p_failures=[{"id": str(UUID(int=0)), "action": "explode"}]),
         {"field": "action", "allowed": ...},
+    ),
+    (
+        "enqueue_outbox",
+        "invalid_value",
+        calling(
+            "service",
+            "enqueue_outbox",
+            p_workspace_id=lambda cast: cast.workspace.id,
+            p_channel="web_push",
+            p_recipients=["a"],
+            p_payloads=[],
+            p_idempotency_keys=["k"],
+        ),
+        {"fields": ...},
+    ),
+    ("enqueue_outbox", "idempotency_conflict", another_message_with_the_key, {"idempotency_key": ...}),
+    (
+        "find_outbox_message",
+        "outbox_message_not_found",
+        calling("service", "find_outbox_message", p_id=str(UUID(int=0))),
+        {"id": str(UUID(int=0))},
+    ),
+    (
+        "list_outbox",
+        "invalid_value",
+        calling("service", "list_outbox", p_status="sent"),
+        {"fields": ..., "allowed": ...},
+    ),
+    (
+        "retry_outbox",
+        "invalid_value",
+        calling("service", "retry_outbox", p_ids=[], p_spread_seconds=-1),
+        {"field": "p_spread_seconds", "allowed": "0 to 86400"},
+    ),
+    (
+        "purge_outbox",
+        "invalid_value",
+        calling("service", "purge_outbox", p_status="sent"),
+        {"fields": ..., "allowed": ...},
+    ),
+    (
+        "pause_connection",
+        "connection_not_found",
+        calling("service", "pause_connection", p_connection_id=str(UUID(int=0))),
+        {"connection_id": str(UUID(int=0))},
+    ),
+    (
+        "resume_connection",
+        "connection_not_found",
+        calling("service", "resume_connection", p_connection_id=str(UUID(int=0))),
+        {"connection_id": str(UUID(int=0))},
+    ),
+    (
+        "take_rate_limit_slot",
+        "invalid_value",
+        calling("service", "take_rate_limit_slot", p_key="k", p_cap=0, p_window_seconds=1),
+        {"fields": ...},
     ),
     (
         "extend_lease",

@@ -14,7 +14,7 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from qero.models.whatsapp import Thread
-from tests.support import Number, World
+from tests.support import EMPTY_OUTBOX, HURRY, Number, World
 
 
 @pytest.fixture
@@ -25,13 +25,9 @@ def world(people: World) -> World:
 @pytest.fixture(autouse=True)
 async def empty_outbox(database: psycopg.AsyncConnection[Any]) -> AsyncIterator[None]:
     """What other tests left queued would be claimed too."""
-    statement = (
-        "update outbox_messages set status = 'cancelled', lease_token = null where status in ('queued', 'processing')"
-    )
-    await database.execute(statement)
-    await database.execute("delete from private.outbox_leases")
+    await database.execute(EMPTY_OUTBOX)
     yield
-    await database.execute(statement)
+    await database.execute(EMPTY_OUTBOX)
 
 
 async def queued(world: World, thread: Thread, count: int = 1, **columns: Any) -> list[UUID]:
@@ -84,9 +80,9 @@ async def state(world: World, message_id: UUID) -> tuple[str, str, int]:
     """Of the outbox row, of the message in the inbox, and the attempts."""
     [(outbox, shown, attempts)] = await world.rows(
         """
-        select outbox.status, message.status, outbox.attempts
-        from outbox_messages as outbox join wa_messages as message on message.outbox_id = outbox.id
-        where outbox.id = %s
+        select found ->> 'status', message.status, (found ->> 'attempts')::integer
+        from wa_messages as message cross join find_outbox_message(message.outbox_id) as found
+        where message.outbox_id = %s
         """,
         message_id,
     )
@@ -155,7 +151,7 @@ async def test_a_later_message_waits_until_the_earlier_one_is_settled(world: Wor
     assert await claim(world) == []
     assert await fail(world, token, first, "retry", delay_seconds=3600) == "queued"
     assert await claim(world) == [], "a message that waits for its next try holds back what follows"
-    await world.rows("update outbox_messages set scheduled_at = now() where id = %s returning 1", first)
+    await world.rows(HURRY)
     token, claimed = await claim_one(world)
     assert claimed == first
     assert await fail(world, token, first, "fail") == "failed"

@@ -30,6 +30,7 @@ class Large:
     workspace: UUID
     number: UUID
     thread: UUID
+    lane: int
 
     def plan(self, query: str, **parameters: Any) -> list[Node]:
         """The nodes of the plan, after running it."""
@@ -138,15 +139,33 @@ def filled(settings: Settings) -> Iterator[Large]:
             [spaces[0][0], EVENTS, EVENTS, EVENTS],
         )
         connection.execute("select brin_summarize_new_values('meta_webhook_events_id_received_at_idx')")
+        connection.execute(
+            """
+            insert into private.outbox_ready (lane_id, rank, run_at, sequence, id)
+            select lane_id, 0, now() - i * interval '1 s', -i, gen_random_uuid()
+            from private.outbox_lanes, generate_series(1, 5000) as i where connection_id = any(%s)
+            """,
+            [[number for _, number in spaces]],
+        )
         for table in (
-            "contacts", "contact_identities", "wa_threads", "wa_messages", "outbox_messages", "meta_webhook_events",
-        ):  # fmt: skip
+            "contacts",
+            "contact_identities",
+            "wa_threads",
+            "wa_messages",
+            "outbox_messages",
+            "meta_webhook_events",
+            "private.outbox_ready",
+        ):
             connection.execute(f"analyze {table}".encode())
         thread = connection.execute(
             "select id from wa_threads where connection_id = %s order by id limit 1", [spaces[0][1]]
         ).fetchone()
+        lane = connection.execute(
+            "select lane_id from private.outbox_lanes where connection_id = %s", [spaces[0][1]]
+        ).fetchone()
         assert thread is not None
-        yield Large(connection, user, spaces[0][0], spaces[0][1], thread[0])
+        assert lane is not None
+        yield Large(connection, user, spaces[0][0], spaces[0][1], thread[0], lane[0])
         connection.rollback()
 
 
@@ -246,14 +265,34 @@ def set_aside(large: Large) -> list[Node]:
     )
 
 
-def claim(large: Large) -> list[Node]:
-    """The very statement inside claim_outbox."""
+def claimed_lanes(large: Large) -> list[Node]:
+    """The very statement with which claim_outbox finds what is due."""
+    return large.plan(statement_of_claim(large, r"(with recursive served.*?)\n    into v_lane_ids") + " from class")
+
+
+def claimed_messages(large: Large) -> list[Node]:
+    """The very statement with which claim_outbox takes the messages of one lane."""
+    query = statement_of_claim(large, r"from class cross join lateral \(\n(.*?)\) as found")
+    return large.plan(
+        query.replace("class.lane_id", "%(lane)s").replace("class.rank", "0::smallint").replace("class.room", "50")
+        .replace("class.share", "50"),
+        lane=large.lane,
+    )  # fmt: skip
+
+
+def statement_of_claim(large: Large, pattern: str) -> str:
+    large.connection.execute("set local enable_seqscan = off")  # as the function itself has it
     row = large.connection.execute("select prosrc from pg_proc where proname = 'claim_outbox'").fetchone()
     assert row is not None
-    found = re.search(r"from \(\s*(select outbox\.id from.*?skip locked)\s*\) as due;", row[0], re.DOTALL)
-    assert found, "the statement that picks what is due looks different now"
-    query = found[1].replace("v_now", "now()").replace("p_limit", "50").replace("%", "%%")
-    return large.plan(query)
+    found = re.search(pattern, row[0], re.DOTALL)
+    assert found, "the statement looks different now"
+    text: str = found[1]
+    for variable, value in {
+        "v_now": "clock_timestamp()", "v_microseconds": "(extract(epoch from now()) * 1000000)::bigint",
+        "v_ahead": "250000", "v_second": "1020000", "v_class_count": "20", "p_limit": "50",
+    }.items():  # fmt: skip
+        text = text.replace(variable, value)
+    return text
 
 
 @dataclass(frozen=True)
@@ -335,15 +374,22 @@ GUARDS = [
         50,
         "drop index meta_webhook_events_set_aside_idx",
     ),
-    # Of 20,000 rows 1,000 are queued: those and the ones ahead of them in their threads are read, never the past.
-    # Sorting so few is as good as following the index.
+    # One look for each lane that has work, whatever waits in it, and one that finds no more; twice, for the round
+    # begins behind the lane served last.
     Guard(
-        claim,
-        "outbox_messages",
-        "outbox_messages_queued_idx",
-        2_200,
-        "drop index outbox_messages_queued_idx",
+        claimed_lanes,
+        "outbox_ready",
+        "outbox_ready_pkey",
+        12,
+        "alter table private.outbox_ready drop constraint outbox_ready_pkey",
         may_sort=frozenset({"Sort", "Incremental Sort"}),
+    ),
+    Guard(
+        claimed_messages,
+        "outbox_ready",
+        "outbox_ready_pkey",
+        50,
+        "alter table private.outbox_ready drop constraint outbox_ready_pkey",
     ),
 ]
 

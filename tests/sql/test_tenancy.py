@@ -49,7 +49,8 @@ CROSSINGS: dict[str, LiteralString] = {
         insert into meta_signup_states (state_hash, workspace_id, user_id, expires_at)
         values (repeat('0', 64), %(workspace)s, %(member)s, now())
     """,
-    "outbox_messages_workspace_id_connection_id_fkey": """
+    # The reference is the lane's: a message can't be written without one.
+    "outbox_lanes_workspace_id_connection_id_fkey": """
         insert into outbox_messages (workspace_id, channel, connection_id, recipient, payload, idempotency_key)
         values (%(workspace)s, 'whatsapp', %(foreign_connection)s, '+1', '{}', 'x')
     """,
@@ -57,6 +58,10 @@ CROSSINGS: dict[str, LiteralString] = {
         insert into outbox_messages (workspace_id, channel, connection_id, thread_id, recipient, payload,
           idempotency_key)
         values (%(workspace)s, 'whatsapp', %(connection)s, %(foreign_thread)s, '+1', '{}', 'x')
+    """,
+    "outbox_problems_id_workspace_id_fkey": """
+        insert into private.outbox_problems (id, workspace_id, status)
+        values (%(foreign_outbox)s, %(workspace)s, 'dead')
     """,
 }
 

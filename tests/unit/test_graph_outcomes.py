@@ -116,7 +116,8 @@ RETRY, FAIL, PAUSE = FailureAction.RETRY, FailureAction.FAIL, FailureAction.PAUS
 TABLE: list[tuple[FailureAction, Scope, list[int]]] = [
     (RETRY, Scope.NUMBER, [130429]),
     (RETRY, Scope.RECIPIENT, [131056]),
-    (RETRY, Scope.APP, [4, 80007]),
+    (RETRY, Scope.APP, [4]),
+    (RETRY, Scope.ACCOUNT, [80007]),
     (RETRY, Scope.MESSAGE, [1, 2, 131000, 131016, 133004]),
     (RETRY, Scope.MESSAGE, [131057, 134101]),
     (PAUSE, Scope.NUMBER, [0, 3, 10, 190, *range(200, 300), 131005]),

@@ -23,7 +23,7 @@ from qero.clients.graph import GraphClient
 from qero.local.graph import GraphStandIn, SentMessage, batch, text_webhook
 from qero.models.whatsapp import Message, Thread
 from qero.worker import WhatsAppChannel, Worker
-from tests.support import Number, World, digits
+from tests.support import HURRY, Number, World, digits
 
 QERO = Path(sys.executable).with_name("qero")
 
@@ -54,8 +54,13 @@ class Post:
         self.graph = graph
         self.http = http
 
-    async def number(self) -> Number:
+    async def number(self, *, messages_per_second: int = 80) -> Number:
         number = await self.world.number(await self.world.workspace())
+        await self.world.rows(
+            "update wa_phone_numbers set messages_per_second = %s where id = %s returning id",
+            messages_per_second,
+            number.connection.id,
+        )
         self.graph.add_number(number.at_meta)
         return number
 
@@ -99,10 +104,7 @@ class Post:
 
     async def hurry(self) -> None:
         """Make everything due that waits for a retry."""
-        await self.world.rows(
-            "update outbox_messages set scheduled_at = now() where status = 'queued' and scheduled_at > now()"
-            " returning id"
-        )
+        await self.world.rows(HURRY)
 
     async def end_leases(self) -> None:
         await self.world.rows("update private.outbox_leases set expires_at = clock_timestamp() returning token")

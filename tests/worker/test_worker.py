@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
-from qero import Clients, Connections, NotAuthenticated, Outbox, SecretBox, Settings, Threads
+from qero import Clients, Connections, NetworkError, NotAuthenticated, Outbox, SecretBox, Settings, Threads
 from qero.local.graph import Drop, Garbage, GraphFault, Hang, Slow, status_webhook
 from qero.models.outbox import OutboxMessage, SendOutcome
 from qero.worker import Summary, Worker
@@ -168,9 +168,7 @@ async def test_a_worker_with_the_wrong_keys_harms_no_number_and_leaves_its_messa
     assert await post.worker().run_once() == Summary(), "it waits a while before it is tried again"
 
     post.world.secrets = box
-    await post.world.rows(
-        "update outbox_messages set scheduled_at = now() where id = %s returning 1", message.outbox_id
-    )
+    await post.hurry()
 
     assert (await post.worker().run_once()).sent == 1
     assert len(post.sent(message)) == 1
@@ -214,11 +212,30 @@ async def test_a_report_that_is_lost_on_its_way_is_repeated_and_the_message_is_n
     assert len(post.graph.sent) + len(post.graph.refused) == 6
 
 
-async def test_a_lost_claim_sends_nothing_and_its_messages_become_unknown(post: Post, settings: Settings) -> None:
+async def test_a_claim_whose_answer_is_lost_goes_back_and_is_sent(post: Post, settings: Settings) -> None:
     messages = await post.queue(await post.threads(await post.number(), 3))
     async with Proxy.over(settings) as (proxy, clients):
         proxy.drop_after["claim_outbox"] = 1
-        with pytest.raises(Exception, match="network_error"):
+        worker = post.worker(clients)
+        with pytest.raises(NetworkError):
+            await worker.run_once()
+        assert post.graph.sent == []
+        assert {(await post.row(message)).status for message in messages} == {"queued"}
+
+        assert (await worker.run_once()).sent == 3, "it knows that it sent nothing of what it never got"
+
+    assert {(await post.row(message)).status for message in messages} == {"sent"}
+    assert {(await post.row(message)).attempts for message in messages} == {1}
+    assert len(post.graph.sent) == 3
+
+
+async def test_a_claim_lost_with_its_worker_sends_nothing_and_its_messages_become_unknown(
+    post: Post, settings: Settings
+) -> None:
+    messages = await post.queue(await post.threads(await post.number(), 3))
+    async with Proxy.over(settings) as (proxy, clients):
+        proxy.drop_after["claim_outbox"] = 1
+        with pytest.raises(NetworkError):
             await post.worker(clients).run_once()
     assert post.graph.sent == []
 
@@ -342,13 +359,12 @@ async def test_cancelling_is_a_stop_too(post: Post) -> None:
 
 
 async def test_a_send_that_hangs_holds_up_nobody_else(post: Post) -> None:
-    number = await post.number()
+    number = await post.number(messages_per_second=1000)
     thread, stuck = await post.thread(number)
     await post.queue([thread.id])
     others = [thread_id for thread_id in await post.threads(number, 80) if thread_id != thread.id]
     await post.queue(others)
     post.graph.next_answer(Hang(), recipient=stuck)
-    started = time.monotonic()
     running = asyncio.create_task(post.worker(concurrency=8).run_once())
 
     async def the_others_are_sent() -> bool:
@@ -359,7 +375,6 @@ async def test_a_send_that_hangs_holds_up_nobody_else(post: Post) -> None:
 
     await until(the_others_are_sent)
     assert not running.done(), "the hanging one is still waited for"
-    assert time.monotonic() - started < 1
     assert await running == Summary(claimed=81, sent=80, unknown=1)
 
 
