@@ -1015,14 +1015,17 @@ language sql security invoker set search_path = '' set enable_seqscan = off set 
   ), early as (
     delete from public.wa_message_statuses as status using sent
     where status.connection_id = sent.connection_id and status.wa_message_id = sent.provider_message_id
-    returning sent.id as outbox_id, status.status, status.error_code, status.error_text
+    returning sent.id as outbox_id, status.status, status.error_code, status.error_text, status.pricing
   ), furthest as (
     select early.outbox_id, (array_agg(early.status order by private.wa_status_rank(early.status) desc))[1] as status,
-      max(early.error_code) as error_code, max(early.error_text) as error_text
+      max(early.error_code) as error_code,
+      (array_agg(early.error_text order by early.error_code desc nulls last))[1] as error_text,
+      (array_agg(early.pricing order by early.pricing desc nulls last))[1] as pricing
     from early group by early.outbox_id
   )
   update public.wa_messages as message
   set wa_message_id = coalesce(message.wa_message_id, sent.provider_message_id),
+    pricing = greatest(message.pricing, furthest.pricing),
     status = case when private.wa_status_rank(coalesce(furthest.status, 'sent')) > message.status_rank
       then coalesce(furthest.status, 'sent') else message.status end,
     error_code = coalesce(furthest.error_code, message.error_code),

@@ -144,7 +144,7 @@ async def test_one_row_asked_for_and_none_there_is_not_found(world: World) -> No
 async def test_a_statement_that_takes_too_long_may_be_repeated(world: World) -> None:
     blocker = await psycopg.AsyncConnection.connect(world.settings.require("db_url"))
     async with blocker:
-        await blocker.execute("lock table public.outbox_messages in access exclusive mode")
+        await blocker.execute("lock table private.outbox_leases, private.outbox_ready in access exclusive mode")
         claiming = asyncio.create_task(failure(Outbox(world.service).claim(1, "w")))
         cancel = (
             "select pg_cancel_backend(pid) from pg_stat_activity "
