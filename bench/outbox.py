@@ -235,7 +235,8 @@ class _Bench:
         outputs = [(await process.communicate())[0] for process in running]
         if any(process.returncode for process in running):
             raise RuntimeError(f"{command[1]} failed")
-        reports = [json.loads(output.splitlines()[-1]) for output in outputs]
+        # Some print more than their report.
+        reports = [json.loads(line) for output in outputs for line in output.splitlines() if line.startswith(b"{")]
         done = sum(report["done"] for report in reports) or count or self._count
         assert done == (count or self._count), f"{done} messages were drained"
         seconds: float = max(report["ended"] for report in reports) - min(report["started"] for report in reports)
