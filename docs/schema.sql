@@ -2260,19 +2260,23 @@ begin
     context jsonb, is_placeholder boolean, status text, error_code integer, error_text text, outbox_id uuid,
     pricing jsonb)) with ordinality as item
   join unnest(p_records) as record on record.ordinal = item.ordinality
-  left join lateral (
+  cross join lateral (
     select
-      (select identity.contact_id from public.contact_identities as identity
-       where identity.workspace_id = record.workspace_id and identity.kind = 'wa_id' and identity.scope = ''
-         and identity.value = item.wa_id) as by_wa_id,
-      (select identity.contact_id from public.contact_identities as identity
-       where identity.workspace_id = record.workspace_id and identity.kind = 'bsuid' and identity.scope = record.waba_id
-         and identity.value = item.user_id) as by_user_id
-    -- Evaluated once, not wherever it is used.
+      case when item.wa_id is not null then (
+        select identity.contact_id from public.contact_identities as identity
+        where identity.workspace_id = record.workspace_id and identity.kind = 'wa_id' and identity.scope = ''
+          and identity.value = item.wa_id) end as by_wa_id,
+      case when item.user_id is not null then (
+        select identity.contact_id from public.contact_identities as identity
+        where identity.workspace_id = record.workspace_id and identity.kind = 'bsuid' and identity.scope = record.waba_id
+          and identity.value = item.user_id) end as by_user_id
+    -- Evaluated once, not wherever it is used; and with conditions inside, not on the join, where they come too late.
     offset 0
-  ) as person on item.kind <> 'status'
-  left join lateral (
-    select case when item.group_id is null
+  ) as person
+  cross join lateral (
+    select case
+      when item.kind = 'status' then null
+      when item.group_id is null
       then (select thread.id from public.wa_threads as thread
         where thread.workspace_id = record.workspace_id and thread.connection_id = record.connection_id
           and thread.contact_id = coalesce(person.by_wa_id, person.by_user_id))
@@ -2280,21 +2284,23 @@ begin
         where thread.connection_id = record.connection_id and thread.group_id = item.group_id)
       end as id
     offset 0
-  ) as thread on item.kind <> 'status'
+  ) as thread
   -- A status names its message by Meta's id, and the outbox row by the opaque id that the send carried: the second
   -- finds messages whose send was never answered.
   left join lateral (
     select message.id, message.status in ('pending', 'cancelled', 'unknown', 'failed') as is_unsettled
     from public.wa_messages as message
-    where message.connection_id = record.connection_id
+    where item.kind in ('status', 'reaction', 'edit', 'revoke')
+      and message.connection_id = record.connection_id
       and message.wa_message_id = coalesce(item.target_id, item.wa_message_id)
       and (item.kind <> 'status' or message.direction = 'out')
     union all
     select message.id, true from public.wa_messages as message
-    where message.outbox_id = item.outbox_id and message.workspace_id = record.workspace_id
-      and message.connection_id = record.connection_id and message.direction = 'out' and message.wa_message_id is null
+    where message.outbox_id = item.outbox_id and message.workspace_id = record.workspace_id and message.direction = 'out'
+      -- Written so that no index offers all messages of the number that have no id yet.
+      and message.connection_id is not distinct from record.connection_id and coalesce(message.wa_message_id, '') = ''
     limit 1
-  ) as message on item.kind in ('status', 'reaction', 'edit', 'revoke');
+  ) as message on true;
   return v_items;
 end $$;
 
