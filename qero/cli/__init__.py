@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 import typer.core
@@ -38,6 +38,8 @@ class Commands(typer.core.TyperGroup):
         except KeyboardInterrupt as interrupt:
             raise Interrupted from interrupt
 
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 app = typer.Typer(
     name="qero",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 from uuid import UUID
 
@@ -10,7 +11,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from qero.cli import app, out, print_json, print_lines
+from qero.cli import JsonOption, app, out, print_json, print_lines
 from qero.clients.factory import Clients, ServiceClient
 from qero.errors import Conflict, InvalidState
 from qero.models.whatsapp import Connection
@@ -24,7 +25,6 @@ app.add_typer(connections, name="connections")
 
 WorkspaceArgument = Annotated[str, typer.Argument(help="The workspace's slug or uuid.")]
 NumberArgument = Annotated[str, typer.Argument(help="The phone number, Meta's id of it, or the connection's uuid.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
 @connections.command("list")
@@ -54,7 +54,9 @@ def disconnect(
     as_json: JsonOption = False,
 ) -> None:
     """Disconnect a number and forget its token. What is queued stays queued, for when it is connected again."""
-    ended = asyncio.run(_disconnect(workspace, number, reason))
+    ended = asyncio.run(
+        _ask(workspace, number, lambda service, id_: Connections(service).disconnect(id_, reason=reason))
+    )
     if as_json:
         print_json(ended.model_dump(mode="json"))
     else:
@@ -69,13 +71,19 @@ def pause(
     as_json: JsonOption = False,
 ) -> None:
     """Hold back everything queued for a number until it is resumed; it still receives."""
-    _print(asyncio.run(_pause(workspace, number, reason)), as_json=as_json)
+    _print(
+        asyncio.run(_ask(workspace, number, lambda service, id_: Outbox(service).pause_connection(id_, reason))),
+        as_json=as_json,
+    )
 
 
 @connections.command()
 def resume(workspace: WorkspaceArgument, number: NumberArgument, as_json: JsonOption = False) -> None:
     """Let a paused number send again, at once; also ends a pause that Meta asked for."""
-    _print(asyncio.run(_resume(workspace, number)), as_json=as_json)
+    _print(
+        asyncio.run(_ask(workspace, number, lambda service, id_: Outbox(service).resume_connection(id_))),
+        as_json=as_json,
+    )
 
 
 async def _list(workspace: str) -> list[Connection]:
@@ -83,25 +91,13 @@ async def _list(workspace: str) -> list[Connection]:
         return await _connections_of(clients.service(), workspace)
 
 
-async def _disconnect(workspace: str, number: str, reason: str | None) -> Connection:
+async def _ask(
+    workspace: str, number: str, question: Callable[[ServiceClient, UUID], Awaitable[Connection]]
+) -> Connection:
+    """What becomes of the one number that goes by that name."""
     async with Clients(Settings.load()) as clients:
         service = clients.service()
-        connection = _named(await _connections_of(service, workspace), number, workspace)
-        return await Connections(service).disconnect(connection.id, reason=reason)
-
-
-async def _pause(workspace: str, number: str, reason: str) -> Connection:
-    async with Clients(Settings.load()) as clients:
-        service = clients.service()
-        connection = _named(await _connections_of(service, workspace), number, workspace)
-        return await Outbox(service).pause_connection(connection.id, reason)
-
-
-async def _resume(workspace: str, number: str) -> Connection:
-    async with Clients(Settings.load()) as clients:
-        service = clients.service()
-        connection = _named(await _connections_of(service, workspace), number, workspace)
-        return await Outbox(service).resume_connection(connection.id)
+        return await question(service, _named(await _connections_of(service, workspace), number, workspace).id)
 
 
 async def _connections_of(service: ServiceClient, workspace: str) -> list[Connection]:

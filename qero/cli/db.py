@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
-from qero.cli import app, err, print_json, print_lines
+from qero.cli import JsonOption, app, err, print_json, print_lines
 from qero.cli.tools import supabase_cli
 from qero.ops.push import copy_migrations, migrations_folder, migrations_workdir, push_migrations
 from qero.settings import Settings
@@ -17,7 +16,7 @@ app.add_typer(db, name="db")
 
 
 @db.command()
-def push(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False) -> None:
+def push(as_json: JsonOption = False) -> None:
     """Push the migrations that the database at SUPABASE_DB_URL lacks: the project's own, else the ones qero ships.
 
     Each migration is one transaction: a failing one leaves nothing of itself behind.
@@ -39,7 +38,7 @@ def push(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for pr
 
 
 @db.command("copy")
-def copy_shipped(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False) -> None:
+def copy_shipped(as_json: JsonOption = False) -> None:
     """Copy the migrations that qero ships into this folder's supabase/migrations, beside the project's own.
 
     A project that has migrations of its own gets only those pushed, so qero's have to be among them. A different file

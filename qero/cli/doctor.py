@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
-from qero.cli import app, err, out, print_json
+from qero.cli import JsonOption, app, err, out, print_json
 from qero.cli.tools import supabase_cli
 from qero.errors import QeroError
 from qero.ops.doctor import examine
@@ -21,7 +20,7 @@ _MARKS = {"ok": "[green]ok[/]", "warning": "[yellow]warning[/]", "problem": "[re
 
 @app.command()
 def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Check settings, reachability, versions, migrations, the realtime publication and the advisor.
 

@@ -17,7 +17,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from qero.cli import app, err, out, print_json, print_lines
+from qero.cli import JsonOption, app, err, out, print_json, print_lines
 from qero.clients.factory import Clients, ServiceClient
 from qero.errors import QeroError
 from qero.models.events import (
@@ -102,7 +102,6 @@ SinceOption = Annotated[
     ),
 ]
 OrphansOption = Annotated[bool, typer.Option("--orphans", help="What waits for its number to be connected instead.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
 @events.command("list")

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import typer
 from rich.table import Table
 
-from qero.cli import app, err, out, print_json, print_lines
+from qero.cli import JsonOption, app, err, out, print_json, print_lines
 from qero.errors import QeroError
 from qero.ops.push import migrations_folder, migrations_workdir
 
@@ -27,7 +27,6 @@ local = typer.Typer(
 app.add_typer(local, name="local")
 
 Name = Annotated[str, typer.Option("--name", "-n", help="Which stack of this project.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 DefaultGrants = Annotated[
     bool,
@@ -52,7 +51,7 @@ def up(
     ] = 0,
     migrate: Annotated[bool, typer.Option(help="Push the migrations that the database lacks.")] = True,
     default_grants: DefaultGrants = False,
-    as_json: Json = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Start the stack, or push new migrations to the running one.
 
@@ -87,7 +86,7 @@ def down(
 
 
 @local.command()
-def reset(name: Name = "default", default_grants: DefaultGrants = False, as_json: Json = False) -> None:
+def reset(name: Name = "default", default_grants: DefaultGrants = False, as_json: JsonOption = False) -> None:
     """Delete the stack's data and start afresh, with the same keys and address."""
     with _progress(quiet=as_json) as say:
         address = _stack(name).reset(default_grants=default_grants, say=say)
@@ -98,7 +97,7 @@ def reset(name: Name = "default", default_grants: DefaultGrants = False, as_json
 
 
 @local.command()
-def status(name: Name = "default", as_json: Json = False) -> None:
+def status(name: Name = "default", as_json: JsonOption = False) -> None:
     """Show whether the stack runs, and where. Exits with 1 when it doesn't."""
     stack = _stack(name)
     state = stack.running_state()
@@ -122,7 +121,7 @@ def status(name: Name = "default", as_json: Json = False) -> None:
 def env(
     name: Name = "default",
     export: Annotated[bool, typer.Option("--export", help="Write lines for a shell to evaluate.")] = False,
-    as_json: Json = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Print the stack's address and keys, for .env.local or a shell.
 

@@ -12,7 +12,7 @@ from uuid import UUID
 import typer
 from rich.table import Table
 
-from qero.cli import app, out, print_json, print_lines
+from qero.cli import JsonOption, app, out, print_json, print_lines
 from qero.clients.factory import Clients
 from qero.errors import InvalidInput
 from qero.models.outbox import Settlement
@@ -20,7 +20,6 @@ from qero.services.outbox import Outbox
 from qero.settings import Settings
 
 T = TypeVar("T")
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 OfWorkspace = Annotated[UUID | None, typer.Option("--workspace", help="Of one workspace, by its id.")]
 OfConnection = Annotated[UUID | None, typer.Option("--connection", help="Of one number, by its id.")]
 Ids = Annotated[list[UUID], typer.Argument(help="Ids of messages.")]
@@ -59,7 +58,7 @@ def list_messages(
     workspace: OfWorkspace = None,
     connection: OfConnection = None,
     limit: Annotated[int, typer.Option(min=1, max=1000)] = 50,
-    as_json: AsJson = False,
+    as_json: JsonOption = False,
 ) -> None:
     """List messages, the latest first. Contents aren't shown; `qero outbox show` does."""
     found = ask(
@@ -99,7 +98,7 @@ def retry(
     workspace: OfWorkspace = None,
     connection: OfConnection = None,
     spread: Annotated[int, typer.Option(min=0, max=86400, help="Spread them over so many seconds.")] = 0,
-    as_json: AsJson = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Queue messages again that ended badly.
 
@@ -131,7 +130,7 @@ def retry(
 def cancel(
     message_ids: Ids,
     reason: Annotated[str, typer.Option(help="What the team is shown.")] = "Cancelled.",
-    as_json: AsJson = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Cancel messages that wait. What a worker has in hand may leave all the same."""
     _print_outcomes(ask(lambda service: service.cancel(message_ids, reason)), as_json=as_json)
@@ -143,7 +142,7 @@ def purge(
     older_than_days: Annotated[float, typer.Option(min=0, help="Settled at least so many days ago.")] = 30,
     workspace: OfWorkspace = None,
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
-    as_json: AsJson = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Delete messages that ended badly. What the team saw of them in the inbox stays."""
     if not yes:
@@ -164,7 +163,7 @@ def purge(
 
 
 @outbox.command()
-def stats(workspace: OfWorkspace = None, as_json: AsJson = False) -> None:
+def stats(workspace: OfWorkspace = None, as_json: JsonOption = False) -> None:
     """Show depth and age, of each sender too, and what ended badly, by code."""
     found = ask(lambda service: service.stats(workspace))
     if as_json:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from qero.cli import app, out, print_json
+from qero.cli import JsonOption, app, out, print_json
 from qero.clients.factory import Client, Clients
 from qero.models.workspace import WhoAmI
 from qero.services.workspaces import Workspaces
@@ -19,7 +19,7 @@ from qero.settings import Settings
 @app.command()
 def whoami(
     service: Annotated[bool, typer.Option("--service", help="Ask as the service instead of a user.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Show who the API takes a token for, and which workspaces it sees.
 

@@ -497,7 +497,7 @@ begin
   end if;
 end $$;
 
--- Moves messages to their furthest status; what has no message yet waits for it.
+-- Moves messages to their furthest status; what has no message yet waits for it. The outbox rows are locked.
 create or replace function private.apply_whatsapp_statuses(p_items private.whatsapp_item[]) returns void
 language plpgsql security invoker set search_path = '' as $$
 declare
@@ -506,10 +506,6 @@ declare
     select item.outbox_id from unnest(p_items) as item
     where item.kind = 'status' and item.message_id is not null and item.outbox_id is not null);
 begin
-  if v_outbox_ids <> '{}' then
-    perform private.lock_unsettled_outbox(v_outbox_ids);
-  end if;
-
   update public.wa_messages as message
   set status = case when furthest.rank > message.status_rank then furthest.status else message.status end,
     wa_message_id = coalesce(message.wa_message_id, furthest.wa_message_id),
