@@ -4,7 +4,8 @@ The items come as Meta says they do, three statuses (sent, delivered, read) for 
 each: texts of known people, who come with both of their ids. A tenth of the people are in conversation at the time, and
 the statuses are about the messages sent last.
 Ours routes, records and applies each: message, thread, status, everything that may have waited for it. The floor does
-the least that keeps an item once: `insert … on conflict do nothing` into a table with nothing but its unique key.
+the least that keeps an item once: `insert … on conflict do nothing` into a table with nothing but its unique key. Once
+from a connection to the database, and once through the API, as the receipt of webhooks sends them.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+import httpx
 import psycopg
 
 from bench.report import Case, interleaved, progress
@@ -30,6 +32,7 @@ from qero.models.webhook import parse_body
 Connection = psycopg.AsyncConnection[Any]
 NUMBER = graph.Number("100000000000001", "unused", "15550001111", "200000000000001")
 SIZES = (1, 10, 100)
+PLACES = ("", " through the api")
 
 
 @dataclass(frozen=True)
@@ -48,23 +51,29 @@ QUICK = Scale(threads=2_000, messages=20_000, items={1: 100, 10: 500, 100: 2_000
 async def run(*, quick: bool) -> list[Case]:
     scale = QUICK if quick else FULL
     with temporary_stack() as address:
-        async with await psycopg.AsyncConnection.connect(address.db_url, autocommit=True) as connection:
+        key = address.service_role_key
+        headers = {"apikey": key, "authorization": f"Bearer {key}", "content-type": "application/json"}
+        async with (
+            await psycopg.AsyncConnection.connect(address.db_url, autocommit=True) as connection,
+            httpx.AsyncClient(base_url=f"{address.url}/rest/v1", headers=headers, timeout=60) as api,
+        ):
             workspace = await fill(connection, scale.threads, scale.messages)
             await connection.execute("set role service_role")
             items = _items(scale)
             measures: dict[str, Callable[[], Awaitable[float]]] = {}
             for size in SIZES:
-                for name, batches in _batches(items, scale, size):
-                    ours = name == "ours"
-                    measures[f"{name}/{size}"] = _measure(connection, workspace, batches, ours=ours)
+                for name, batches in _batches(items, scale, size, workspace):
+                    ours = name.startswith("ours")
+                    send = _to_api(api, ours=ours) if name.endswith("api") else _to_database(connection, ours=ours)
+                    measures[f"{name}/{size}"] = _measure(send, batches)
             medians = await interleaved(measures, runs=scale.runs)
             await _check(connection, scale)
     return [
         Case(
-            f"items/batch of {size}", medians[f"ours/{size}"], "items/s", scale.runs,
-            floor=medians[f"bare insert/{size}"], lower_is_better=False,
+            f"items/batch of {size}{where}", medians[f"ours{where}/{size}"], "items/s", scale.runs,
+            floor=medians[f"bare insert{where}/{size}"], lower_is_better=False,
         )
-        for size in SIZES
+        for where in PLACES for size in SIZES
     ]  # fmt: skip
 
 
@@ -109,6 +118,7 @@ async def fill(connection: Connection, threads: int, messages: int) -> UUID:
           now() - (%(messages)s - i) * interval '1 s'
         from generate_series(1, %(messages)s) as i
         join numbered on numbered.position = i %% %(threads)s
+        order by i
         """,
         """
         insert into meta_webhook_events (workspace_id, phone_number_id, event_key, kind, raw, status)
@@ -117,11 +127,12 @@ async def fill(connection: Connection, threads: int, messages: int) -> UUID:
         from generate_series(1, %(messages)s) as i
         """,
         """
-        create table private.bench_raw (workspace_id uuid not null, event_key text not null, raw jsonb not null,
+        create table public.bench_raw (workspace_id uuid not null, event_key text not null, raw jsonb not null,
           unique (workspace_id, event_key))
         """,
-        "grant all on private.bench_raw to service_role",
-        "insert into private.bench_raw select workspace_id, event_key, raw from meta_webhook_events",
+        "grant all on public.bench_raw to service_role",
+        "insert into public.bench_raw select workspace_id, event_key, raw from meta_webhook_events",
+        "notify pgrst, 'reload schema'",
     ):
         await connection.execute(statement, parameters)
     await connection.execute("vacuum (analyze)")
@@ -160,36 +171,52 @@ def _wamid(number: int) -> str:
 
 
 def _batches(
-    items: Iterator[dict[str, Any]], scale: Scale, size: int
+    items: Iterator[dict[str, Any]], scale: Scale, size: int, workspace: UUID
 ) -> Iterator[tuple[str, Iterator[list[list[dict[str, Any]]]]]]:
-    rounds = [
-        [[next(items) for _ in range(size)] for _ in range(scale.items[size] // size)] for _ in range(scale.runs + 1)
-    ]
-    yield "ours", iter(rounds)
-    yield "bare insert", iter(
-        [[[{"event_key": item["event_key"], "raw": item["raw"]} for item in batch] for batch in batches]
-         for batches in rounds]
-    )  # fmt: skip
+    for where in PLACES:
+        rounds = [
+            [[next(items) for _ in range(size)] for _ in range(scale.items[size] // size)]
+            for _ in range(scale.runs + 1)
+        ]
+        yield f"ours{where}", iter(rounds)
+        yield f"bare insert{where}", iter(
+            [[[{"workspace_id": str(workspace), "event_key": item["event_key"], "raw": item["raw"]} for item in batch]
+              for batch in batches] for batches in rounds]
+        )  # fmt: skip
+
+
+def _to_database(connection: Connection, *, ours: bool) -> Callable[[str], Awaitable[object]]:
+    statement = (
+        b"select public.ingest_whatsapp_events(%s::jsonb)"
+        if ours
+        else b"insert into public.bench_raw (workspace_id, event_key, raw)"
+        b" select item.workspace_id, item.event_key, item.raw"
+        b" from jsonb_to_recordset(%s::jsonb) as item (workspace_id uuid, event_key text, raw jsonb)"
+        b" on conflict do nothing"
+    )
+    return lambda batch: connection.execute(statement, [batch])
+
+
+def _to_api(api: httpx.AsyncClient, *, ours: bool) -> Callable[[str], Awaitable[object]]:
+    async def send(batch: str) -> None:
+        if ours:
+            answer = await api.post("/rpc/ingest_whatsapp_events", content=f'{{"p_events":{batch}}}')
+        else:
+            headers = {"prefer": "resolution=ignore-duplicates,return=minimal"}
+            answer = await api.post("/bench_raw?on_conflict=workspace_id,event_key", content=batch, headers=headers)
+        answer.raise_for_status()
+
+    return send
 
 
 def _measure(
-    connection: Connection, workspace: UUID, rounds: Iterator[list[list[dict[str, Any]]]], *, ours: bool
+    send: Callable[[str], Awaitable[object]], rounds: Iterator[list[list[dict[str, Any]]]]
 ) -> Callable[[], Awaitable[float]]:
-    if ours:
-        statement, before = b"select public.ingest_whatsapp_events(%s::jsonb)", []
-    else:
-        statement, before = (
-            b"insert into private.bench_raw (workspace_id, event_key, raw)"
-            b" select %s, item.event_key, item.raw"
-            b" from jsonb_to_recordset(%s::jsonb) as item (event_key text, raw jsonb) on conflict do nothing",
-            [workspace],
-        )
-
     async def measure() -> float:
         batches = [(len(batch), json.dumps(batch, separators=(",", ":"))) for batch in next(rounds)]
         started = time.perf_counter()
         for _, batch in batches:
-            await connection.execute(statement, [*before, batch])
+            await send(batch)
         return sum(size for size, _ in batches) / (time.perf_counter() - started)
 
     return measure
@@ -197,12 +224,12 @@ def _measure(
 
 async def _check(connection: Connection, scale: Scale) -> None:
     """Everything that was measured was done."""
-    items = sum(scale.items.values()) * (scale.runs + 1)
+    items = sum(scale.items.values()) * (scale.runs + 1) * len(PLACES)
     cursor = await connection.execute(
         """
         select (select count(*) from meta_webhook_events where status = 'applied') - %(m)s,
           (select count(*) from wa_messages) - %(m)s, (select count(*) from wa_messages where status = 'read'),
-          (select count(*) from private.bench_raw) - %(m)s
+          (select count(*) from public.bench_raw) - %(m)s
         """,
         {"m": scale.messages},
     )

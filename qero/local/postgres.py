@@ -68,7 +68,7 @@ class Postgres:
             "max_wal_senders": "10",
             "max_replication_slots": "10",
             "max_connections": "200",
-            "shared_buffers": "256MB",
+            "shared_buffers": f"{_shared_buffers_mb()}MB",
             "password_encryption": "scram-sha-256",
             "log_min_messages": "warning",
             "log_line_prefix": "%m [%p] %u ",
@@ -148,6 +148,12 @@ class Postgres:
                         sql.Identifier(role), sql.Literal(self._keys.database_password)
                     )
                 )
+
+
+def _shared_buffers_mb() -> int:
+    """A quarter of the memory as on hosted, 1 GB at most: pages take memory only once they are used."""
+    megabytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
+    return max(128, min(megabytes // 4, 1024))
 
 
 def data_folder(home: Path) -> Path:

@@ -92,14 +92,23 @@ class WebhookEvent(BaseModel):
     """The item in the smallest entry of a body that says all of it: `parse_entry` gives the same item back."""
 
 
+Outcome = Literal["recorded", "deduped", "orphan", "set_aside"]
+
+
 class IngestOutcome(Row):
     """What became of one item."""
 
-    ordinal: int
-    """The item's place in the call, from 1."""
-    outcome: Literal["recorded", "deduped", "orphan", "set_aside"]
+    outcome: Outcome
     event_id: int | None
     reason: str | None
+
+
+class IngestAnswer(Row):
+    """What `ingest_whatsapp_events` answers: an element of each list per item, in the order of the call."""
+
+    outcomes: list[Outcome]
+    event_ids: list[int | None]
+    reasons: list[str | None]
 
 
 def parse_body(body: bytes) -> list[WebhookEvent]:

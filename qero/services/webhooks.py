@@ -29,7 +29,7 @@ from qero.errors import (
     Unavailable,
 )
 from qero.logs import get_logger
-from qero.models.webhook import BODY_LIMIT_BYTES, IngestOutcome, WebhookEvent, parse_body
+from qero.models.webhook import BODY_LIMIT_BYTES, IngestAnswer, IngestOutcome, WebhookEvent, parse_body
 
 CHALLENGE_LIMIT = 1000
 # One call of the database takes at most this much, in this many calls at a time.
@@ -430,11 +430,14 @@ async def _store(client: ServiceClient, items: Sequence[_Item]) -> list[IngestOu
 
 async def _ingest(client: ServiceClient, items: Sequence[bytes]) -> list[IngestOutcome]:
     arguments = b'{"p_events":[' + b",".join(items) + b"]}"
-    outcomes = await call_encoded(client, "ingest_whatsapp_events", list[IngestOutcome], arguments)
-    if len(outcomes) != len(items):
-        detail = {"operation": "ingest_whatsapp_events", "sent": len(items), "answered": len(outcomes)}
+    answer = await call_encoded(client, "ingest_whatsapp_events", IngestAnswer, arguments)
+    if len(answer.outcomes) != len(items):
+        detail = {"operation": "ingest_whatsapp_events", "sent": len(items), "answered": len(answer.outcomes)}
         raise QeroError("answer_unreadable", detail=detail)
-    return outcomes
+    return [
+        IngestOutcome(outcome=outcome, event_id=event_id, reason=reason)
+        for outcome, event_id, reason in zip(answer.outcomes, answer.event_ids, answer.reasons, strict=True)
+    ]
 
 
 def _encode(event: WebhookEvent) -> bytes:

@@ -161,7 +161,10 @@ create table if not exists public.wa_messages (
     or (direction = 'out'
       and status in ('pending', 'cancelled', 'unknown', 'sent', 'failed', 'delivered', 'read', 'played'))
   )
-) with (fillfactor = 85);
+)
+-- Room for each message on a page to be updated at once: statuses come for what was sent together, and an update that
+-- stays on its page writes no index.
+with (fillfactor = 60);
 
 comment on column public.wa_messages.sequence is
   'Order of arrival, which decides between messages of the same second: Meta''s times are whole seconds.';

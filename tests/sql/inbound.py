@@ -163,7 +163,7 @@ async def writers(world: World, queues: Sequence[Sequence[Jsonb]]) -> list[str]:
         ) as connection:
             for call in queue:
                 [[answer]] = await (await connection.execute("select ingest_whatsapp_events(%s)", [call])).fetchall()
-                outcomes += [item["outcome"] for item in answer]
+                outcomes += answer["outcomes"]
         return outcomes
 
     return [outcome for outcomes in await asyncio.gather(*map(write, queues)) for outcome in outcomes]

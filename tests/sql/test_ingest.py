@@ -54,7 +54,11 @@ def status(number: Number, wamid: str, name: str, **more: Any) -> dict[str, Any]
     }
 
 
-ANSWER = "jsonb_to_recordset(ingest_whatsapp_events(%s)) as answer (outcome text, reason text)"
+ANSWER = """
+  ingest_whatsapp_events(%s) as answer (call),
+  rows from (jsonb_array_elements_text(call -> 'outcomes'), jsonb_array_elements_text(call -> 'reasons'))
+    as item (outcome, reason)
+"""
 
 
 async def ingest(world: World, *events: dict[str, Any]) -> list[tuple[str, str | None]]:
