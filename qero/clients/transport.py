@@ -6,6 +6,8 @@ that nothing of the request left; whatever else went wrong, it may have.
 
 from __future__ import annotations
 
+from urllib.request import getproxies, proxy_bypass
+
 import aiohttp
 import httpx
 
@@ -16,6 +18,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     def __init__(self, *, max_connections: int) -> None:
         self._max_connections = max_connections
         self._session: aiohttp.ClientSession | None = None
+        self._proxies: dict[tuple[str, str], str | None] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send one request and read its whole answer."""
@@ -27,6 +30,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                 headers=request.headers.multi_items(),
                 data=await request.aread(),
                 allow_redirects=False,
+                proxy=self._proxy(request.url),
                 timeout=aiohttp.ClientTimeout(
                     # aiohttp's `connect` covers the wait for a place in the pool as well.
                     connect=_sum(timeout.get("pool"), timeout.get("connect")),
@@ -59,13 +63,19 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         if self._session is not None:
             await self._session.close()
 
+    def _proxy(self, url: httpx.URL) -> str | None:
+        """The proxy that the environment names: aiohttp would look for one, and for a netrc file, at every request."""
+        if (url.scheme, url.host) not in self._proxies:
+            bypassed = bool(proxy_bypass(url.host))
+            self._proxies[url.scheme, url.host] = None if bypassed else getproxies().get(url.scheme)
+        return self._proxies[url.scheme, url.host]
+
     def _open(self) -> aiohttp.ClientSession:
         # Made at the first request, because it belongs to the running event loop.
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=self._max_connections, limit_per_host=self._max_connections),
                 cookie_jar=aiohttp.DummyCookieJar(),
-                trust_env=True,
             )
         return self._session
 

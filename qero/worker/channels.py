@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Protocol
 
 from qero.clients.graph import GraphClient
@@ -30,7 +31,8 @@ class WhatsAppChannel:
 
     def __init__(self, graph: GraphClient, cipher: Decrypter) -> None:
         self._graph = graph
-        self._cipher = cipher
+        # A number's ciphertext stays the same from message to message. The tokens in use are in memory anyway.
+        self._decrypt = lru_cache(maxsize=1024)(cipher.decrypt)
 
     async def send(self, message: OutboxMessage) -> SendOutcome:
         """Send through Graph.
@@ -41,7 +43,7 @@ class WhatsAppChannel:
         if message.phone_number_id is None or message.access_token_ciphertext is None:
             return _paused("connection_incomplete", "The connection has no phone number id or no access token.")
         try:
-            access_token = self._cipher.decrypt(message.access_token_ciphertext)
+            access_token = self._decrypt(message.access_token_ciphertext)
         except SettingsError as error:
             return Refused(
                 action=FailureAction.RELEASE,

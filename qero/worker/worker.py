@@ -9,7 +9,7 @@ import secrets
 import socket
 import time
 import traceback
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
@@ -46,7 +46,9 @@ MISSING_CHANNEL_DELAY_SECONDS = 60.0
 LOST_CLAIM_SECONDS = 30.0
 """How long a claim whose answer was lost may still take effect."""
 MAINTENANCE_SECONDS = 60.0
-CATCH_UP_SECONDS = 0.015
+PACED_SECOND = 1.02
+"""A second of the pace, as `claim_outbox` gives it: a little longer, as some messages travel faster than others."""
+CATCH_UP_SECONDS = 0.05
 CLAIM_LIMIT = 1000
 """What `claim_outbox` hands out at once, at most."""
 
@@ -96,14 +98,23 @@ class _Sender:
         self.places = asyncio.Semaphore(places)
         self._turn = asyncio.Lock()
         self._next = 0.0
+        self._latest: deque[float] = deque()
+        """When the latest were sent, as many as the number may send in a second."""
 
     async def turn(self, pace_seconds: float) -> None:
-        """Wait for the next turn. Of what was missed only a moment is made up for, or a second could see too many."""
+        """Wait for the next turn: evenly, making up for a moment that was missed, and never too many in a second."""
         if not pace_seconds:
             return
+        limit = max(round(PACED_SECOND / pace_seconds), 1)
+        if self._latest.maxlen != limit:
+            self._latest = deque(self._latest, maxlen=limit)
         async with self._turn:
             await _sleep_until(self._next)
-            self._next = max(self._next, time.monotonic() - CATCH_UP_SECONDS) + pace_seconds
+            if len(self._latest) == limit:
+                await _sleep_until(self._latest[0] + PACED_SECOND)
+            now = time.monotonic()
+            self._latest.append(now)
+            self._next = max(self._next, now - CATCH_UP_SECONDS) + pace_seconds
 
 
 class Worker:

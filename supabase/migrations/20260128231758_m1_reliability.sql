@@ -773,7 +773,7 @@ declare
   v_lease_seconds constant integer := 60;
   v_class_count constant integer := 20;
   -- How far ahead of its pace a number's messages are handed out; the worker waits until each one's moment.
-  v_ahead constant bigint := 250000;
+  v_ahead constant bigint := 400000;
   -- A second of the pace is a little longer than one of the clock, so that delays on the way don't exceed the limit.
   v_second constant bigint := 1020000;
   v_now timestamptz := clock_timestamp();
