@@ -1,8 +1,8 @@
 """Workers killed, Postgres restarted, Meta silent or garbled: nothing lost, nothing sent twice.
 
-Two worker processes drain the outbox while they are killed at random and started again, Postgres is stopped the hard
-way, and the stand-in for Meta hangs, drops connections, answers garbage, or slowly. Afterwards every message has to
-have ended in a state that says what happened, and the stand-in must have got none twice.
+Two worker processes, whose clocks are ten minutes apart, drain the outbox while they are killed at random and started
+again, Postgres is stopped the hard way, and the stand-in for Meta hangs, drops connections, answers garbage, or slowly.
+Afterwards every message has to have ended in a state that says what happened, and the stand-in must have none twice.
 """
 
 from __future__ import annotations
@@ -30,6 +30,14 @@ from qero.local.postgres import data_folder
 from qero.local.stack import Stack
 
 NUMBERS = 4
+# The second worker's clock is ten minutes ahead of the first's, and of the database's.
+CLOCK_AHEAD = """
+import sys, time
+wall, wall_ns = time.time, time.time_ns
+time.time, time.time_ns = lambda: wall() + 600, lambda: wall_ns() + 600 * 10**9
+from qero.cli import main
+main()
+"""
 APP_SECRET = "the-app-secret-of-the-ordeal"
 FAULTS = (
     Hang(), Hang(accepts=False), Drop(), Drop(accepts=False), Garbage(200), Garbage(502), Slow(0.5), Slow(2.0),
@@ -153,7 +161,7 @@ class _Crowd:
         self.running: list[asyncio.subprocess.Process] = []
 
     async def __aenter__(self) -> _Crowd:
-        self.running = [await self._start() for _ in range(2)]
+        self.running = [await self._start(index) for index in range(2)]
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -162,12 +170,12 @@ class _Crowd:
                 process.kill()
             await process.wait()
 
-    async def _start(self) -> asyncio.subprocess.Process:
+    async def _start(self, index: int) -> asyncio.subprocess.Process:
+        command = [Path(sys.executable).with_name("qero")] if index == 0 else [sys.executable, "-c", CLOCK_AHEAD]
         with self._log.open("ab") as log:
             return await asyncio.create_subprocess_exec(
-                Path(sys.executable).with_name("qero"), "worker", "--concurrency", "60", env=self._environment,
-                stdout=subprocess.DEVNULL, stderr=log,
-            )  # fmt: skip
+                *command, "worker", "--concurrency", "60", env=self._environment, stdout=subprocess.DEVNULL, stderr=log
+            )
 
     async def replace(self, index: int) -> None:
         """Kill one, wherever it is, and start another."""
@@ -175,12 +183,12 @@ class _Crowd:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
         await process.wait()
-        self.running[index] = await self._start()
+        self.running[index] = await self._start(index)
 
     async def revive(self) -> None:
         for index, process in enumerate(self.running):
             if process.returncode is not None:
-                self.running[index] = await self._start()
+                self.running[index] = await self._start(index)
 
 
 async def _torment(

@@ -2397,7 +2397,7 @@ CREATE FUNCTION public.claim_outbox(p_limit integer, p_worker text) RETURNS TABL
 #variable_conflict use_column
 declare
   v_lease_seconds constant integer := 60;
-  v_class_count constant integer := 20;
+  v_class_count constant integer := 10;
   -- How far ahead of its pace a number's messages are handed out; the worker waits until each one's moment.
   v_ahead constant bigint := 400000;
   -- A second of the pace is a little longer than one of the clock, so that delays on the way don't exceed the limit.

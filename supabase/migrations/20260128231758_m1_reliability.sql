@@ -771,7 +771,7 @@ set enable_seqscan = off set join_collapse_limit = 1 set plan_cache_mode = force
 #variable_conflict use_column
 declare
   v_lease_seconds constant integer := 60;
-  v_class_count constant integer := 20;
+  v_class_count constant integer := 10;
   -- How far ahead of its pace a number's messages are handed out; the worker waits until each one's moment.
   v_ahead constant bigint := 400000;
   -- A second of the pace is a little longer than one of the clock, so that delays on the way don't exceed the limit.
