@@ -58,7 +58,7 @@ class CallLogs:
         """The latest calls with one contact, at most `limit` (1 to 200). Empty for a foreign contact.
 
         Raises:
-            InvalidInput: `invalid_value`, the limit. `too_many_ids` never: it asks for one.
+            InvalidInput: `invalid_value`, the limit.
         SQL: public.get_call_logs
         """
         [found] = await self._ask([contact_id], limit)
@@ -74,7 +74,7 @@ class CallLogs:
             limit: calls of each contact, 1 to 200.
 
         Raises:
-            InvalidInput: `invalid_value`, the limit, or a text that is no uuid. `too_many_ids` never: it asks for less.
+            InvalidInput: `invalid_value`, the limit, or a text that is no uuid.
         SQL: public.get_call_logs
         """
         batches = await in_parallel(

@@ -57,8 +57,6 @@ class FollowUps:
     async def counts(self, workspace_id: UUID | None = None) -> FollowUpCounts:
         """How many the caller has overdue, later today and upcoming, for a badge.
 
-        Raises:
-            InvalidInput: `invalid_value`, never from here.
         SQL: public.count_follow_ups
         """
         return await call(self._client, "count_follow_ups", FollowUpCounts, p_workspace_id=workspace_id)
