@@ -131,7 +131,7 @@ class Candidates:
             PermissionDenied: `role_required`, viewers only read.
         SQL: public.delete_candidate
         """
-        await call(self._client, "delete_candidate", type(None), p_candidate_id=candidate_id)
+        await call(self._client, "delete_candidate", UUID, p_candidate_id=candidate_id)
 
     async def import_rows(
         self, workspace_id: UUID, rows: Sequence[ImportRow], *, dry_run: bool = True, update: bool = True

@@ -71,4 +71,4 @@ class Notes:
             PermissionDenied: `role_required`, somebody else's.
         SQL: public.delete_contact_note
         """
-        await call(self._client, "delete_contact_note", type(None), p_note_id=note_id)
+        await call(self._client, "delete_contact_note", UUID, p_note_id=note_id)

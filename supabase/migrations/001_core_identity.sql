@@ -128,18 +128,23 @@ begin
   return (select auth.uid());
 end $$;
 
--- Definer, because a policy on workspace_memberships that read workspace_memberships would recurse (42P17).
+-- Definer, because a policy on workspace_memberships that read workspace_memberships would recurse (42P17). In plpgsql,
+-- because every statement asks it, and what is in the language of SQL is planned anew for each.
 create or replace function private.my_workspace_ids() returns setof uuid
-language sql stable security definer set search_path = '' as $$
+language plpgsql stable security definer set search_path = '' rows 10 as $$
+begin
+  return query
   select membership.workspace_id from public.workspace_memberships as membership
-  where membership.user_id = (select auth.uid())
-$$;
+  where membership.user_id = (select auth.uid());
+end $$;
 
 create or replace function private.my_workspace_ids_as(variadic p_roles text[]) returns setof uuid
-language sql stable security definer set search_path = '' as $$
+language plpgsql stable security definer set search_path = '' rows 10 as $$
+begin
+  return query
   select membership.workspace_id from public.workspace_memberships as membership
-  where membership.user_id = (select auth.uid()) and membership.role = any (p_roles)
-$$;
+  where membership.user_id = (select auth.uid()) and membership.role = any (p_roles);
+end $$;
 
 -- For definer RPCs: the caller may act in the workspace with one of the roles, or is the service. A workspace the
 -- caller isn't in gives p_missing_code, so that it looks the same as a row that doesn't exist.

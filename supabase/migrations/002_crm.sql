@@ -270,7 +270,8 @@ begin
     ('contacts', 'contacts_phone_check', $check$check (phone ~ '^\+[1-9][0-9]{6,14}$')$check$),
     ('contacts', 'contacts_lead_status_check', $check$check (
       lead_status in ('new', 'pending', 'queued', 'contacted', 'engaged', 'qualified', 'lost'))$check$),
-    ('contacts', 'contacts_merged_into_check', 'check (merged_into is null or (merged_into <> id and deleted_at is not null))'),
+    ('contacts', 'contacts_merged_into_check',
+      'check (merged_into is null or (merged_into <> id and deleted_at is not null))'),
     ('contact_identities', 'contact_identities_workspace_id_contact_id_fkey',
       'foreign key (workspace_id, contact_id) references public.contacts (workspace_id, id) on delete cascade'),
     ('contact_identities', 'contact_identities_value_key', 'unique (workspace_id, kind, scope, value)'),
@@ -686,13 +687,14 @@ end $$;
 comment on function public.update_candidate(uuid, jsonb) is
   'Changes the named fields of exactly one candidate and returns it; an unknown field is refused, null empties one.';
 
-create or replace function public.delete_candidate(p_candidate_id uuid) returns void
+create or replace function public.delete_candidate(p_candidate_id uuid) returns uuid
 language plpgsql security definer set search_path = '' as $$
 begin
   perform private.require_role(
     (select candidate.workspace_id from public.tma_candidates as candidate where candidate.id = p_candidate_id),
     array['owner', 'admin', 'member'], 'candidate_not_found', jsonb_build_object('candidate_id', p_candidate_id));
   delete from public.tma_candidates as candidate where candidate.id = p_candidate_id;
+  return p_candidate_id;
 end $$;
 comment on function public.delete_candidate(uuid) is 'Deletes exactly one candidate, with everybody''s settings for them.';
 
@@ -737,7 +739,7 @@ begin
 end $$;
 comment on function public.update_contact_note(uuid, text) is 'Changes the caller''s own note.';
 
-create or replace function public.delete_contact_note(p_note_id uuid) returns void
+create or replace function public.delete_contact_note(p_note_id uuid) returns uuid
 language plpgsql security definer set search_path = '' as $$
 declare
   v_note public.contact_notes;
@@ -747,6 +749,7 @@ begin
     case when v_note.author_id = (select auth.uid()) then array['owner', 'admin', 'member'] else array['owner', 'admin'] end,
     'note_not_found', jsonb_build_object('note_id', p_note_id));
   delete from public.contact_notes as note where note.id = p_note_id;
+  return p_note_id;
 end $$;
 comment on function public.delete_contact_note(uuid) is 'Deletes a note: its author may, and owners and admins.';
 

@@ -343,7 +343,7 @@ end $$;
 create or replace function public.list_follow_ups(
   p_workspace_id uuid default null, p_due text default 'any', p_after text default null, p_limit integer default 50
 ) returns setof private.follow_up
-language plpgsql stable security invoker set search_path = '' as $$
+language plpgsql stable security invoker set search_path = '' set plan_cache_mode = force_generic_plan as $$
 declare
   v_user_id constant uuid := private.require_user();
   v_range record := private.follow_up_range(p_due);
@@ -481,8 +481,7 @@ language sql immutable parallel safe set search_path = '' as $$
 $$;
 create or replace function private.cursor_time(p_cursor text) returns timestamptz
 language sql immutable parallel safe set search_path = '' as $$
-  select timestamptz 'epoch' + make_interval(secs => p_cursor::bigint / 1000000)
-    + (p_cursor::bigint % 1000000) * interval '1 microsecond'
+  select timestamptz 'epoch' + p_cursor::bigint * interval '1 microsecond'
 $$;
 
 revoke all on function

@@ -384,7 +384,7 @@ RPCS: Mapping[str, tuple[Mapping[str, str], Callable[[Cast], dict[str, Any]]]] =
             service="contact_not_found",
         ),
         lambda cast: {"p_contact_id": cast.thread.contact_id, "p_duplicate_id": uuid4()},
-    ),  # fmt: skip
+    ),
     "reschedule_follow_up": (
         by_role(members="follow_up_not_found", outside="follow_up_not_found", service=REFUSED),
         lambda cast: {"p_id": cast.thread.contact_id, "p_at": "2030-01-01T00:00:00Z"},

@@ -24,7 +24,8 @@ CROSSINGS: dict[str, LiteralString] = {
         values (%(workspace)s, %(foreign_contact)s, 'busy')
     """,
     "contact_events_workspace_id_contact_id_fkey": """
-        insert into contact_events (workspace_id, contact_id, kind) values (%(workspace)s, %(foreign_contact)s, 'merged')
+        insert into contact_events (workspace_id, contact_id, kind)
+        values (%(workspace)s, %(foreign_contact)s, 'merged')
     """,
     "user_contact_settings_workspace_id_contact_id_fkey": """
         insert into user_contact_settings (user_id, workspace_id, contact_id)
