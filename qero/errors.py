@@ -332,6 +332,10 @@ REGISTRY: Mapping[str, ErrorSpec] = {
             "Use one that the detail lists.",
         ),
         field_unknown=("A field was named that can't be set.", "Use the fields that the detail lists."),
+        file_unreadable=(
+            "The file can't be read as a table of people.",
+            "Save it as CSV in UTF-8 with a header, or say with --map and --encoding what it is.",
+        ),
         too_many_ids=("Too many ids in one request.", "Ask for at most as many as the detail says at once."),
         too_many_rows=("Too many rows in one request.", "Send at most as many as the detail says at once."),
         body_required=("The message has no text.", "Send at least one character that isn't white space."),

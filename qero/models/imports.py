@@ -17,6 +17,8 @@ class ImportRow(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    row: int | None = None
+    """What outcomes call it when they speak of it; its place among the rows of the request unless given."""
     name: str | None = None
     email: str | None = None
     phone: str | None = None

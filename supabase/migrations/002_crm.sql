@@ -87,6 +87,16 @@ begin
       select from pg_attribute
       where attrelid = format('public.%I', v_table)::regclass and attname = 'search_text' and not attisdropped);
 
+    -- Its rules about our columns give way to ours.
+    for v_name in
+      select older.conname from pg_constraint as older
+      where older.conrelid = format('public.%I', v_table)::regclass and older.contype in ('c', 'f')
+        and v_ours @> array(
+          select attribute.attname::text from pg_attribute as attribute
+          where attribute.attrelid = older.conrelid and attribute.attnum = any (older.conkey))
+    loop
+      execute format('alter table public.%I drop constraint %I', v_table, v_name);
+    end loop;
     -- Nobody fills columns that only the older table has.
     for v_name in
       select attribute.attname from pg_attribute as attribute
@@ -105,6 +115,28 @@ begin
       insert into private.migration_rejects (source, reason, contents)
       select 'public.%1$s', 'no workspace', to_jsonb(lost) from lost
     $sql$, v_table);
+    foreach v_key in array array['email', 'phone'] loop
+      execute format($sql$
+        with misfit as (
+          select other.id, other.contents,
+            case when other.normal ~ %3$L then %2$L || ' taken' else %2$L || ' malformed' end as reason
+          from (
+            select older.id, older.normal, to_jsonb(older) - 'normal' as contents,
+              row_number() over (partition by older.workspace_id, older.normal order by older.created_at, older.id) as place
+            from (
+              select contact.*, private.normal_%2$s(contact.%2$I) as normal from public.%1$I as contact
+            ) as older
+            where older.normal is not null
+          ) as other
+          where other.normal !~ %3$L or length(other.normal) > 320 or other.place > 1
+        ), emptied as (
+          update public.%1$I as older set %2$I = null from misfit where older.id = misfit.id
+        )
+        insert into private.migration_rejects (source, reason, contents)
+        select 'public.%1$s', misfit.reason, misfit.contents from misfit
+      $sql$, v_table, v_key,
+        case v_key when 'email' then '^[^@[:space:]]+@[^@[:space:]]+$' else '^\+[1-9][0-9]{6,14}$' end);
+    end loop;
     execute format($sql$
       update public.%1$I as older
       set name = nullif(left(btrim(older.name), 300), ''), email = private.normal_email(older.email),
@@ -113,26 +145,6 @@ begin
         created_by = (select profile.id from public.profiles as profile where profile.id = older.created_by),
         created_at = coalesce(older.created_at, now()), updated_at = coalesce(older.updated_at, now())
     $sql$, v_table);
-    foreach v_key in array array['email', 'phone'] loop
-      execute format($sql$
-        with misfit as (
-          select other.id, to_jsonb(other) as contents,
-            case when other.is_valid then %2$L || ' taken' else %2$L || ' malformed' end as reason
-          from (
-            select older.*, %3$s as is_valid,
-              row_number() over (partition by older.workspace_id, older.%2$I order by older.created_at, older.id) as place
-            from public.%1$I as older where older.%2$I is not null
-          ) as other
-          where not other.is_valid or other.place > 1
-        ), emptied as (
-          update public.%1$I as older set %2$I = null from misfit where older.id = misfit.id
-        )
-        insert into private.migration_rejects (source, reason, contents)
-        select 'public.%1$s', misfit.reason, misfit.contents - array['is_valid', 'place'] from misfit
-      $sql$, v_table, v_key, case v_key
-        when 'email' then $sql$length(older.email) <= 320 and older.email ~ '^[^@[:space:]]+@[^@[:space:]]+$'$sql$
-        else $sql$older.phone ~ '^\+[1-9][0-9]{6,14}$'$sql$ end);
-    end loop;
     if v_table = 'contacts' then
       with misfit as (
         select older.id, to_jsonb(older) as contents from public.contacts as older

@@ -25,19 +25,20 @@ end $$;
 -- The rows in their normal form, what is wrong with each, and which earlier one it repeats: the first counts.
 create or replace function private.import_rows(p_rows jsonb)
 returns table (
-  place integer, name text, email text, phone text, lead_status text, tags text[], status_tags text[],
+  place integer, label integer, name text, email text, phone text, lead_status text, tags text[], status_tags text[],
   problems text[], repeats integer
 )
 language sql stable security invoker set search_path = '' as $$
   with given as materialized (
-    select item.ordinality::integer as place, nullif(btrim(item.name), '') as name,
+    select item.ordinality::integer as place, coalesce(item."row", item.ordinality::integer) as label, nullif(btrim(item.name), '') as name,
       private.normal_email(item.email) as email, private.normal_phone(item.phone) as phone,
       nullif(btrim(item.lead_status), '') as lead_status,
       case when jsonb_typeof(item.tags) = 'array' then array(select jsonb_array_elements_text(item.tags)) end as tags,
       case when jsonb_typeof(item.status_tags) = 'array'
         then array(select jsonb_array_elements_text(item.status_tags)) end as status_tags
     from rows from (jsonb_to_recordset(p_rows) as (
-      name text, email text, phone text, lead_status text, tags jsonb, status_tags jsonb)) with ordinality as item
+      "row" integer, name text, email text, phone text, lead_status text, tags jsonb, status_tags jsonb))
+      with ordinality as item
   ), checked as materialized (
     select given.*, array_remove(array[
       -- By a name alone it couldn't be found again, and repeating the import would double it.
@@ -57,15 +58,19 @@ language sql stable security invoker set search_path = '' as $$
     ], null) as problems
     from given
   )
-  select checked.place, checked.name, checked.email, checked.phone, checked.lead_status, checked.tags,
+  select checked.place, checked.label, checked.name, checked.email, checked.phone, checked.lead_status, checked.tags,
     checked.status_tags, checked.problems,
-    case when checked.problems = '{}' then nullif(least(
-      case when checked.email is not null
-        then min(checked.place) filter (where checked.problems = '{}') over (partition by checked.email) end,
-      case when checked.phone is not null
-        then min(checked.place) filter (where checked.problems = '{}') over (partition by checked.phone) end),
-      checked.place) end
+    case
+      when checked.problems <> '{}' then null
+      when checked.email is not null and first_value(checked.place) over email_twins < checked.place
+        then first_value(checked.label) over email_twins
+      when checked.phone is not null and first_value(checked.place) over phone_twins < checked.place
+        then first_value(checked.label) over phone_twins
+    end
   from checked
+  window
+    email_twins as (partition by checked.email, checked.problems = '{}' order by checked.place),
+    phone_twins as (partition by checked.phone, checked.problems = '{}' order by checked.place)
 $$;
 
 create or replace function public.import_contacts(
@@ -83,7 +88,7 @@ begin
   with input as materialized (
     select * from private.import_rows(p_rows)
   ), matched as materialized (
-    select input.place, input.name, input.lead_status, input.tags, input.status_tags, input.problems, input.repeats,
+    select input.place, input.label, input.name, input.lead_status, input.tags, input.status_tags, input.problems, input.repeats,
       -- What leads to a contact by a detour isn't what the contact goes by now.
       case when known.by_email is not null or known.by_merged is null then input.email end as email,
       case when known.by_phone is not null or known.by_identity is null then input.phone end as phone,
@@ -107,9 +112,11 @@ begin
     ) as known
   ), aimed as materialized (
     select matched.*, coalesce(matched.email_match, matched.phone_match) as contact_id,
-      min(matched.place) filter (where matched.problems = '{}' and matched.repeats is null)
-        over (partition by coalesce(matched.email_match, matched.phone_match)) as first_place
+      first_value(matched.place) over same as first_place, first_value(matched.label) over same as first_label
     from matched
+    window same as (
+      partition by coalesce(matched.email_match, matched.phone_match)
+      order by matched.problems = '{}' and matched.repeats is null desc, matched.place)
   ), decided as materialized (
     select aimed.*, gen_random_uuid() as new_id,
       case
@@ -164,7 +171,7 @@ begin
         || decided.email_match || ', ' || decided.phone_match)
       when decided.repeats is not null then jsonb_build_array('it repeats row ' || decided.repeats)
       when decided.outcome = 'skipped' and decided.first_place < decided.place
-        then jsonb_build_array('it is the contact of row ' || decided.first_place)
+        then jsonb_build_array('it is the contact of row ' || decided.first_label)
       when decided.outcome = 'skipped' then jsonb_build_array(
         case when p_update then 'nothing to change' else 'it exists already' end)
       when decided.outcome = 'created' and created.id is null and not p_dry_run
@@ -194,12 +201,11 @@ begin
   with input as materialized (
     select * from private.import_rows(p_rows)
   ), aimed as materialized (
-    select input.place, input.name, input.email, input.phone, input.tags, input.status_tags, input.repeats,
+    select input.place, input.label, input.name, input.email, input.phone, input.tags, input.status_tags, input.repeats,
       input.problems || case when input.status_tags <@ array['A', 'B', 'C'] or input.status_tags is null
         then '{}'::text[] else array['status_tags: none of A, B, C'] end as problems,
       known.by_email, known.by_phone, coalesce(known.by_email, known.by_phone) as candidate_id,
-      min(input.place) filter (where input.problems = '{}' and input.repeats is null)
-        over (partition by coalesce(known.by_email, known.by_phone)) as first_place
+      first_value(input.place) over same as first_place, first_value(input.label) over same as first_label
     from input
     cross join lateral (
       select
@@ -209,6 +215,9 @@ begin
          where candidate.workspace_id = p_workspace_id and candidate.phone = input.phone) as by_phone
       offset 0
     ) as known
+    window same as (
+      partition by coalesce(known.by_email, known.by_phone)
+      order by input.problems = '{}' and input.repeats is null desc, input.place)
   ), decided as materialized (
     select aimed.*, gen_random_uuid() as new_id,
       case
@@ -254,7 +263,7 @@ begin
         || decided.by_email || ', ' || decided.by_phone)
       when decided.repeats is not null then jsonb_build_array('it repeats row ' || decided.repeats)
       when decided.outcome = 'skipped' and decided.first_place < decided.place
-        then jsonb_build_array('it is the candidate of row ' || decided.first_place)
+        then jsonb_build_array('it is the candidate of row ' || decided.first_label)
       when decided.outcome = 'skipped' then jsonb_build_array(
         case when p_update then 'nothing to change' else 'it exists already' end)
       when decided.outcome = 'created' and created.id is null and not p_dry_run

@@ -94,7 +94,7 @@ async def everything_seen_by(world: World, user: User, workspace_id: UUID, *ids:
             headers={**headers, "prefer": "count=exact"},
         )
         texts.append(f"{table}: {answer.headers['content-range']}")
-    for name, arguments in (
+    asked: list[tuple[str, dict[str, Any]]] = [
         ("list_contacts", {"p_workspace_id": workspace_id}),
         ("list_contacts", {"p_workspace_id": workspace_id, "p_my_status": "hot"}),
         ("list_contacts", {"p_workspace_id": workspace_id, "p_follow_up": "any"}),
@@ -113,7 +113,8 @@ async def everything_seen_by(world: World, user: User, workspace_id: UUID, *ids:
         *(("complete_follow_up", {"p_id": id}) for id in ids),
         *(("snooze_follow_up", {"p_id": id, "p_seconds": 60}) for id in ids),
         *(("reschedule_follow_up", {"p_id": id, "p_at": "2031-01-01T00:00:00Z"}) for id in ids),
-    ):
+    ]
+    for name, arguments in asked:
         given = {key: str(value) if isinstance(value, UUID) else value for key, value in arguments.items()}
         answer = await post_rpc(world.clients.http, world.settings, name, user.access_token, **given)
         texts.append(f"{name}: {answer.status_code} {answer.text}")
