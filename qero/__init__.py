@@ -26,9 +26,13 @@ from qero.errors import (
     SettingsError,
     Unavailable,
 )
+from qero.services.call_logs import CallLogs
+from qero.services.candidates import Candidates
 from qero.services.connections import Connections
 from qero.services.contacts import Contacts
 from qero.services.events import Events
+from qero.services.follow_ups import FollowUps
+from qero.services.notes import Notes
 from qero.services.outbox import Outbox
 from qero.services.rate_limits import RateLimits
 from qero.services.signup import Signup, SignupCompletion
@@ -40,18 +44,22 @@ from qero.settings import Settings
 __version__ = "0.1.0"
 
 __all__ = [
+    "CallLogs",
+    "Candidates",
     "Client",
     "Clients",
     "Conflict",
     "Connections",
     "Contacts",
     "Events",
+    "FollowUps",
     "InvalidInput",
     "InvalidState",
     "LimitExceeded",
     "NetworkError",
     "NotAuthenticated",
     "NotFound",
+    "Notes",
     "Outbox",
     "PermissionDenied",
     "QeroError",

@@ -227,6 +227,12 @@ REGISTRY: Mapping[str, ErrorSpec] = {
             "Check the slug or id; only workspaces you belong to can be named.",
         ),
         contact_not_found=("Contact not found.", "Check the id; it may belong to another workspace."),
+        candidate_not_found=("Candidate not found.", "Check the id; it may belong to another workspace."),
+        note_not_found=("Note not found.", "Check the id; only its author changes a note."),
+        follow_up_not_found=(
+            "No follow-up is scheduled.",
+            "Schedule one for this contact or candidate first; nobody else's can be changed.",
+        ),
         thread_not_found=("Thread not found.", "Check the id; it may belong to another workspace."),
         event_not_found=(
             "There is no such webhook event.",
@@ -239,6 +245,14 @@ REGISTRY: Mapping[str, ErrorSpec] = {
         409,
         conflict=("The request contradicts what is stored.", "Read the row again and decide anew."),
         already_exists=("A row with these values exists already.", "Use the existing row, or other values."),
+        contact_exists=(
+            "Another contact has this e-mail or phone number.",
+            "Use the contact that the detail names, or merge the two.",
+        ),
+        candidate_exists=(
+            "Another candidate has this e-mail or phone number.",
+            "Use the candidate that the detail names.",
+        ),
         migration_version_taken=(
             "Two migrations have the same version, the digits that their names start with.",
             "Rename the one that no database has yet.",
@@ -317,6 +331,13 @@ REGISTRY: Mapping[str, ErrorSpec] = {
             "The lead status isn't one of the allowed values.",
             "Use one that the detail lists.",
         ),
+        field_unknown=("A field was named that can't be set.", "Use the fields that the detail lists."),
+        file_unreadable=(
+            "The file can't be read as a table of people.",
+            "Save it as CSV in UTF-8 with a header, or say with --map and --encoding what it is.",
+        ),
+        too_many_ids=("Too many ids in one request.", "Ask for at most as many as the detail says at once."),
+        too_many_rows=("Too many rows in one request.", "Send at most as many as the detail says at once."),
         body_required=("The message has no text.", "Send at least one character that isn't white space."),
         body_too_long=(
             "The message text is too long.",

@@ -145,6 +145,15 @@ class World:
         [thread] = await execute(self.service, query, list[Thread], operation="thread")
         return thread
 
+    async def thread_of(self, number: Number, sender: str) -> Thread:
+        """The thread in which that sender's next message arrives, by whatever number the contact goes."""
+        text = uuid4().hex
+        [outcome] = await self.receive(graph.text_webhook(number.at_meta, sender, text))
+        assert outcome.outcome == "recorded", outcome
+        query = self.service.table("wa_threads").select("*, wa_messages!inner(body)").eq("wa_messages.body", text)
+        [thread] = await execute(self.service, query, list[Thread], operation="thread_of")
+        return thread
+
     async def rows(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """Rows as the owner of the tables sees them, for looking at the outcome."""
         return await (await self.database.execute(query, parameters)).fetchall()  # type: ignore[arg-type,call-overload,no-any-return,unused-ignore]

@@ -66,9 +66,11 @@ def main() -> None:
     try:
         from qero.cli import (  # noqa: F401  (each adds its commands)
             connections,
+            contacts,
             db,
             doctor,
             events,
+            followups,
             local,
             outbox,
             secrets,

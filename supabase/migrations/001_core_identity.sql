@@ -95,6 +95,15 @@ create table if not exists public.workspace_memberships (
   constraint workspace_memberships_role_check check (role in ('owner', 'admin', 'member', 'viewer'))
 );
 
+create table if not exists private.migration_rejects (
+  id bigint generated always as identity primary key,
+  source text not null,
+  reason text not null,
+  contents jsonb not null,
+  rejected_at timestamptz not null default now()
+);
+comment on table private.migration_rejects is 'Rows that a migration couldn''t keep where they were, as they stood there.';
+
 ------------------------------------------------------------------------------------------------------------------------
 -- Indexes
 ------------------------------------------------------------------------------------------------------------------------
@@ -119,18 +128,23 @@ begin
   return (select auth.uid());
 end $$;
 
--- Definer, because a policy on workspace_memberships that read workspace_memberships would recurse (42P17).
+-- Definer, because a policy on workspace_memberships that read workspace_memberships would recurse (42P17). In plpgsql,
+-- because every statement asks it, and what is in the language of SQL is planned anew for each.
 create or replace function private.my_workspace_ids() returns setof uuid
-language sql stable security definer set search_path = '' as $$
+language plpgsql stable security definer set search_path = '' rows 10 as $$
+begin
+  return query
   select membership.workspace_id from public.workspace_memberships as membership
-  where membership.user_id = (select auth.uid())
-$$;
+  where membership.user_id = (select auth.uid());
+end $$;
 
 create or replace function private.my_workspace_ids_as(variadic p_roles text[]) returns setof uuid
-language sql stable security definer set search_path = '' as $$
+language plpgsql stable security definer set search_path = '' rows 10 as $$
+begin
+  return query
   select membership.workspace_id from public.workspace_memberships as membership
-  where membership.user_id = (select auth.uid()) and membership.role = any (p_roles)
-$$;
+  where membership.user_id = (select auth.uid()) and membership.role = any (p_roles);
+end $$;
 
 -- For definer RPCs: the caller may act in the workspace with one of the roles, or is the service. A workspace the
 -- caller isn't in gives p_missing_code, so that it looks the same as a row that doesn't exist.
@@ -165,6 +179,7 @@ end $$;
 alter table public.profiles enable row level security;
 alter table public.workspaces enable row level security;
 alter table public.workspace_memberships enable row level security;
+alter table private.migration_rejects enable row level security;
 
 -- A colleague's name and address are needed wherever a list shows who did something.
 drop policy if exists profiles_select_colleague on public.profiles;
@@ -189,15 +204,23 @@ drop policy if exists workspace_memberships_select_member on public.workspace_me
 create policy workspace_memberships_select_member on public.workspace_memberships for select to authenticated
   using (workspace_id = any (array(select private.my_workspace_ids())));
 
+-- Only the service reaches it; the policy says so in words, for people and for the advisor.
+drop policy if exists migration_rejects_all_service on private.migration_rejects;
+create policy migration_rejects_all_service on private.migration_rejects for all to service_role
+  using (true) with check (true);
+
 ------------------------------------------------------------------------------------------------------------------------
 -- Grants on tables
 ------------------------------------------------------------------------------------------------------------------------
-revoke all on table public.profiles, public.workspaces, public.workspace_memberships
+revoke all on table public.profiles, public.workspaces, public.workspace_memberships, private.migration_rejects
   from public, anon, authenticated, service_role;
 grant select on table public.profiles, public.workspaces, public.workspace_memberships to authenticated;
 grant update (full_name, timezone) on table public.profiles to authenticated;
-grant select, insert, update, delete on table public.profiles, public.workspaces, public.workspace_memberships
+grant select, insert, update, delete on table public.profiles, public.workspaces, public.workspace_memberships,
+  private.migration_rejects
   to service_role;
+-- Older projects grant new sequences to the API roles; writing an identity column needs no grant on its sequence.
+revoke all on sequence private.migration_rejects_id_seq from public, anon, authenticated, service_role;
 
 ------------------------------------------------------------------------------------------------------------------------
 -- Functions
@@ -248,6 +271,12 @@ exception
 end $$;
 comment on function public.create_workspace(text, text) is 'Creates a workspace; the caller becomes its owner.';
 
+-- 022_personal_followups_fix counts them, where the tables are.
+create or replace function private.personal_rows() returns jsonb
+language sql stable security invoker set search_path = '' as $$
+  select '{}'::jsonb
+$$;
+
 create or replace function public.whoami() returns jsonb
 language sql stable security invoker set search_path = '' as $$
   select jsonb_build_object(
@@ -262,7 +291,7 @@ language sql stable security invoker set search_path = '' as $$
       from public.workspace_memberships as membership
       join public.workspaces as workspace on workspace.id = membership.workspace_id
       where membership.user_id = (select auth.uid())), '[]'::jsonb),
-    'personal_rows', '{}'::jsonb
+    'personal_rows', private.personal_rows()
   )
 $$;
 comment on function public.whoami() is 'Who the API takes the caller for, and what it sees: for support.';
@@ -270,13 +299,14 @@ comment on function public.whoami() is 'Who the API takes the caller for, and wh
 revoke all on function
   private.raise_error(integer, text, jsonb, text), private.set_updated_at(), private.refuse_change(),
   private.is_timezone(text), private.is_service(), private.require_user(), private.my_workspace_ids(),
-  private.my_workspace_ids_as(text[]), private.require_role(uuid, text[], text, jsonb),
+  private.my_workspace_ids_as(text[]), private.require_role(uuid, text[], text, jsonb), private.personal_rows(),
   public.resolve_workspace(text), public.create_workspace(text, text), public.whoami()
   from public, anon, authenticated, service_role;
 grant execute on function
   private.raise_error(integer, text, jsonb, text), private.is_timezone(text), private.is_service(),
   private.require_user(), private.my_workspace_ids(), private.my_workspace_ids_as(text[]),
-  private.require_role(uuid, text[], text, jsonb), public.resolve_workspace(text), public.whoami()
+  private.require_role(uuid, text[], text, jsonb), private.personal_rows(), public.resolve_workspace(text),
+  public.whoami()
   to authenticated, service_role;
 grant execute on function public.create_workspace(text, text) to authenticated;
 

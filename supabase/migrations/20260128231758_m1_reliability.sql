@@ -57,15 +57,6 @@ create table if not exists public.outbox_messages (
     end) stored
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 0);
 
-create table if not exists private.migration_rejects (
-  id bigint generated always as identity primary key,
-  source text not null,
-  reason text not null,
-  contents jsonb not null,
-  rejected_at timestamptz not null default now()
-);
-comment on table private.migration_rejects is 'Rows that a migration couldn''t keep where they were, as they stood there.';
-
 -- A table of an older shape that stands there already is brought to this one. Each column on its own, because it may
 -- have some of them; what can't be attributed is never sent.
 do $$
@@ -383,7 +374,6 @@ alter table private.outbox_waiting enable row level security;
 alter table private.outbox_leases enable row level security;
 alter table private.outbox_problems enable row level security;
 alter table private.outbox_archive enable row level security;
-alter table private.migration_rejects enable row level security;
 alter table public.rate_limit_counters enable row level security;
 
 drop policy if exists outbox_messages_select_member on public.outbox_messages;
@@ -409,9 +399,6 @@ create policy outbox_problems_all_service on private.outbox_problems for all to 
 drop policy if exists outbox_archive_all_service on private.outbox_archive;
 create policy outbox_archive_all_service on private.outbox_archive for all to service_role
   using (true) with check (true);
-drop policy if exists migration_rejects_all_service on private.migration_rejects;
-create policy migration_rejects_all_service on private.migration_rejects for all to service_role
-  using (true) with check (true);
 drop policy if exists rate_limit_counters_all_service on public.rate_limit_counters;
 create policy rate_limit_counters_all_service on public.rate_limit_counters for all to service_role
   using (true) with check (true);
@@ -421,16 +408,16 @@ create policy rate_limit_counters_all_service on public.rate_limit_counters for 
 ------------------------------------------------------------------------------------------------------------------------
 revoke all on table public.outbox_messages, private.outbox_lanes, private.outbox_ready, private.outbox_lines,
   private.outbox_waiting, private.outbox_leases, private.outbox_problems, private.outbox_archive,
-  private.migration_rejects, public.rate_limit_counters
+  public.rate_limit_counters
   from public, anon, authenticated, service_role;
 grant select on table public.outbox_messages to authenticated;
 grant select, insert, update, delete on table public.outbox_messages, private.outbox_lanes, private.outbox_ready,
   private.outbox_lines, private.outbox_waiting, private.outbox_leases, private.outbox_problems, private.outbox_archive,
-  private.migration_rejects, public.rate_limit_counters
+  public.rate_limit_counters
   to service_role;
 -- Older projects grant new sequences to the API roles; writing an identity column needs no grant on its sequence.
 revoke all on sequence public.outbox_messages_sequence_seq, private.outbox_leases_token_seq,
-  private.outbox_lanes_lane_id_seq, private.outbox_waiting_place_seq, private.migration_rejects_id_seq,
+  private.outbox_lanes_lane_id_seq, private.outbox_waiting_place_seq,
   private.outbox_turn, private.outbox_woken
   from public, anon, authenticated, service_role;
 

@@ -124,7 +124,20 @@ async def make_cast(world: World) -> Cast:
     message_id = await world.scalar("select id from wa_messages where thread_id = %s", thread.id)
     event_id = await world.scalar("select id from meta_webhook_events where workspace_id = %s", workspace.id)
     await world.database.execute("select private.store_connection_secret(%s, %s)", [number.connection.id, SECRET])
+    note_id = await cast.insert("contact_notes", **new_note(cast))
+    log_id = await cast.insert("contact_call_logs", **new_call_log(cast))
+    event_row_id = await cast.insert("contact_events", **new_contact_event(cast))
+    candidate_id = await cast.insert("tma_candidates", **new_candidate(cast))
+    await cast.insert("user_contact_settings", **new_contact_settings(cast, thread.contact_id, "member"))
+    await cast.insert("user_tma_settings", **new_tma_settings(cast, candidate_id, "member"))
     cast.rows = {
+        "contact_call_logs": {"id": log_id},
+        "contact_events": {"id": event_row_id},
+        "contact_notes": {"id": note_id},
+        "conversations": {"id": thread.id},
+        "tma_candidates": {"id": candidate_id},
+        "user_contact_settings": {"contact_id": thread.contact_id},
+        "user_tma_settings": {"tma_id": candidate_id},
         "contact_duplicates": {"duplicate_id": duplicate["duplicate_id"], "contact_id": duplicate["contact_id"]},
         "contact_identities": {"id": identity_id},
         "contacts": {"id": thread.contact_id},
@@ -148,6 +161,35 @@ async def make_cast(world: World) -> Cast:
 
 def new_contact(cast: Cast) -> dict[str, Any]:
     return {"workspace_id": cast.workspace.id, "name": "New", "phone": f"+{digits(11)}"}
+
+
+def new_candidate(cast: Cast) -> dict[str, Any]:
+    return {"workspace_id": cast.workspace.id, "name": "New", "phone": f"+{digits(11)}"}
+
+
+def new_note(cast: Cast) -> dict[str, Any]:
+    return {"id": uuid4(), "workspace_id": cast.workspace.id, "contact_id": cast.thread.contact_id, "body": "Hello"}
+
+
+def new_call_log(cast: Cast) -> dict[str, Any]:
+    return {"id": uuid4(), "workspace_id": cast.workspace.id, "contact_id": cast.thread.contact_id, "outcome": "busy"}
+
+
+def new_contact_event(cast: Cast) -> dict[str, Any]:
+    return {"id": uuid4(), "workspace_id": cast.workspace.id, "contact_id": cast.thread.contact_id, "kind": "merged"}
+
+
+def new_contact_settings(cast: Cast, contact_id: UUID | None, user: str) -> dict[str, Any]:
+    return {
+        "workspace_id": cast.workspace.id,
+        "user_id": cast.user_ids[user],
+        "contact_id": contact_id,
+        "status": "hot",
+    }
+
+
+def new_tma_settings(cast: Cast, candidate_id: UUID, user: str) -> dict[str, Any]:
+    return {"workspace_id": cast.workspace.id, "user_id": cast.user_ids[user], "tma_id": candidate_id, "status": "A"}
 
 
 async def new_duplicate(cast: Cast) -> dict[str, Any]:

@@ -395,7 +395,7 @@ def indexes_are_named(connection: Connection) -> list[str]:
         select relation.relname, index_relation.relname,
           array(
             select coalesce(attribute.attname, (regexp_match(pg_get_indexdef(index.indexrelid, position, false),
-              '\\((\\w+)\\)'))[1])
+              '\\((\\w+)[,)]'))[1])
             from generate_series(1, index.indnkeyatts) as position
             left join pg_attribute as attribute
               on attribute.attrelid = index.indrelid and attribute.attnum = index.indkey[position - 1]

@@ -52,7 +52,21 @@ class Access:
     delete: Rule = SERVICE_ONLY
 
 
+NOBODY = Rule(())
+
+# Each writes in their own name and reads their own; the settings asked for are the member's.
+PERSONAL = Access(
+    Rule(("member",), SIGNED_IN), insert=Rule(WRITERS), update=Rule(("member",), SIGNED_IN), delete=NOBODY
+)
+
 TABLES: Mapping[str, Access] = {
+    "contact_call_logs": Access(readable(*MEMBERS)),
+    "contact_events": Access(readable(*MEMBERS)),
+    "contact_notes": Access(readable(*MEMBERS)),
+    "conversations": Access(readable(*MEMBERS), insert=NOBODY, update=NOBODY, delete=NOBODY),
+    "tma_candidates": Access(readable(*MEMBERS)),
+    "user_contact_settings": PERSONAL,
+    "user_tma_settings": PERSONAL,
     "contact_duplicates": Access(readable(*MEMBERS)),
     "contact_identities": Access(readable(*MEMBERS)),
     "contacts": Access(readable(*MEMBERS), insert=Rule((*WRITERS, "service"))),
@@ -75,6 +89,13 @@ TABLES: Mapping[str, Access] = {
 
 # A column that each identity tries to set to what it is already.
 UPDATED = {
+    "contact_call_logs": "outcome",
+    "contact_events": "kind",
+    "contact_notes": "body",
+    "conversations": "status",
+    "tma_candidates": "name",
+    "user_contact_settings": "status",
+    "user_tma_settings": "status",
     "contact_duplicates": "reason",
     "contact_identities": "kind",
     "contacts": "lead_status",
@@ -101,6 +122,20 @@ async def new_row(cast: Cast, table: str) -> dict[str, Any]:
     match table:
         case "contact_duplicates":
             return await access.new_duplicate(cast)
+        case "contact_call_logs":
+            return access.new_call_log(cast)
+        case "contact_events":
+            return access.new_contact_event(cast)
+        case "contact_notes":
+            return access.new_note(cast)
+        case "tma_candidates":
+            return access.new_candidate(cast)
+        case "user_contact_settings":
+            contact_id = await cast.insert("contacts", **access.new_contact(cast))
+            return access.new_contact_settings(cast, contact_id, "removed")
+        case "user_tma_settings":
+            candidate_id = await cast.insert("tma_candidates", **access.new_candidate(cast))
+            return access.new_tma_settings(cast, candidate_id, "removed")
         case "contact_identities":
             return access.new_identity(cast)
         case "contacts":
@@ -125,7 +160,7 @@ async def new_row(cast: Cast, table: str) -> dict[str, Any]:
             return access.new_number(cast)
         case "wa_templates":
             return access.new_template(cast)
-        case "wa_threads":
+        case "wa_threads" | "conversations":
             contact_id = await cast.insert("contacts", **access.new_contact(cast))
             return {
                 "workspace_id": cast.workspace.id,
@@ -179,6 +214,8 @@ async def test_insert(table: str, cast: Cast) -> None:
         row = await new_row(cast, table)
         if table == "contacts" and identity in cast.user_ids:
             row["created_by"] = cast.user_ids[identity]
+        if "user_id" in row and table.startswith("user_") and identity in cast.user_ids:
+            row["user_id"] = cast.user_ids[identity]
         found[identity] = outcome_of(await cast.request(identity, "POST", table, row, prefer="return=representation"))
     assert found == {identity: TABLES[table].insert.outcome(identity) for identity in IDENTITIES}
 
@@ -205,7 +242,7 @@ async def test_delete(table: str, cast: Cast) -> None:
     row = await new_row(cast, table)
     keys = ("id", "wa_message_id", "workspace_id", "user_id", "event_key", "slug", "state_hash", "key")
     names = [name for name in keys if name in row]
-    await cast.insert(table, **row)
+    await cast.insert("wa_threads" if table == "conversations" else table, **row)
     found = {
         identity: outcome_of(
             await cast.request(
@@ -215,7 +252,9 @@ async def test_delete(table: str, cast: Cast) -> None:
                 prefer="return=representation",
                 **filters({name: row[name] for name in names} | ({"phone": row["phone"]} if "phone" in row else {})
                     | ({"phone_number_id": row["phone_number_id"]} if table == "wa_phone_numbers" else {})
-                    | ({"contact_id": row["contact_id"]} if table in ("wa_threads", "contact_duplicates") else {})
+                    | ({"contact_id": row["contact_id"]} if table in (
+                        "wa_threads", "contact_duplicates", "conversations", "user_contact_settings") else {})
+                    | ({"tma_id": row["tma_id"]} if "tma_id" in row else {})
                     | ({"template_id": row["template_id"]} if "template_id" in row else {})
                     | ({"value": row["value"]} if "value" in row else {})
                     | ({"idempotency_key": row["idempotency_key"]} if "idempotency_key" in row else {})),
@@ -265,6 +304,116 @@ def by_role(
 SERVICE_RPC = by_role()
 
 RPCS: Mapping[str, tuple[Mapping[str, str], Callable[[Cast], dict[str, Any]]]] = {
+    "add_contact_note": (
+        by_role(members=OK, viewer="role_required", outside="contact_not_found"),
+        lambda cast: {"p_contact_id": cast.thread.contact_id, "p_body": "Hello"},
+    ),
+    "complete_follow_up": (
+        by_role(members="follow_up_not_found", outside="follow_up_not_found", service=REFUSED),
+        lambda cast: {"p_id": cast.thread.contact_id},
+    ),
+    "count_contacts": (
+        by_role(members=OK, outside="workspace_not_found", service=REFUSED),
+        lambda cast: {"p_workspace_id": cast.workspace.id},
+    ),
+    "count_follow_ups": (by_role(members=OK, outside=OK, service=REFUSED), lambda _: {}),
+    "create_candidate": (
+        by_role(members=OK, viewer="role_required", outside="workspace_not_found"),
+        lambda cast: {"p_workspace_id": cast.workspace.id, "p_fields": {"name": "New"}},
+    ),
+    "create_contact": (
+        by_role(members=OK, viewer="role_required", outside="workspace_not_found"),
+        lambda cast: {"p_workspace_id": cast.workspace.id, "p_fields": {"name": "New"}},
+    ),
+    # Nobody deletes twice what is there once: these find nothing, and what they may do is tested elsewhere.
+    "delete_candidate": (
+        by_role(members="candidate_not_found", outside="candidate_not_found", service="candidate_not_found"),
+        lambda _: {"p_candidate_id": uuid4()},
+    ),
+    "delete_contact": (
+        by_role(members="contact_not_found", outside="contact_not_found", service="contact_not_found"),
+        lambda _: {"p_contact_id": uuid4()},
+    ),
+    "delete_contact_note": (
+        by_role(members="note_not_found", outside="note_not_found", service="note_not_found"),
+        lambda _: {"p_note_id": uuid4()},
+    ),
+    "get_call_logs": (by_role(members=OK, outside=OK), lambda cast: {"p_contact_ids": [cast.thread.contact_id]}),
+    "get_candidate": (
+        by_role(members=OK, outside="candidate_not_found", service=REFUSED),
+        lambda cast: {"p_candidate_id": cast.rows["tma_candidates"]["id"]},
+    ),
+    "get_contact": (
+        by_role(members=OK, outside="contact_not_found", service=REFUSED),
+        lambda cast: {"p_contact_id": cast.thread.contact_id},
+    ),
+    "import_candidates": (
+        by_role(members=OK, viewer="role_required", outside="workspace_not_found"),
+        lambda cast: {"p_workspace_id": cast.workspace.id, "p_rows": []},
+    ),
+    "import_contacts": (
+        by_role(members=OK, viewer="role_required", outside="workspace_not_found"),
+        lambda cast: {"p_workspace_id": cast.workspace.id, "p_rows": []},
+    ),
+    "list_candidates": (
+        by_role(members=OK, outside="workspace_not_found", service=REFUSED),
+        lambda cast: {"p_workspace_id": cast.workspace.id},
+    ),
+    "list_contact_duplicates": (
+        by_role(members=OK, outside="workspace_not_found"),
+        lambda cast: {"p_workspace_id": cast.workspace.id},
+    ),
+    "list_contact_timeline": (
+        by_role(members=OK, outside="contact_not_found"),
+        lambda cast: {"p_contact_id": cast.thread.contact_id},
+    ),
+    "list_contacts": (
+        by_role(members=OK, outside="workspace_not_found", service=REFUSED),
+        lambda cast: {"p_workspace_id": cast.workspace.id},
+    ),
+    "list_follow_ups": (by_role(members=OK, outside=OK, service=REFUSED), lambda _: {}),
+    "log_call": (
+        by_role(members=OK, viewer="role_required", outside="contact_not_found"),
+        lambda cast: {"p_contact_id": cast.thread.contact_id, "p_outcome": "busy"},
+    ),
+    "merge_contacts": (
+        by_role(
+            members="contact_not_found",
+            viewer="role_required",
+            outside="contact_not_found",
+            service="contact_not_found",
+        ),
+        lambda cast: {"p_contact_id": cast.thread.contact_id, "p_duplicate_id": uuid4()},
+    ),
+    "reschedule_follow_up": (
+        by_role(members="follow_up_not_found", outside="follow_up_not_found", service=REFUSED),
+        lambda cast: {"p_id": cast.thread.contact_id, "p_at": "2030-01-01T00:00:00Z"},
+    ),
+    "set_contact_settings": (
+        by_role(members=OK, viewer="role_required", outside="contact_not_found", service=REFUSED),
+        lambda cast: {"p_contact_id": cast.thread.contact_id, "p_patch": {}},
+    ),
+    "set_tma_settings": (
+        by_role(members=OK, viewer="role_required", outside="candidate_not_found", service=REFUSED),
+        lambda cast: {"p_candidate_id": cast.rows["tma_candidates"]["id"], "p_patch": {}},
+    ),
+    "snooze_follow_up": (
+        by_role(members="follow_up_not_found", outside="follow_up_not_found", service=REFUSED),
+        lambda cast: {"p_id": cast.thread.contact_id, "p_seconds": 60},
+    ),
+    "update_candidate": (
+        by_role(members=OK, viewer="role_required", outside="candidate_not_found"),
+        lambda cast: {"p_candidate_id": cast.rows["tma_candidates"]["id"], "p_patch": {}},
+    ),
+    "update_contact": (
+        by_role(members=OK, viewer="role_required", outside="contact_not_found"),
+        lambda cast: {"p_contact_id": cast.thread.contact_id, "p_patch": {}},
+    ),
+    # Nobody wrote it whom the matrix knows; only the service edits it.
+    "update_contact_note": (
+        by_role(members="note_not_found", outside="note_not_found"),
+        lambda cast: {"p_note_id": cast.rows["contact_notes"]["id"], "p_body": "Hello"},
+    ),
     "cancel_outbox": (SERVICE_RPC, lambda _: {"p_ids": []}),
     "claim_outbox": (SERVICE_RPC, lambda _: {"p_limit": 1, "p_worker": "matrix"}),
     "complete_outbox": (SERVICE_RPC, lambda _: {"p_token": 0, "p_results": []}),

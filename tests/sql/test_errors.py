@@ -138,17 +138,64 @@ async def by_a_former_admin(cast: Cast) -> httpx.Response:
         await cast.world.rows(role, "admin", cast.workspace.id, cast.user_ids["admin"])
 
 
-async def deleted_between(cast: Cast) -> httpx.Response:
-    """The contact goes after the caller's role was checked and before it is updated."""
-    contact_id = await cast.insert("contacts", workspace_id=cast.workspace.id, name="Going")
+def gone_meanwhile(table: str, function: str, argument: str, removal: str, **arguments: Any) -> Provocation:
+    """The row goes after the caller's role was checked and before it is touched."""
+
+    async def call(cast: Cast) -> httpx.Response:
+        row_id = await cast.insert(table, workspace_id=cast.workspace.id, name="Going")
+        async with await psycopg.AsyncConnection.connect(cast.world.settings.require("db_url")) as other:
+            await other.execute(removal.encode(), [row_id])
+            answer = asyncio.create_task(cast.rpc("member", function, **{argument: row_id}, **arguments))
+            await waiting_for_lock(cast)
+            await other.commit()
+            return await answer
+
+    return call
+
+
+DELETED = "update contacts set deleted_at = now() where id = %s"
+REMOVED = "delete from tma_candidates where id = %s"
+
+
+def in_workspace(function: str, **arguments: Any) -> Provocation:
+    return calling("member", function, p_workspace_id=lambda cast: cast.workspace.id, **arguments)
+
+
+def of_contact(function: str, **arguments: Any) -> Provocation:
+    return calling("member", function, p_contact_id=lambda cast: cast.thread.contact_id, **arguments)
+
+
+async def same_email_twice(cast: Cast, function: str) -> httpx.Response:
+    fields = {"p_workspace_id": cast.workspace.id, "p_fields": {"email": f"{uuid4().hex}@example.com"}}
+    assert (await cast.rpc("member", function, **fields)).status_code == 200
+    return await cast.rpc("member", function, **fields)
+
+
+async def imported_at_once(cast: Cast, table: str, function: str) -> httpx.Response:
+    """The row that is about to get an e-mail loses it to another one meanwhile."""
+    email, phone = f"{uuid4().hex}@example.com", f"+{digits(11)}"
+    await cast.insert(table, workspace_id=cast.workspace.id, name="Ada", phone=phone)
+    rows = [{"email": email, "phone": phone}]
     async with await psycopg.AsyncConnection.connect(cast.world.settings.require("db_url")) as other:
-        await other.execute("update contacts set deleted_at = now() where id = %s", [contact_id])
+        await other.execute(
+            f"insert into {table} (workspace_id, email) values (%s, %s)".encode(), [cast.workspace.id, email]
+        )
         call = asyncio.create_task(
-            cast.rpc("member", "update_contact_status", p_contact_id=contact_id, p_lead_status="lost")
+            cast.rpc("member", function, p_workspace_id=cast.workspace.id, p_rows=rows, p_dry_run=False)
         )
         await waiting_for_lock(cast)
         await other.commit()
         return await call
+
+
+async def own_note(cast: Cast) -> str:
+    answer = await cast.rpc("member", "add_contact_note", p_contact_id=cast.thread.contact_id, p_body="Mine")
+    note_id: str = answer.json()["id"]
+    return note_id
+
+
+async def emptied_note(cast: Cast) -> httpx.Response:
+    return await cast.rpc("member", "update_contact_note", p_note_id=await own_note(cast), p_body=" ")
 
 
 async def waiting_for_lock(cast: Cast, count: int = 1) -> None:
@@ -239,14 +286,230 @@ PROVOKED: list[tuple[str, str, Provocation, dict[str, Any]]] = [
         {"role": "viewer", "needs": ["owner", "admin", "member"]},
     ),
     (
-        "update_contact_status",
+        "checked_fields",
         "lead_status_invalid",
         calling(
             "member", "update_contact_status", p_contact_id=lambda cast: cast.thread.contact_id, p_lead_status="booked"
         ),
         {"field": "lead_status", "value": "booked", "allowed": ...},
     ),
-    ("update_contact_status", "contact_not_found", deleted_between, {"contact_id": ...}),
+    (
+        "update_contact_status",
+        "contact_not_found",
+        gone_meanwhile("contacts", "update_contact_status", "p_contact_id", DELETED, p_lead_status="lost"),
+        {"contact_id": ...},
+    ),
+    (
+        "update_contact",
+        "contact_not_found",
+        gone_meanwhile("contacts", "update_contact", "p_contact_id", DELETED, p_patch={"name": "Ada"}),
+        {"contact_id": ...},
+    ),
+    (
+        "delete_contact",
+        "contact_not_found",
+        gone_meanwhile("contacts", "delete_contact", "p_contact_id", DELETED),
+        {"contact_id": ...},
+    ),
+    (
+        "update_candidate",
+        "candidate_not_found",
+        gone_meanwhile("tma_candidates", "update_candidate", "p_candidate_id", REMOVED, p_patch={"name": "Ada"}),
+        {"candidate_id": ...},
+    ),
+    ("get_contact", "contact_not_found", calling("member", "get_contact", p_contact_id=None), {"contact_id": None}),
+    (
+        "get_candidate",
+        "candidate_not_found",
+        calling("member", "get_candidate", p_candidate_id=None),
+        {"candidate_id": None},
+    ),
+    ("merge_contacts", "contact_not_found", of_contact("merge_contacts", p_duplicate_id=None), {"contact_id": ...}),
+    (
+        "merge_contacts",
+        "invalid_value",
+        of_contact("merge_contacts", p_duplicate_id=lambda cast: cast.thread.contact_id),
+        {"field": "duplicate_id"},
+    ),
+    ("checked_fields", "invalid_value", of_contact("update_contact", p_patch=[]), {"field": "fields"}),
+    ("checked_fields", "invalid_value", of_contact("update_contact", p_patch={"tags": 1}), {"field": "tags"}),
+    ("checked_fields", "invalid_value", of_contact("update_contact", p_patch={"source": None}), {"field": "source"}),
+    (
+        "checked_fields",
+        "invalid_value",
+        of_contact("update_contact", p_patch={"phone": "0170"}),
+        {"field": "phone", "value": "0170"},
+    ),
+    (
+        "checked_fields",
+        "field_unknown",
+        of_contact("update_contact", p_patch={"nmae": "Ada"}),
+        {"field": "nmae", "allowed": ...},
+    ),
+    ("create_contact", "invalid_value", in_workspace("create_contact", p_fields={}), {"field": "name"}),
+    ("create_candidate", "invalid_value", in_workspace("create_candidate", p_fields={}), {"field": "name"}),
+    (
+        "refuse_contact",
+        "contact_exists",
+        partial(same_email_twice, function="create_contact"),
+        {"field": "email", "contact_id": ...},
+    ),
+    (
+        "refuse_contact",
+        "invalid_value",
+        of_contact("update_contact", p_patch={"assigned_to": str(UUID(int=0))}),
+        {"field": "assigned_to"},
+    ),
+    (
+        "refuse_candidate",
+        "candidate_exists",
+        partial(same_email_twice, function="create_candidate"),
+        {"field": "email", "candidate_id": ...},
+    ),
+    (
+        "refuse_candidate",
+        "invalid_value",
+        in_workspace("create_candidate", p_fields={"name": "Ada", "status_tags": ["D"]}),
+        {"field": "status_tags", "allowed": ["A", "B", "C"]},
+    ),
+    ("add_contact_note", "invalid_value", of_contact("add_contact_note", p_body=" "), {"field": "body"}),
+    ("update_contact_note", "invalid_value", emptied_note, {"field": "body"}),
+    (
+        "log_call",
+        "invalid_value",
+        of_contact("log_call", p_outcome="chatted"),
+        {"field": "outcome", "value": "chatted", "allowed": ...},
+    ),
+    (
+        "log_call",
+        "invalid_value",
+        of_contact("log_call", p_outcome="busy", p_duration_seconds=-1),
+        {"field": "duration_seconds", "allowed": ...},
+    ),
+    ("log_call", "invalid_value", of_contact("log_call", p_outcome="busy", p_note="x" * 10001), {"field": "note"}),
+    (
+        "get_call_logs",
+        "too_many_ids",
+        calling("member", "get_call_logs", p_contact_ids=[str(UUID(int=0))] * 501),
+        {"field": "contact_ids", "count": 501, "limit": 500},
+    ),
+    (
+        "get_call_logs",
+        "invalid_value",
+        calling("member", "get_call_logs", p_contact_ids=[], p_limit=0),
+        {"field": "limit", "allowed": ...},
+    ),
+    ("checked_settings", "invalid_value", of_contact("set_contact_settings", p_patch=[]), {"field": "patch"}),
+    (
+        "checked_settings",
+        "field_unknown",
+        of_contact("set_contact_settings", p_patch={"lead_status": "new"}),
+        {"field": "lead_status", "allowed": ...},
+    ),
+    (
+        "checked_settings",
+        "invalid_value",
+        of_contact("set_contact_settings", p_patch={"status": "A"}),
+        {"field": "status", "value": "A", "allowed": ["hot", "working", "follow_up"]},
+    ),
+    *(
+        (
+            "checked_settings",
+            "invalid_value",
+            of_contact("set_contact_settings", p_patch={"follow_up_at": value}),
+            {"field": "follow_up_at", "value": value},
+        )
+        for value in ("tomorrow at nine", "infinity", "1969-01-01T00:00:00Z", "")
+    ),
+    (
+        "checked_settings",
+        "invalid_value",
+        of_contact("set_contact_settings", p_patch={"follow_up_note": "x" * 2001}),
+        {"field": "follow_up_note", "limit": 2000},
+    ),
+    (
+        "follow_up_range",
+        "invalid_value",
+        calling("member", "list_follow_ups", p_due="someday"),
+        {"field": "due", "value": "someday", "allowed": ...},
+    ),
+    (
+        "list_follow_ups",
+        "invalid_value",
+        calling("member", "list_follow_ups", p_limit=0),
+        {"field": "limit", "allowed": ...},
+    ),
+    ("list_follow_ups", "invalid_value", calling("member", "list_follow_ups", p_after="x"), {"field": "after"}),
+    (
+        "move_follow_up",
+        "follow_up_not_found",
+        calling("member", "complete_follow_up", p_id=str(UUID(int=0))),
+        {"id": str(UUID(int=0))},
+    ),
+    (
+        "reschedule_follow_up",
+        "invalid_value",
+        calling("member", "reschedule_follow_up", p_id=None, p_at="infinity"),
+        {"field": "at"},
+    ),
+    (
+        "snooze_follow_up",
+        "invalid_value",
+        calling("member", "snooze_follow_up", p_id=None, p_seconds=0),
+        {"field": "seconds", "allowed": ...},
+    ),
+    (
+        "check_page",
+        "invalid_value",
+        in_workspace("list_contacts", p_sort="phone"),
+        {"field": "sort", "value": "phone", "allowed": ["created_at", "name"]},
+    ),
+    ("check_page", "invalid_value", in_workspace("list_contacts", p_limit=201), {"field": "limit", "allowed": ...}),
+    ("check_page", "invalid_value", in_workspace("list_contacts", p_after="x"), {"field": "after"}),
+    (
+        "check_my_status",
+        "invalid_value",
+        in_workspace("list_contacts", p_my_status="cold"),
+        {"field": "my_status", "value": "cold", "allowed": ["hot", "working", "follow_up", "none"]},
+    ),
+    (
+        "list_contact_timeline",
+        "contact_not_found",
+        calling("member", "list_contact_timeline", p_contact_id=None),
+        {"contact_id": None},
+    ),
+    (
+        "list_contact_timeline",
+        "invalid_value",
+        of_contact("list_contact_timeline", p_limit=0),
+        {"field": "limit", "allowed": ...},
+    ),
+    ("list_contact_timeline", "invalid_value", of_contact("list_contact_timeline", p_after="x"), {"field": "after"}),
+    (
+        "list_contact_duplicates",
+        "invalid_value",
+        in_workspace("list_contact_duplicates", p_limit=1001),
+        {"field": "limit", "allowed": ...},
+    ),
+    ("check_import", "invalid_value", in_workspace("import_contacts", p_rows={}), {"field": "rows"}),
+    (
+        "check_import",
+        "too_many_rows",
+        in_workspace("import_candidates", p_rows=[{}] * 5001),
+        {"field": "rows", "count": 5001, "limit": 5000},
+    ),
+    (
+        "import_contacts",
+        "try_again",
+        partial(imported_at_once, table="contacts", function="import_contacts"),
+        {},
+    ),
+    (
+        "import_candidates",
+        "try_again",
+        partial(imported_at_once, table="tma_candidates", function="import_candidates"),
+        {},
+    ),
     (
         "resolve_connection_for_webhook",
         "connection_not_found",
@@ -486,6 +749,19 @@ async def test_every_raise_is_provoked(cast: Cast) -> None:
         "public.resolve_workspace('acme')",
         "public.create_workspace('acme', 'Acme')",
         "public.update_contact_status(gen_random_uuid(), 'new')",
+        "public.list_contacts(gen_random_uuid())",
+        "public.get_contact(gen_random_uuid())",
+        "public.set_contact_settings(gen_random_uuid(), '{}')",
+        "public.list_candidates(gen_random_uuid())",
+        "public.get_candidate(gen_random_uuid())",
+        "public.set_tma_settings(gen_random_uuid(), '{}')",
+        "public.list_follow_ups()",
+        "public.count_follow_ups()",
+        "public.complete_follow_up(gen_random_uuid())",
+        "public.reschedule_follow_up(gen_random_uuid(), now())",
+        "public.snooze_follow_up(gen_random_uuid(), 60)",
+        "public.get_call_logs('{}')",
+        "public.list_contact_timeline(gen_random_uuid())",
         "public.send_whatsapp_text(gen_random_uuid(), 'Hi', 'key')",
         "public.start_meta_signup(gen_random_uuid())",
         "public.disconnect_wa_phone_number(gen_random_uuid())",

@@ -13,6 +13,28 @@ from tests.sql.access import Cast, make_cast
 # Each reference of a tenant's row, and a statement that points it at another workspace's row. %(…)s are ids of here
 # (`workspace`, `row`) and of there (the parents' names).
 CROSSINGS: dict[str, LiteralString] = {
+    "contacts_workspace_id_merged_into_fkey": """
+        update contacts set deleted_at = now(), merged_into = %(foreign_contact)s where id = %(first_contact)s
+    """,
+    "contact_notes_workspace_id_contact_id_fkey": """
+        insert into contact_notes (workspace_id, contact_id, body) values (%(workspace)s, %(foreign_contact)s, 'x')
+    """,
+    "contact_call_logs_workspace_id_contact_id_fkey": """
+        insert into contact_call_logs (workspace_id, contact_id, outcome)
+        values (%(workspace)s, %(foreign_contact)s, 'busy')
+    """,
+    "contact_events_workspace_id_contact_id_fkey": """
+        insert into contact_events (workspace_id, contact_id, kind)
+        values (%(workspace)s, %(foreign_contact)s, 'merged')
+    """,
+    "user_contact_settings_workspace_id_contact_id_fkey": """
+        insert into user_contact_settings (user_id, workspace_id, contact_id)
+        values (%(member)s, %(workspace)s, %(foreign_contact)s)
+    """,
+    "user_tma_settings_workspace_id_tma_id_fkey": """
+        insert into user_tma_settings (user_id, workspace_id, tma_id)
+        values (%(member)s, %(workspace)s, %(foreign_candidate)s)
+    """,
     "contacts_workspace_id_assigned_to_fkey": "update contacts set assigned_to = %(member)s where id = %(contact)s",
     "contact_identities_workspace_id_contact_id_fkey": """
         insert into contact_identities (workspace_id, contact_id, kind, value)
@@ -92,6 +114,7 @@ async def ids(cast: Cast) -> dict[str, Any]:
         "foreign_connection": cast.foreign_number.connection.id,
         "foreign_thread": cast.foreign_thread.id,
         "foreign_outbox": foreign_outbox,
+        "foreign_candidate": await cast.insert("tma_candidates", workspace_id=cast.foreign.id, name="Ada"),
     }
 
 

@@ -1,0 +1,66 @@
+"""Sends any number of rows to be imported, in batches, and tells what became of each."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from itertools import islice
+
+from qero.models.imports import ImportRow, RowOutcome
+
+BATCH = 2000
+
+Send = Callable[[list[ImportRow]], Awaitable[list[RowOutcome]]]
+"""`Contacts.import_rows` or `Candidates.import_rows` with everything but the rows."""
+
+
+async def import_all(
+    rows: Iterable[ImportRow], send: Send, *, batch: int = BATCH
+) -> AsyncIterator[list[tuple[ImportRow, RowOutcome]]]:
+    """What became of the rows of each batch, as soon as it is committed.
+
+    A row that repeats the e-mail or phone of an earlier one is skipped, whatever batch that was in: the first counts.
+    Holds one batch of rows, and reads the next while one is on its way.
+
+    Raises: what `send` raises; the batches before are imported. Importing all of it again is safe.
+    """
+    seen: dict[str, int | None] = {}
+    source = iter(rows)
+    waiting = list(islice(source, batch))
+    while waiting:
+        answer = asyncio.ensure_future(send([row for row in waiting if _first(row, seen) is None]))
+        try:
+            # In a thread, so that the request leaves meanwhile.
+            following = await asyncio.to_thread(_read, source, batch)
+        except BaseException:
+            await asyncio.gather(answer, return_exceptions=True)
+            raise
+        outcomes = iter(await answer)
+        settled = []
+        for row in waiting:
+            if (first := _first(row, seen)) is not None:
+                settled.append((row, RowOutcome(outcome="skipped", problems=[f"it repeats row {first}"])))
+            else:
+                settled.append((row, next(outcomes)))
+        for row, outcome in settled:
+            if outcome.outcome != "invalid":
+                for key in _keys(row):
+                    seen.setdefault(key, row.row)
+        yield settled
+        waiting = following
+
+
+def _read(source: Iterator[ImportRow], count: int) -> list[ImportRow]:
+    return list(islice(source, count))
+
+
+def _first(row: ImportRow, seen: dict[str, int | None]) -> int | None:
+    """The number of the earlier row that this one repeats."""
+    return min((number for key in _keys(row) if (number := seen.get(key)) is not None), default=None)
+
+
+def _keys(row: ImportRow) -> Iterator[str]:
+    if row.email:
+        yield row.email.strip().lower()
+    if row.phone:
+        yield "".join(character for character in row.phone if character.isdigit() or character == "+")
