@@ -26,6 +26,7 @@ from qero.errors import (
     SettingsError,
     Unavailable,
 )
+from qero.services.chats import Chats
 from qero.services.connections import Connections
 from qero.services.contacts import Contacts
 from qero.services.events import Events
@@ -40,6 +41,7 @@ from qero.settings import Settings
 __version__ = "0.1.0"
 
 __all__ = [
+    "Chats",
     "Client",
     "Clients",
     "Conflict",
