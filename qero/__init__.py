@@ -10,6 +10,7 @@ Make one `Clients` per process, one client per request or job, and hand it to th
 
 from __future__ import annotations
 
+from qero.chat import ChatSession
 from qero.clients.factory import Client, Clients, ServiceClient, UserClient
 from qero.clients.realtime import watch_table
 from qero.clients.secrets import SecretBox
@@ -41,6 +42,7 @@ from qero.settings import Settings
 __version__ = "0.1.0"
 
 __all__ = [
+    "ChatSession",
     "Chats",
     "Client",
     "Clients",

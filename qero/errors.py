@@ -282,6 +282,7 @@ REGISTRY: Mapping[str, ErrorSpec] = {
         ),
         message_deleted=("The message was deleted.", "Write a new message."),
         chat_is_direct=("A direct chat is between two people.", "Make a group for more people."),
+        session_closed=("The chat session has ended.", "Open another; what wasn't sent is in its `pending`."),
         signup_not_offered=(
             "Connecting numbers by Meta's embedded signup isn't set up here.",
             "Set the variables that the detail names; their values come from the Meta app's dashboard.",
