@@ -334,7 +334,7 @@ class ChatSession:
                 await self._listen()
             except NotAuthenticated as error:
                 # Expired meanwhile, or revoked. A fresh one that is refused as well can't be helped.
-                if refused:
+                if refused or self._renew is None:
                     raise
                 refused = True
                 self._note(error)
@@ -395,10 +395,14 @@ class ChatSession:
         probe_at = now() + self._timings.first_probe
         while True:
             seconds = min(probe_at - now(), self._seconds_to_renewal())
+            news = None
+            # Not wait_for: on Python 3.11 it can swallow a cancellation that comes together with news.
             with contextlib.suppress(TimeoutError):
-                news = await asyncio.wait_for(self._news.get(), max(0.0, seconds))
-                if isinstance(news, Unavailable):
-                    raise news
+                async with asyncio.timeout(max(0.0, seconds)):
+                    news = await self._news.get()
+            if isinstance(news, Unavailable):
+                raise news
+            if news is not None:
                 await self._hand_out(news())
             # All that has come is looked at before anything is called missing.
             if self._news.empty() and (timeline.behind or self._missed_news):
@@ -521,6 +525,8 @@ class ChatSession:
             NotAuthenticated: there is nothing to renew by, or what it gives is refused as well.
             Unavailable: it can't be asked now, and the token in use is good no more.
         """
+        if self._renew is None and self._client.identity.expires_at <= time.time():
+            raise NotAuthenticated("token_expired")
         if not refused and self._seconds_to_renewal() > 0:
             return
         try:

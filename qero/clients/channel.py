@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
@@ -19,6 +20,9 @@ from qero.clients.factory import UserClient
 from qero.errors import Unavailable
 
 CLOSE_SECONDS = 1.0
+
+# What goes wrong is told by the errors; without a handler of the application's it would be printed as well.
+logging.getLogger("realtime").addHandler(logging.NullHandler())
 
 Receive = Callable[[str, Mapping[str, Any]], None]
 
@@ -106,6 +110,11 @@ async def open_channel(
         if not joined.done():
             joined.set_result(None)
 
+    def on_deaf(listening: asyncio.Task[None]) -> None:
+        # The client says nothing where its own handling of a lost connection fails.
+        if not listening.cancelled():
+            break_off(f"the connection ended: {listening.exception()}")
+
     async def watch() -> None:
         while not ended:
             await asyncio.sleep(quiet_seconds)
@@ -146,6 +155,8 @@ async def open_channel(
         try:
             async with asyncio.timeout(join_seconds):
                 await realtime.connect()
+                if realtime._listen_task is not None:
+                    realtime._listen_task.add_done_callback(on_deaf)
                 await channel.subscribe(on_state)
                 await joined
         except TimeoutError as error:
@@ -188,7 +199,8 @@ async def _end(
         # Closing waits for the other side's answer, which doesn't come from a dead one.
         if polite:
             with contextlib.suppress(TimeoutError, OSError, WebSocketException):
-                await asyncio.wait_for(realtime.close(), CLOSE_SECONDS)
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    await realtime.close()
         connection.transport.abort()
     with contextlib.suppress(OSError, WebSocketException):
         await realtime.close()
