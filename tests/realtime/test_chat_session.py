@@ -170,10 +170,12 @@ async def test_everything_arrives_once_and_in_order_through_bad_weather(scene: S
                     await bob.delete(message.id)
                 await asyncio.sleep(0.03)
 
-        async def recovered(fault: str) -> None:
-            """From the moment that the service can be reached until everything is there."""
+        async def recovered(fault: str, *, lost: int) -> None:
+            """From the moment that the service can be reached until the session is live and everything is there."""
             started = time.monotonic()
             await olga.until_has(await scene.say(f"after {fault}"))
+            # A probe may have brought it before the loss of the connection was noticed.
+            await _until(lambda: olga.session.statistics.disconnects == lost, f"noticed: {fault}")
             await olga.session.wait_until(SessionState.SUBSCRIBED)
             recoveries[fault] = time.monotonic() - started
 
@@ -181,24 +183,24 @@ async def test_everything_arrives_once_and_in_order_through_bad_weather(scene: S
         scene.weather.drop, scene.weather.double, scene.weather.delay_seconds = 0.2, 0.2, 0.05
         await asyncio.sleep(2)
         await scene.weather.clear_up()
-        await recovered("dropped, doubled and delayed")
+        await recovered("dropped, doubled and delayed", lost=0)
 
         scene.weather.cut()
-        await recovered("cut")
+        await recovered("cut", lost=1)
 
         scene.weather.half_open()
-        await recovered("half open")
+        await recovered("half open", lost=2)
 
         await scene.weather.go_away()
         await asyncio.sleep(3)
         await scene.weather.clear_up()
-        await recovered("away for three seconds")
+        await recovered("away for three seconds", lost=3)
 
         scene.weather.answers_nothing = True
         scene.weather.cut()
         await asyncio.sleep(4)
         await scene.weather.clear_up()
-        await recovered("connections that nobody answers")
+        await recovered("connections that nobody answers", lost=4)
 
         going = False
         await writer
