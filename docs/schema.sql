@@ -82,6 +82,251 @@ CREATE TYPE private.whatsapp_record AS (
 
 ALTER TYPE private.whatsapp_record OWNER TO postgres;
 
+SET default_tablespace = '';
+
+SET default_table_access_method = heap;
+
+--
+-- Name: chats; Type: TABLE; Schema: public; Owner: postgres
+--
+
+CREATE TABLE public.chats (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    workspace_id uuid NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    kind text DEFAULT 'group'::text NOT NULL,
+    title text,
+    direct_key text,
+    created_by uuid,
+    last_seq bigint DEFAULT 0 NOT NULL,
+    last_rev bigint DEFAULT 0 NOT NULL,
+    last_message_at timestamp with time zone,
+    last_message_sender_id uuid,
+    last_message_preview text,
+    CONSTRAINT chats_direct_key_check CHECK (((kind = 'direct'::text) = (direct_key IS NOT NULL))),
+    CONSTRAINT chats_kind_check CHECK ((kind = ANY (ARRAY['direct'::text, 'group'::text, 'channel'::text]))),
+    CONSTRAINT chats_last_seq_check CHECK (((last_seq >= 0) AND (last_rev >= last_seq))),
+    CONSTRAINT chats_title_check CHECK (((length(title) >= 1) AND (length(title) <= 200)))
+)
+WITH (fillfactor='70');
+
+ALTER TABLE public.chats OWNER TO postgres;
+
+--
+-- Name: add_to_chat(public.chats, uuid[], text); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.add_to_chat(p_chat public.chats, p_user_ids uuid[], p_role text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_unknown uuid[];
+begin
+  select array_agg(wanted.user_id) into v_unknown from unnest(p_user_ids) as wanted (user_id)
+  where not exists (
+    select 1 from public.workspace_memberships as membership
+    where membership.workspace_id = p_chat.workspace_id and membership.user_id = wanted.user_id);
+  if v_unknown is not null or cardinality(p_user_ids) > 1000 then
+    perform private.raise_error(400, 'reference_not_found',
+      jsonb_build_object('field', 'member_ids', 'ids', v_unknown),
+      'Name at most 1,000 people at once, all of them members of the workspace.');
+  end if;
+  -- Whoever comes in sees everything, and has nothing of it to read.
+  insert into public.chat_members (workspace_id, chat_id, user_id, role, last_delivered_seq, last_read_seq)
+  select distinct p_chat.workspace_id, p_chat.id, wanted.user_id, p_role, p_chat.last_seq, p_chat.last_seq
+  from unnest(p_user_ids) as wanted (user_id)
+  on conflict (chat_id, user_id) do nothing;
+end $$;
+
+ALTER FUNCTION private.add_to_chat(p_chat public.chats, p_user_ids uuid[], p_role text) OWNER TO postgres;
+
+--
+-- Name: after_leaving_chat(); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.after_leaving_chat() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  if not exists (select 1 from public.chats as chat where chat.id = old.chat_id) then
+    return null;  -- the whole chat is going
+  end if;
+  if old.role = 'owner' and not exists (
+    select 1 from public.chat_members as member where member.chat_id = old.chat_id and member.role = 'owner'
+  ) then
+    update public.chat_members as member set role = 'owner'
+    where member.chat_id = old.chat_id and member.user_id = (
+      select next.user_id from public.chat_members as next where next.chat_id = old.chat_id
+      order by next.joined_at, next.user_id limit 1);
+  end if;
+  perform private.tell_chat(old.chat_id, 'member_left', jsonb_build_object('user_id', old.user_id));
+  return null;
+end $$;
+
+ALTER FUNCTION private.after_leaving_chat() OWNER TO postgres;
+
+--
+-- Name: answer_with_whatsapp_orphans(jsonb, integer[], jsonb); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.answer_with_whatsapp_orphans(p_events jsonb, p_ordinals integer[], p_answer jsonb) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_answer jsonb;
+begin
+  with orphan as materialized (
+    select item.ordinal, p_events -> (item.ordinal - 1) as event from unnest(p_ordinals) as item (ordinal)
+  ), addressed as materialized (
+    select orphan.ordinal, orphan.event, orphan.event ->> 'event_key' as event_key,
+      coalesce(orphan.event ->> 'phone_number_id', 'waba:' || coalesce(orphan.event ->> 'waba_id', '')) as address
+    from orphan
+  ), kept as (
+    insert into public.orphan_webhook_events as known (phone_number_id, event_key, kind, event)
+    select distinct on (addressed.address, addressed.event_key)
+      addressed.address, addressed.event_key, addressed.event ->> 'kind', addressed.event
+    from addressed
+    order by addressed.address, addressed.event_key, addressed.ordinal
+    on conflict on constraint orphan_webhook_events_phone_number_id_event_key_key do update
+      set hits = known.hits + 1
+    returning known.id, known.phone_number_id, known.event_key
+  ), answer as (
+    select entry.ordinal, coalesce(min(entry.event_id), min(kept.id)) as event_id, min(entry.reason) as reason,
+      -- In the order of the alphabet what was deduped here gives way to what was recorded there.
+      max(entry.outcome) as outcome
+    from jsonb_to_recordset(p_answer) as entry (ordinal integer, event_id bigint, reason text, outcome text)
+    left join addressed on addressed.ordinal = entry.ordinal
+    left join kept on kept.phone_number_id = addressed.address and kept.event_key = addressed.event_key
+    group by entry.ordinal
+  )
+  select jsonb_agg(to_jsonb(answer) order by answer.ordinal) into v_answer from answer;
+  return v_answer;
+end $$;
+
+ALTER FUNCTION private.answer_with_whatsapp_orphans(p_events jsonb, p_ordinals integer[], p_answer jsonb) OWNER TO postgres;
+
+--
+-- Name: chat_members; Type: TABLE; Schema: public; Owner: postgres
+--
+
+CREATE TABLE public.chat_members (
+    chat_id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    workspace_id uuid NOT NULL,
+    role text DEFAULT 'member'::text NOT NULL,
+    last_delivered_seq bigint DEFAULT 0 NOT NULL,
+    last_read_seq bigint DEFAULT 0 NOT NULL,
+    unread_deleted_count integer DEFAULT 0 NOT NULL,
+    unread_mention_count integer DEFAULT 0 NOT NULL,
+    muted_until timestamp with time zone,
+    joined_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT chat_members_counts_check CHECK (((unread_deleted_count >= 0) AND (unread_mention_count >= 0))),
+    CONSTRAINT chat_members_cursors_check CHECK (((last_read_seq >= 0) AND (last_delivered_seq >= last_read_seq))),
+    CONSTRAINT chat_members_role_check CHECK ((role = ANY (ARRAY['owner'::text, 'member'::text])))
+)
+WITH (fillfactor='70');
+
+ALTER TABLE public.chat_members OWNER TO postgres;
+
+--
+-- Name: chat_messages; Type: TABLE; Schema: public; Owner: postgres
+--
+
+CREATE TABLE public.chat_messages (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    chat_id uuid NOT NULL,
+    sender_id uuid,
+    body text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    workspace_id uuid NOT NULL,
+    seq bigint NOT NULL,
+    rev bigint NOT NULL,
+    client_generated_id text,
+    attachments jsonb DEFAULT '[]'::jsonb NOT NULL,
+    mentions uuid[] DEFAULT '{}'::uuid[] NOT NULL,
+    reply_to bigint,
+    edited_at timestamp with time zone,
+    deleted_at timestamp with time zone,
+    CONSTRAINT chat_messages_attachments_check CHECK (
+CASE jsonb_typeof(attachments)
+    WHEN 'array'::text THEN (jsonb_array_length(attachments) <= 10)
+    ELSE false
+END),
+    CONSTRAINT chat_messages_body_check CHECK (((length(body) >= 1) AND (length(body) <= 8000))),
+    CONSTRAINT chat_messages_client_generated_id_check CHECK (((length(client_generated_id) >= 1) AND (length(client_generated_id) <= 100))),
+    CONSTRAINT chat_messages_mentions_check CHECK ((cardinality(mentions) <= 50)),
+    CONSTRAINT chat_messages_reply_to_check CHECK (((reply_to > 0) AND (reply_to < seq))),
+    CONSTRAINT chat_messages_seq_check CHECK (((seq > 0) AND (rev >= seq)))
+);
+
+ALTER TABLE public.chat_messages OWNER TO postgres;
+
+--
+-- Name: append_message(public.chat_members, text, text, jsonb, uuid[], bigint); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.append_message(p_member public.chat_members, p_body text, p_client_generated_id text, p_attachments jsonb, p_mentions uuid[], p_reply_to bigint) RETURNS public.chat_messages
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_message public.chat_messages;
+  v_numbered public.chat_messages;
+  v_unknown uuid[];
+begin
+  if coalesce(length(p_client_generated_id), 0) not between 1 and 100 then
+    perform private.raise_error(400, 'invalid_value', jsonb_build_object('field', 'client_generated_id'),
+      'Name each message by an id of your own of 1 to 100 characters; a uuid is fine.');
+  end if;
+  v_message.attachments := coalesce(p_attachments, '[]');
+  if v_message.attachments <> '[]' and (
+    jsonb_typeof(v_message.attachments) <> 'array' or length(v_message.attachments::text) > 20000
+    or jsonb_array_length(v_message.attachments) > 10
+    or exists (
+      select 1 from jsonb_array_elements(v_message.attachments) as attachment
+      where (jsonb_typeof(attachment.value) = 'object' and jsonb_typeof(attachment.value -> 'ref') = 'string'
+        and length(attachment.value ->> 'ref') between 1 and 2000) is not true)
+  ) then
+    perform private.raise_error(400, 'invalid_value', jsonb_build_object('field', 'attachments'),
+      'Give up to 10 objects, each with a "ref" of 1 to 2000 characters, and 20,000 characters in all.');
+  end if;
+  perform private.require_message_text(p_body, v_message.attachments <> '[]');
+  v_message.mentions := coalesce(p_mentions, '{}');
+  if v_message.mentions <> '{}' then
+    select coalesce(array_agg(distinct mention.user_id), '{}'),
+      array_agg(distinct mention.user_id) filter (where member.user_id is null)
+    into v_message.mentions, v_unknown
+    from unnest(v_message.mentions) as mention (user_id)
+    left join public.chat_members as member on member.chat_id = p_member.chat_id and member.user_id = mention.user_id;
+    if v_unknown is not null or cardinality(v_message.mentions) > 50 then
+      perform private.raise_error(400, 'reference_not_found',
+        jsonb_build_object('field', 'mentions', 'ids', v_unknown), 'Mention at most 50 people, all in the chat.');
+    end if;
+  end if;
+  v_message.id := gen_random_uuid();
+  v_message.chat_id := p_member.chat_id;
+  v_message.workspace_id := p_member.workspace_id;
+  v_message.sender_id := p_member.user_id;
+  v_message.client_generated_id := p_client_generated_id;
+  v_message.body := nullif(p_body, '');
+  v_message.reply_to := p_reply_to;
+  v_numbered := private.take_message_seq(v_message);
+  if v_numbered.id <> v_message.id then
+    return v_numbered;
+  elsif p_reply_to not between 1 and v_numbered.seq - 1 then
+    perform private.raise_error(400, 'reference_not_found',
+      jsonb_build_object('field', 'reply_to', 'latest_seq', v_numbered.seq - 1),
+      'Reply to a message by its number in this chat.');
+  end if;
+  insert into public.chat_messages values (v_numbered.*);
+  return v_numbered;
+end $$;
+
+ALTER FUNCTION private.append_message(p_member public.chat_members, p_body text, p_client_generated_id text, p_attachments jsonb, p_mentions uuid[], p_reply_to bigint) OWNER TO postgres;
+
 --
 -- Name: apply_or_set_aside_whatsapp_events(jsonb, private.whatsapp_record[]); Type: FUNCTION; Schema: private; Owner: postgres
 --
@@ -568,6 +813,43 @@ end $$;
 ALTER FUNCTION private.apply_whatsapp_template_event(p_item private.whatsapp_item) OWNER TO postgres;
 
 --
+-- Name: assign_message_seq(); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.assign_message_seq() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_numbered public.chat_messages := private.take_message_seq(new);
+begin
+  -- An error, because skipping the row or leaving it to `on conflict` would hide that it is there, or burn its number.
+  if v_numbered.id <> new.id then
+    perform private.raise_error(409, 'already_exists',
+      jsonb_build_object('client_generated_id', new.client_generated_id, 'id', v_numbered.id),
+      'Read the message that the detail names.');
+  end if;
+  return v_numbered;
+end $$;
+
+ALTER FUNCTION private.assign_message_seq() OWNER TO postgres;
+
+--
+-- Name: broadcast_message(); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.broadcast_message() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  perform private.tell_chat(new.chat_id, 'message', to_jsonb(new));
+  return null;
+end $$;
+
+ALTER FUNCTION private.broadcast_message() OWNER TO postgres;
+
+--
 -- Name: cancel_automated_outbox(uuid[], text); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
@@ -751,10 +1033,6 @@ begin
 end $_$;
 
 ALTER FUNCTION private.connection_secret(p_connection_id uuid) OWNER TO postgres;
-
-SET default_tablespace = '';
-
-SET default_table_access_method = heap;
 
 --
 -- Name: wa_phone_numbers; Type: TABLE; Schema: public; Owner: postgres
@@ -1116,6 +1394,22 @@ end $$;
 ALTER FUNCTION private.hold_back_outbox(p_ids uuid[], p_error_codes integer[], p_error_texts text[]) OWNER TO postgres;
 
 --
+-- Name: is_my_chat_topic(text); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.is_my_chat_topic(p_topic text) RETURNS boolean
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $_$
+  select case when p_topic ~ '^chat:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$' then exists (
+    select 1 from public.chat_members as member
+    where member.chat_id = substr(p_topic, 6)::uuid and member.user_id = (select auth.uid())
+  ) else false end
+$_$;
+
+ALTER FUNCTION private.is_my_chat_topic(p_topic text) OWNER TO postgres;
+
+--
 -- Name: is_service(); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
@@ -1262,6 +1556,39 @@ end $$;
 ALTER FUNCTION private.leave_outbox_lines(p_line_ids bigint[], p_heads bigint[], p_counts boolean) OWNER TO postgres;
 
 --
+-- Name: lock_own_message(uuid, boolean); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.lock_own_message(p_message_id uuid, p_for_all_owners boolean) RETURNS public.chat_messages
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_user_id uuid := private.require_user();
+  v_message public.chat_messages;
+  v_member public.chat_members;
+begin
+  select message.* into v_message from public.chat_messages as message
+  join public.chat_members as member on member.chat_id = message.chat_id and member.user_id = v_user_id
+  where message.id = p_message_id;
+  if not found then
+    perform private.raise_error(404, 'message_not_found', jsonb_build_object('message_id', p_message_id),
+      'Check the id; only messages of your chats can be named.');
+  end if;
+  v_member := private.require_chat_writer(v_message.chat_id);
+  if v_message.sender_id is distinct from v_user_id and not (p_for_all_owners and v_member.role = 'owner') then
+    perform private.raise_error(403, 'not_your_message', jsonb_build_object('message_id', p_message_id),
+      'Only who wrote a message changes it; owners of the chat may delete it.');
+  end if;
+  -- The chat first, as in sending: changes of one chat happen one after the other.
+  perform 1 from public.chats as chat where chat.id = v_message.chat_id for no key update;
+  select message.* into v_message from public.chat_messages as message where message.id = p_message_id for update;
+  return v_message;
+end $$;
+
+ALTER FUNCTION private.lock_own_message(p_message_id uuid, p_for_all_owners boolean) OWNER TO postgres;
+
+--
 -- Name: lock_unsettled_outbox(uuid[]); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
@@ -1393,6 +1720,41 @@ end $$;
 ALTER FUNCTION private.lock_whatsapp_threads(p_items private.whatsapp_item[]) OWNER TO postgres;
 
 --
+-- Name: messages_as_json(uuid, public.chat_messages[]); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.messages_as_json(p_chat_id uuid, p_messages public.chat_messages[]) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+declare
+  v_delivered_by uuid[];
+  v_delivered bigint[];
+  v_read_by uuid[];
+  v_read bigint[];
+begin
+  select array_agg(slow.user_id), array_agg(slow.last_delivered_seq) into v_delivered_by, v_delivered
+  from (
+    select member.user_id, member.last_delivered_seq from public.chat_members as member
+    where member.chat_id = p_chat_id order by member.last_delivered_seq, member.user_id limit 2
+  ) as slow;
+  select array_agg(slow.user_id), array_agg(slow.last_read_seq) into v_read_by, v_read
+  from (
+    select member.user_id, member.last_read_seq from public.chat_members as member
+    where member.chat_id = p_chat_id order by member.last_read_seq, member.user_id limit 2
+  ) as slow;
+  return (
+    select coalesce(jsonb_agg(to_jsonb(message) || jsonb_build_object('status', case
+      when message.seq <= v_read[case when v_read_by[1] = message.sender_id then 2 else 1 end] then 'read'
+      when message.seq <= v_delivered[case when v_delivered_by[1] = message.sender_id then 2 else 1 end]
+        then 'delivered'
+      else 'sent' end)), '[]')
+    from unnest(p_messages) as message);
+end $$;
+
+ALTER FUNCTION private.messages_as_json(p_chat_id uuid, p_messages public.chat_messages[]) OWNER TO postgres;
+
+--
 -- Name: mirror_auth_user(); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
@@ -1419,6 +1781,54 @@ begin
 end $$;
 
 ALTER FUNCTION private.mirror_auth_user() OWNER TO postgres;
+
+--
+-- Name: move_cursors(public.chat_members, bigint, boolean); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.move_cursors(p_member public.chat_members, p_up_to_seq bigint, p_read boolean) RETURNS public.chat_members
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_last_seq bigint;
+  v_seq bigint;
+  v_deleted_count integer := 0;
+  v_mention_count integer := 0;
+begin
+  -- Locked before anything is counted: whoever sends or deletes meanwhile counts after this.
+  select member.* into p_member from public.chat_members as member
+  where member.chat_id = p_member.chat_id and member.user_id = p_member.user_id for no key update;
+  select chat.last_seq into v_last_seq from public.chats as chat where chat.id = p_member.chat_id;
+  v_seq := least(coalesce(p_up_to_seq, v_last_seq), v_last_seq);
+  if v_seq <= p_member.last_read_seq or (not p_read and v_seq <= p_member.last_delivered_seq) then
+    return p_member;
+  end if;
+  if not p_read then
+    update public.chat_members as member set last_delivered_seq = v_seq
+    where member.chat_id = p_member.chat_id and member.user_id = p_member.user_id
+    returning * into p_member;
+  else
+    if v_seq < v_last_seq and p_member.unread_deleted_count + p_member.unread_mention_count > 0 then
+      select count(*) filter (where message.deleted_at is not null),
+        count(*) filter (where p_member.user_id = any (message.mentions))
+      into v_deleted_count, v_mention_count
+      from public.chat_messages as message
+      where message.chat_id = p_member.chat_id and message.seq > v_seq and message.seq <= v_last_seq
+        and (message.deleted_at is not null or message.mentions <> '{}');
+    end if;
+    update public.chat_members as member
+    set last_read_seq = v_seq, last_delivered_seq = greatest(member.last_delivered_seq, v_seq),
+      unread_deleted_count = v_deleted_count, unread_mention_count = v_mention_count
+    where member.chat_id = p_member.chat_id and member.user_id = p_member.user_id
+    returning * into p_member;
+  end if;
+  perform private.tell_chat(p_member.chat_id, 'receipt', jsonb_build_object('user_id', p_member.user_id,
+    'last_delivered_seq', p_member.last_delivered_seq, 'last_read_seq', p_member.last_read_seq));
+  return p_member;
+end $$;
+
+ALTER FUNCTION private.move_cursors(p_member public.chat_members, p_up_to_seq bigint, p_read boolean) OWNER TO postgres;
 
 --
 -- Name: move_whatsapp_threads(uuid[], timestamp with time zone[], text[], timestamp with time zone[], timestamp with time zone[], integer[]); Type: FUNCTION; Schema: private; Owner: postgres
@@ -1448,6 +1858,19 @@ begin
 end $$;
 
 ALTER FUNCTION private.move_whatsapp_threads(p_thread_ids uuid[], p_latest_at timestamp with time zone[], p_bodies text[], p_inbound_at timestamp with time zone[], p_replied_at timestamp with time zone[], p_unread_counts integer[]) OWNER TO postgres;
+
+--
+-- Name: my_chat_ids(); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.my_chat_ids() RETURNS SETOF uuid
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+  select member.chat_id from public.chat_members as member where member.user_id = (select auth.uid())
+$$;
+
+ALTER FUNCTION private.my_chat_ids() OWNER TO postgres;
 
 --
 -- Name: my_workspace_ids(); Type: FUNCTION; Schema: private; Owner: postgres
@@ -1495,6 +1918,97 @@ CREATE FUNCTION private.note_outbox_problems(p_ids uuid[]) RETURNS void
 $$;
 
 ALTER FUNCTION private.note_outbox_problems(p_ids uuid[]) OWNER TO postgres;
+
+--
+-- Name: number_chat_batch(integer); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.number_chat_batch(p_limit integer) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_backlog private.chat_backlog;
+  v_count bigint;
+begin
+  select backlog.* into v_backlog from private.chat_backlog as backlog
+  order by backlog.chat_id limit 1 for update skip locked;
+  if not found then
+    return 0;
+  end if;
+  with batch as (
+    select message.id, row_number() over (order by message.created_at, message.id) as position
+    from public.chat_messages as message
+    where message.chat_id = v_backlog.chat_id and message.seq is null
+    order by message.created_at, message.id limit p_limit
+  )
+  update public.chat_messages as message
+  set seq = v_backlog.numbered_count + batch.position,
+    -- One that was edited before its turn has its rev already.
+    rev = coalesce(message.rev, v_backlog.numbered_count + batch.position),
+    workspace_id = coalesce(message.workspace_id, chat.workspace_id)
+  from batch cross join public.chats as chat
+  where message.id = batch.id and chat.id = v_backlog.chat_id;
+  get diagnostics v_count = row_count;
+  if v_count < p_limit then
+    delete from private.chat_backlog where chat_id = v_backlog.chat_id;
+  else
+    update private.chat_backlog set numbered_count = numbered_count + v_count where chat_id = v_backlog.chat_id;
+  end if;
+  return v_count + 1;
+end $$;
+
+ALTER FUNCTION private.number_chat_batch(p_limit integer) OWNER TO postgres;
+
+--
+-- Name: number_chat_messages(integer); Type: PROCEDURE; Schema: private; Owner: postgres
+--
+
+CREATE PROCEDURE private.number_chat_messages(IN p_batch_size integer DEFAULT 5000)
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_constraint record;
+begin
+  loop
+    exit when private.number_chat_batch(p_batch_size) operator(pg_catalog.=) 0;
+    commit;
+  end loop;
+  if exists (select 1 from private.chat_backlog) then
+    return;  -- others are at work
+  end if;
+  -- Checked without holding anybody up, so that saying "not null" reads no table.
+  if exists (
+    select 1 from pg_catalog.pg_attribute
+    where attrelid operator(pg_catalog.=) 'public.chat_messages'::pg_catalog.regclass
+      and attname operator(pg_catalog.=) 'seq' and not attnotnull
+  ) then
+    alter table public.chat_messages drop constraint if exists chat_messages_numbered_check;
+    alter table public.chat_messages add constraint chat_messages_numbered_check
+      check (workspace_id is not null and seq is not null and rev is not null) not valid;
+    commit;
+    alter table public.chat_messages validate constraint chat_messages_numbered_check;
+    commit;
+    alter table public.chat_messages alter column workspace_id set not null, alter column seq set not null,
+      alter column rev set not null;
+    alter table public.chat_messages drop constraint chat_messages_numbered_check;
+    commit;
+  end if;
+  for v_constraint in
+    select conrelid::pg_catalog.regclass as relation, conname from pg_catalog.pg_constraint
+    where not convalidated and conrelid operator(pg_catalog.=) any (array[
+      'public.chats', 'public.chat_members', 'public.chat_messages']::pg_catalog.regclass[])
+  loop
+    begin
+      execute pg_catalog.format('alter table %s validate constraint %I', v_constraint.relation, v_constraint.conname);
+    exception when check_violation or foreign_key_violation then
+      raise warning '%: rows from before break %: correct them, then call this again', v_constraint.relation,
+        v_constraint.conname;
+    end;
+  end loop;
+end $$;
+
+ALTER PROCEDURE private.number_chat_messages(IN p_batch_size integer) OWNER TO postgres;
 
 --
 -- Name: outbox_pace(); Type: FUNCTION; Schema: private; Owner: postgres
@@ -1839,6 +2353,74 @@ $$;
 ALTER FUNCTION private.report_duplicate_contacts(p_workspace_id uuid, p_contact_id uuid, p_other_id uuid, p_reason text) OWNER TO postgres;
 
 --
+-- Name: require_chat_member(uuid); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.require_chat_member(p_chat_id uuid) RETURNS public.chat_members
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+declare
+  v_user_id uuid := private.require_user();
+  v_member public.chat_members;
+begin
+  select member.* into v_member from public.chat_members as member
+  where member.chat_id = p_chat_id and member.user_id = v_user_id;
+  if not found then
+    perform private.raise_error(404, 'chat_not_found', jsonb_build_object('chat_id', p_chat_id),
+      'Check the id; only chats you are a member of can be named.');
+  end if;
+  return v_member;
+end $$;
+
+ALTER FUNCTION private.require_chat_member(p_chat_id uuid) OWNER TO postgres;
+
+--
+-- Name: require_chat_writer(uuid); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.require_chat_writer(p_chat_id uuid) RETURNS public.chat_members
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+declare
+  v_member public.chat_members := private.require_chat_member(p_chat_id);
+begin
+  if exists (
+    select 1 from public.workspace_memberships as membership
+    where membership.workspace_id = v_member.workspace_id and membership.user_id = v_member.user_id
+      and membership.role = 'viewer'
+  ) then
+    perform private.raise_error(403, 'role_required',
+      jsonb_build_object('role', 'viewer', 'needs', array['owner', 'admin', 'member']),
+      'Ask an owner or admin of the workspace.');
+  end if;
+  return v_member;
+end $$;
+
+ALTER FUNCTION private.require_chat_writer(p_chat_id uuid) OWNER TO postgres;
+
+--
+-- Name: require_message_text(text, boolean); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.require_message_text(p_body text, p_has_attachments boolean) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+begin
+  if not p_has_attachments and coalesce(p_body, '') !~ '\S' then
+    perform private.raise_error(400, 'body_required', jsonb_build_object('field', 'body'),
+      'Write something, or attach something.');
+  elsif length(p_body) > 8000 then
+    perform private.raise_error(400, 'body_too_long',
+      jsonb_build_object('field', 'body', 'length', length(p_body), 'limit', 8000), 'Send it in several messages.');
+  end if;
+end $$;
+
+ALTER FUNCTION private.require_message_text(p_body text, p_has_attachments boolean) OWNER TO postgres;
+
+--
 -- Name: require_role(uuid, text[], text, jsonb); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
@@ -2157,6 +2739,63 @@ end $$;
 ALTER FUNCTION private.store_whatsapp_messages(p_items private.whatsapp_item[]) OWNER TO postgres;
 
 --
+-- Name: take_message_seq(public.chat_messages); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.take_message_seq(p_message public.chat_messages) RETURNS public.chat_messages
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_existing public.chat_messages;
+  v_workspace_id uuid;
+begin
+  select chat.workspace_id, chat.last_seq + 1, chat.last_rev + 1 into v_workspace_id, p_message.seq, p_message.rev
+  from public.chats as chat where chat.id = p_message.chat_id for no key update;
+  if p_message.client_generated_id is not null then
+    select message.* into v_existing from public.chat_messages as message
+    where message.sender_id = p_message.sender_id and message.client_generated_id = p_message.client_generated_id
+      and message.chat_id = p_message.chat_id;
+    if found then
+      return v_existing;
+    end if;
+  end if;
+  p_message.workspace_id := coalesce(p_message.workspace_id, v_workspace_id);
+  -- Under the lock, so that times follow the numbers.
+  p_message.created_at := coalesce(p_message.created_at, clock_timestamp());
+  update public.chats as chat
+  set last_seq = p_message.seq, last_rev = p_message.rev, last_message_at = p_message.created_at,
+    last_message_sender_id = p_message.sender_id, last_message_preview = left(p_message.body, 120)
+  where chat.id = p_message.chat_id;
+  -- Whoever writes has read what stands above.
+  update public.chat_members as member
+  set last_delivered_seq = p_message.seq, last_read_seq = p_message.seq, unread_deleted_count = 0,
+    unread_mention_count = 0
+  where member.chat_id = p_message.chat_id and member.user_id = p_message.sender_id;
+  if p_message.mentions <> '{}' then
+    update public.chat_members as member set unread_mention_count = member.unread_mention_count + 1
+    where member.chat_id = p_message.chat_id and member.user_id = any (p_message.mentions)
+      and member.user_id is distinct from p_message.sender_id;
+  end if;
+  return p_message;
+end $$;
+
+ALTER FUNCTION private.take_message_seq(p_message public.chat_messages) OWNER TO postgres;
+
+--
+-- Name: tell_chat(uuid, text, jsonb); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.tell_chat(p_chat_id uuid, p_event text, p_payload jsonb) RETURNS void
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $$
+  select realtime.send(p_payload, p_event, 'chat:' || p_chat_id, true)
+$$;
+
+ALTER FUNCTION private.tell_chat(p_chat_id uuid, p_event text, p_payload jsonb) OWNER TO postgres;
+
+--
 -- Name: wa_status_rank(text); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
@@ -2356,6 +2995,30 @@ begin
 end $$;
 
 ALTER FUNCTION private.withdraw_outbox(p_ids uuid[]) OWNER TO postgres;
+
+--
+-- Name: add_chat_members(uuid, uuid[]); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.add_chat_members(p_chat_id uuid, p_user_ids uuid[]) RETURNS SETOF public.chat_members
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_member public.chat_members := private.require_chat_writer(p_chat_id);
+  v_chat public.chats;
+begin
+  select chat.* into v_chat from public.chats as chat where chat.id = v_member.chat_id;
+  if v_chat.kind = 'direct' then
+    perform private.raise_error(409, 'chat_is_direct', jsonb_build_object('chat_id', p_chat_id),
+      'Make a group for more people.');
+  end if;
+  perform private.add_to_chat(v_chat, coalesce(p_user_ids, '{}'), 'member');
+  return query select member.* from public.chat_members as member where member.chat_id = p_chat_id
+    order by member.joined_at, member.user_id;
+end $$;
+
+ALTER FUNCTION public.add_chat_members(p_chat_id uuid, p_user_ids uuid[]) OWNER TO postgres;
 
 --
 -- Name: cancel_outbox(uuid[], text); Type: FUNCTION; Schema: public; Owner: postgres
@@ -2722,6 +3385,48 @@ end $$;
 ALTER FUNCTION public.connect_wa_phone_number(p_workspace_id uuid, p_waba_id text, p_phone_number_id text, p_access_token_ciphertext text, p_display_phone_number text, p_verified_name text, p_meta_user_id text) OWNER TO postgres;
 
 --
+-- Name: create_chat(uuid, text, text, uuid[]); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.create_chat(p_workspace_id uuid, p_kind text, p_title text DEFAULT NULL::text, p_member_ids uuid[] DEFAULT '{}'::uuid[]) RETURNS public.chats
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_user_id uuid := private.require_user();
+  v_others uuid[];
+  v_key text;
+  v_chat public.chats;
+begin
+  perform private.require_role(p_workspace_id, array['owner', 'admin', 'member'], 'workspace_not_found',
+    jsonb_build_object('workspace_id', p_workspace_id));
+  v_others := array_remove(coalesce(p_member_ids, '{}'), v_user_id);
+  if p_kind is null or p_kind not in ('direct', 'group', 'channel') then
+    perform private.raise_error(400, 'invalid_value',
+      jsonb_build_object('field', 'kind', 'allowed', array['direct', 'group', 'channel']), 'Use one that is allowed.');
+  elsif p_kind <> 'direct' and length(btrim(coalesce(p_title, ''))) not between 1 and 200 then
+    perform private.raise_error(400, 'invalid_value', jsonb_build_object('field', 'title'),
+      'Give it a title of 1 to 200 characters.');
+  elsif p_kind = 'direct' and cardinality(v_others) <> 1 then
+    perform private.raise_error(400, 'invalid_value', jsonb_build_object('field', 'member_ids'),
+      'A direct chat is with one other person: name that one.');
+  end if;
+  if p_kind = 'direct' then
+    v_key := least(v_user_id, v_others[1]) || ':' || greatest(v_user_id, v_others[1]);
+    p_title := null;
+  end if;
+  insert into public.chats as chat (workspace_id, kind, title, direct_key, created_by)
+  values (p_workspace_id, p_kind, btrim(p_title), v_key, v_user_id)
+  on conflict (workspace_id, direct_key) where direct_key is not null do update set direct_key = chat.direct_key
+  returning * into v_chat;
+  perform private.add_to_chat(v_chat, array[v_user_id], case p_kind when 'direct' then 'member' else 'owner' end);
+  perform private.add_to_chat(v_chat, v_others, 'member');
+  return v_chat;
+end $$;
+
+ALTER FUNCTION public.create_chat(p_workspace_id uuid, p_kind text, p_title text, p_member_ids uuid[]) OWNER TO postgres;
+
+--
 -- Name: workspaces; Type: TABLE; Schema: public; Owner: postgres
 --
 
@@ -2794,6 +3499,39 @@ end $$;
 ALTER FUNCTION public.deauthorize_meta_user(p_meta_user_id text) OWNER TO postgres;
 
 --
+-- Name: delete_message(uuid); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.delete_message(p_message_id uuid) RETURNS public.chat_messages
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_message public.chat_messages := private.lock_own_message(p_message_id, true);
+begin
+  if v_message.deleted_at is not null then
+    return v_message;
+  end if;
+  -- It no longer counts as unread for those who haven't come to it.
+  update public.chat_members as member
+  set unread_deleted_count = member.unread_deleted_count + 1,
+    unread_mention_count = member.unread_mention_count - (member.user_id = any (v_message.mentions))::integer
+  where member.chat_id = v_message.chat_id and member.last_read_seq < v_message.seq;
+  update public.chats as chat
+  set last_rev = chat.last_rev + 1,
+    last_message_preview = case when chat.last_seq <> v_message.seq then chat.last_message_preview end
+  where chat.id = v_message.chat_id
+  returning last_rev into v_message.rev;
+  update public.chat_messages as message
+  set body = null, attachments = '[]', mentions = '{}', rev = v_message.rev, deleted_at = clock_timestamp()
+  where message.id = p_message_id
+  returning * into v_message;
+  return v_message;
+end $$;
+
+ALTER FUNCTION public.delete_message(p_message_id uuid) OWNER TO postgres;
+
+--
 -- Name: disconnect_wa_phone_number(uuid, text); Type: FUNCTION; Schema: public; Owner: postgres
 --
 
@@ -2826,6 +3564,38 @@ begin
 end $$;
 
 ALTER FUNCTION public.disconnect_wa_phone_number(p_connection_id uuid, p_reason text) OWNER TO postgres;
+
+--
+-- Name: edit_message(uuid, text); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.edit_message(p_message_id uuid, p_body text) RETURNS public.chat_messages
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_message public.chat_messages := private.lock_own_message(p_message_id, false);
+begin
+  perform private.require_message_text(p_body, v_message.attachments <> '[]');
+  if v_message.deleted_at is not null then
+    perform private.raise_error(409, 'message_deleted', jsonb_build_object('message_id', p_message_id),
+      'Write a new message.');
+  elsif v_message.body is not distinct from nullif(p_body, '') then
+    return v_message;
+  end if;
+  update public.chats as chat
+  set last_rev = chat.last_rev + 1,
+    last_message_preview = case chat.last_seq when v_message.seq then left(nullif(p_body, ''), 120)
+      else chat.last_message_preview end
+  where chat.id = v_message.chat_id
+  returning last_rev into v_message.rev;
+  update public.chat_messages as message
+  set body = nullif(p_body, ''), rev = v_message.rev, edited_at = clock_timestamp() where message.id = p_message_id
+  returning * into v_message;
+  return v_message;
+end $$;
+
+ALTER FUNCTION public.edit_message(p_message_id uuid, p_body text) OWNER TO postgres;
 
 --
 -- Name: enqueue_outbox(uuid, text, text[], jsonb[], text[], uuid, uuid[], integer, timestamp with time zone, boolean, integer); Type: FUNCTION; Schema: public; Owner: postgres
@@ -3065,6 +3835,98 @@ end $$;
 ALTER FUNCTION public.find_outbox_message(p_id uuid) OWNER TO postgres;
 
 --
+-- Name: get_chat_changes(uuid, bigint, integer); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.get_chat_changes(p_chat_id uuid, p_after_rev bigint, p_limit integer DEFAULT 200) RETURNS jsonb
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_member public.chat_members := private.require_chat_member(p_chat_id);
+  v_latest bigint;
+  v_latest_rev bigint;
+  v_messages public.chat_messages[];
+begin
+  if p_after_rev is null or p_after_rev < 0 or p_limit is null or p_limit not between 1 and 1000 then
+    perform private.raise_error(400, 'invalid_value',
+      jsonb_build_object('fields', array['after_rev', 'limit'], 'allowed', '1 to 1000'),
+      'Name the last rev you have seen, 0 for none, and a limit of 1 to 1000.');
+  end if;
+  select chat.last_seq, chat.last_rev into v_latest, v_latest_rev from public.chats as chat
+  where chat.id = v_member.chat_id;
+  select array_agg(message order by message.rev) into v_messages from (
+    select message.* from public.chat_messages as message
+    where message.chat_id = p_chat_id and message.workspace_id = v_member.workspace_id and message.rev > p_after_rev
+    order by message.rev limit p_limit
+  ) as message;
+  return jsonb_build_object(
+    'messages', private.messages_as_json(p_chat_id, v_messages),
+    'has_more', coalesce(cardinality(v_messages), 0) = p_limit,
+    'latest_seq', v_latest, 'latest_rev', v_latest_rev);
+end $$;
+
+ALTER FUNCTION public.get_chat_changes(p_chat_id uuid, p_after_rev bigint, p_limit integer) OWNER TO postgres;
+
+--
+-- Name: get_chat_messages(uuid, bigint, bigint, bigint, integer); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.get_chat_messages(p_chat_id uuid, p_before_seq bigint DEFAULT NULL::bigint, p_after_seq bigint DEFAULT NULL::bigint, p_around_seq bigint DEFAULT NULL::bigint, p_limit integer DEFAULT 50) RETURNS jsonb
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_member public.chat_members := private.require_chat_member(p_chat_id);
+  v_first bigint;
+  v_last bigint;
+  v_latest bigint;
+  v_latest_rev bigint;
+  v_messages public.chat_messages[];
+begin
+  if num_nonnulls(p_before_seq, p_after_seq, p_around_seq) > 1 or p_limit is null or p_limit not between 1 and 200 then
+    perform private.raise_error(400, 'invalid_value',
+      jsonb_build_object('fields', array['before_seq', 'after_seq', 'around_seq', 'limit'], 'allowed', '1 to 200'),
+      'Name one place to read from, and a limit of 1 to 200.');
+  end if;
+  select chat.last_seq, chat.last_rev into v_latest, v_latest_rev from public.chats as chat
+  where chat.id = v_member.chat_id;
+  -- Numbers have no gaps, so a page is a range of them, wherever it lies.
+  if p_after_seq is not null then
+    v_first := greatest(p_after_seq, 0) + 1;
+    v_last := least(v_first + p_limit - 1, v_latest);
+  else
+    v_last := least(coalesce(p_before_seq - 1, p_around_seq + p_limit / 2, v_latest), v_latest);
+    v_first := greatest(v_last - p_limit + 1, 1);
+  end if;
+  select array_agg(message order by message.seq desc) into v_messages from public.chat_messages as message
+  where message.chat_id = p_chat_id and message.seq between v_first and v_last;
+  return jsonb_build_object(
+    'messages', private.messages_as_json(p_chat_id, v_messages),
+    'has_more', case when p_after_seq is null then v_first > 1 and v_last > 0 else v_last < v_latest end,
+    'has_newer', v_last < v_latest,
+    'latest_seq', v_latest, 'latest_rev', v_latest_rev);
+end $$;
+
+ALTER FUNCTION public.get_chat_messages(p_chat_id uuid, p_before_seq bigint, p_after_seq bigint, p_around_seq bigint, p_limit integer) OWNER TO postgres;
+
+--
+-- Name: get_latest_seq(uuid); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.get_latest_seq(p_chat_id uuid) RETURNS bigint
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_member public.chat_members := private.require_chat_member(p_chat_id);
+begin
+  return (select chat.last_seq from public.chats as chat where chat.id = v_member.chat_id);
+end $$;
+
+ALTER FUNCTION public.get_latest_seq(p_chat_id uuid) OWNER TO postgres;
+
+--
 -- Name: get_outbox_stats(uuid); Type: FUNCTION; Schema: public; Owner: postgres
 --
 
@@ -3149,6 +4011,42 @@ CREATE FUNCTION public.get_outbox_wait() RETURNS SETOF double precision
 $$;
 
 ALTER FUNCTION public.get_outbox_wait() OWNER TO postgres;
+
+--
+-- Name: get_unread_count(uuid); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.get_unread_count(p_chat_id uuid) RETURNS bigint
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_member public.chat_members := private.require_chat_member(p_chat_id);
+begin
+  return (
+    select chat.last_seq - v_member.last_read_seq - v_member.unread_deleted_count from public.chats as chat
+    where chat.id = p_chat_id);
+end $$;
+
+ALTER FUNCTION public.get_unread_count(p_chat_id uuid) OWNER TO postgres;
+
+--
+-- Name: get_unread_counts(uuid); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.get_unread_counts(p_workspace_id uuid DEFAULT NULL::uuid) RETURNS TABLE(chat_id uuid, unread_count bigint, mention_count integer)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+  select member.chat_id, chat.last_seq - member.last_read_seq - member.unread_deleted_count,
+    member.unread_mention_count
+  from public.chat_members as member join public.chats as chat on chat.id = member.chat_id
+  where member.user_id = (select private.require_user())
+    and (p_workspace_id is null or member.workspace_id = p_workspace_id)
+    and chat.last_seq - member.last_read_seq - member.unread_deleted_count > 0
+$$;
+
+ALTER FUNCTION public.get_unread_counts(p_workspace_id uuid) OWNER TO postgres;
 
 --
 -- Name: ingest_whatsapp_events(jsonb); Type: FUNCTION; Schema: public; Owner: postgres
@@ -3279,6 +4177,79 @@ end $$;
 ALTER FUNCTION public.ingest_whatsapp_events(p_events jsonb) OWNER TO postgres;
 
 --
+-- Name: join_chat(uuid); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.join_chat(p_chat_id uuid) RETURNS public.chat_members
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_user_id uuid := private.require_user();
+  v_chat public.chats;
+  v_member public.chat_members;
+begin
+  select chat.* into v_chat from public.chats as chat where chat.id = p_chat_id and chat.kind = 'channel';
+  perform private.require_role(v_chat.workspace_id, array['owner', 'admin', 'member'], 'chat_not_found',
+    jsonb_build_object('chat_id', p_chat_id));
+  perform private.add_to_chat(v_chat, array[v_user_id], 'member');
+  select member.* into v_member from public.chat_members as member
+  where member.chat_id = p_chat_id and member.user_id = v_user_id;
+  return v_member;
+end $$;
+
+ALTER FUNCTION public.join_chat(p_chat_id uuid) OWNER TO postgres;
+
+--
+-- Name: leave_chat(uuid); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.leave_chat(p_chat_id uuid) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_member public.chat_members := private.require_chat_member(p_chat_id);
+begin
+  delete from public.chat_members as member where member.chat_id = p_chat_id and member.user_id = v_member.user_id;
+end $$;
+
+ALTER FUNCTION public.leave_chat(p_chat_id uuid) OWNER TO postgres;
+
+--
+-- Name: list_chats(uuid, integer, timestamp with time zone, uuid); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.list_chats(p_workspace_id uuid DEFAULT NULL::uuid, p_limit integer DEFAULT 200, p_before timestamp with time zone DEFAULT NULL::timestamp with time zone, p_before_id uuid DEFAULT NULL::uuid) RETURNS TABLE(id uuid, workspace_id uuid, kind text, title text, created_at timestamp with time zone, last_seq bigint, last_rev bigint, last_message_at timestamp with time zone, last_message_sender_id uuid, last_message_preview text, active_at timestamp with time zone, role text, last_delivered_seq bigint, last_read_seq bigint, muted_until timestamp with time zone, unread_count bigint, mention_count integer, other_member_ids uuid[])
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+  with page as (
+    select chat.*, coalesce(chat.last_message_at, chat.created_at) as active_at, member.role, member.user_id,
+      member.last_delivered_seq, member.last_read_seq, member.muted_until, member.unread_deleted_count,
+      member.unread_mention_count
+    from public.chat_members as member join public.chats as chat on chat.id = member.chat_id
+    where member.user_id = (select private.require_user())
+      and (p_workspace_id is null or member.workspace_id = p_workspace_id)
+      and (p_before is null or (coalesce(chat.last_message_at, chat.created_at), chat.id)
+        < (p_before, coalesce(p_before_id, '00000000-0000-0000-0000-000000000000'::uuid)))
+    order by active_at desc, chat.id desc
+    limit least(greatest(p_limit, 1), 1000)
+  )
+  select page.id, page.workspace_id, page.kind, page.title, page.created_at, page.last_seq, page.last_rev,
+    page.last_message_at, page.last_message_sender_id, page.last_message_preview, page.active_at, page.role,
+    page.last_delivered_seq, page.last_read_seq, page.muted_until,
+    page.last_seq - page.last_read_seq - page.unread_deleted_count, page.unread_mention_count,
+    -- Enough for a list; all of them are in chat_members.
+    array(
+      select other.user_id from public.chat_members as other
+      where other.chat_id = page.id and other.user_id <> page.user_id limit 10)
+  from page order by page.active_at desc, page.id desc
+$$;
+
+ALTER FUNCTION public.list_chats(p_workspace_id uuid, p_limit integer, p_before timestamp with time zone, p_before_id uuid) OWNER TO postgres;
+
+--
 -- Name: list_outbox(text, uuid, uuid, integer, timestamp with time zone); Type: FUNCTION; Schema: public; Owner: postgres
 --
 
@@ -3378,6 +4349,57 @@ end $$;
 ALTER FUNCTION public.maintain_outbox(p_archive_after interval) OWNER TO postgres;
 
 --
+-- Name: mark_messages_as_delivered(uuid, bigint); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.mark_messages_as_delivered(p_chat_id uuid, p_up_to_seq bigint DEFAULT NULL::bigint) RETURNS public.chat_members
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_member public.chat_members := private.require_chat_member(p_chat_id);
+begin
+  return private.move_cursors(v_member, p_up_to_seq, false);
+end $$;
+
+ALTER FUNCTION public.mark_messages_as_delivered(p_chat_id uuid, p_up_to_seq bigint) OWNER TO postgres;
+
+--
+-- Name: mark_messages_as_read(uuid, bigint); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.mark_messages_as_read(p_chat_id uuid, p_up_to_seq bigint DEFAULT NULL::bigint) RETURNS public.chat_members
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_member public.chat_members := private.require_chat_member(p_chat_id);
+begin
+  return private.move_cursors(v_member, p_up_to_seq, true);
+end $$;
+
+ALTER FUNCTION public.mark_messages_as_read(p_chat_id uuid, p_up_to_seq bigint) OWNER TO postgres;
+
+--
+-- Name: mute_chat(uuid, timestamp with time zone); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.mute_chat(p_chat_id uuid, p_until timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS public.chat_members
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_member public.chat_members := private.require_chat_member(p_chat_id);
+begin
+  update public.chat_members as member set muted_until = p_until
+  where member.chat_id = p_chat_id and member.user_id = v_member.user_id
+  returning * into v_member;
+  return v_member;
+end $$;
+
+ALTER FUNCTION public.mute_chat(p_chat_id uuid, p_until timestamp with time zone) OWNER TO postgres;
+
+--
 -- Name: pause_connection(uuid, text); Type: FUNCTION; Schema: public; Owner: postgres
 --
 
@@ -3455,6 +4477,30 @@ begin
 end $$;
 
 ALTER FUNCTION public.release_lost_claims(p_worker text, p_held_tokens bigint[]) OWNER TO postgres;
+
+--
+-- Name: remove_chat_member(uuid, uuid); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.remove_chat_member(p_chat_id uuid, p_user_id uuid) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_member public.chat_members := private.require_chat_writer(p_chat_id);
+begin
+  if v_member.role <> 'owner' then
+    perform private.raise_error(403, 'role_required', jsonb_build_object('role', v_member.role, 'needs', array['owner']),
+      'Ask an owner of the chat.');
+  end if;
+  delete from public.chat_members as member where member.chat_id = p_chat_id and member.user_id = p_user_id;
+  if not found then
+    perform private.raise_error(400, 'reference_not_found',
+      jsonb_build_object('field', 'user_id', 'ids', array[p_user_id]), 'Name a member of the chat.');
+  end if;
+end $$;
+
+ALTER FUNCTION public.remove_chat_member(p_chat_id uuid, p_user_id uuid) OWNER TO postgres;
 
 --
 -- Name: replay_orphan_events(text); Type: FUNCTION; Schema: public; Owner: postgres
@@ -3730,6 +4776,49 @@ end $$;
 ALTER FUNCTION public.retry_outbox(p_ids uuid[], p_spread_seconds integer) OWNER TO postgres;
 
 --
+-- Name: send_message(uuid, text, text, jsonb, uuid[], bigint); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.send_message(p_chat_id uuid, p_body text, p_client_generated_id text, p_attachments jsonb DEFAULT '[]'::jsonb, p_mentions uuid[] DEFAULT '{}'::uuid[], p_reply_to bigint DEFAULT NULL::bigint) RETURNS public.chat_messages
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_member public.chat_members := private.require_chat_writer(p_chat_id);
+begin
+  return private.append_message(v_member, p_body, p_client_generated_id, p_attachments, p_mentions, p_reply_to);
+end $$;
+
+ALTER FUNCTION public.send_message(p_chat_id uuid, p_body text, p_client_generated_id text, p_attachments jsonb, p_mentions uuid[], p_reply_to bigint) OWNER TO postgres;
+
+--
+-- Name: send_messages(uuid, jsonb); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.send_messages(p_chat_id uuid, p_messages jsonb) RETURNS SETOF public.chat_messages
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_member public.chat_members := private.require_chat_writer(p_chat_id);
+  v_item record;
+begin
+  if p_messages is null or jsonb_typeof(p_messages) <> 'array' or jsonb_array_length(p_messages) > 100 then
+    perform private.raise_error(400, 'invalid_value', jsonb_build_object('field', 'messages'),
+      'Give an array of at most 100 messages.');
+  end if;
+  for v_item in
+    select item.* from jsonb_to_recordset(p_messages) as item (
+      body text, client_generated_id text, attachments jsonb, mentions uuid[], reply_to bigint)
+  loop
+    return next private.append_message(v_member, v_item.body, v_item.client_generated_id, v_item.attachments,
+      v_item.mentions, v_item.reply_to);
+  end loop;
+end $$;
+
+ALTER FUNCTION public.send_messages(p_chat_id uuid, p_messages jsonb) OWNER TO postgres;
+
+--
 -- Name: wa_messages; Type: TABLE; Schema: public; Owner: postgres
 --
 
@@ -3863,6 +4952,23 @@ end $$;
 ALTER FUNCTION public.send_whatsapp_text(p_thread_id uuid, p_body text, p_idempotency_key text) OWNER TO postgres;
 
 --
+-- Name: set_typing(uuid, boolean); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.set_typing(p_chat_id uuid, p_typing boolean DEFAULT true) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_member public.chat_members := private.require_chat_writer(p_chat_id);
+begin
+  perform private.tell_chat(p_chat_id, 'typing',
+    jsonb_build_object('user_id', v_member.user_id, 'typing', coalesce(p_typing, true)));
+end $$;
+
+ALTER FUNCTION public.set_typing(p_chat_id uuid, p_typing boolean) OWNER TO postgres;
+
+--
 -- Name: start_meta_signup(uuid, text); Type: FUNCTION; Schema: public; Owner: postgres
 --
 
@@ -3901,6 +5007,25 @@ exception
 end $$;
 
 ALTER FUNCTION public.start_meta_signup(p_workspace_id uuid, p_redirect_uri text, OUT state text, OUT expires_at timestamp with time zone) OWNER TO postgres;
+
+--
+-- Name: status(public.chat_messages); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.status(p_message public.chat_messages) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  select case
+    when p_message.seq <= min(member.last_read_seq) then 'read'
+    when p_message.seq <= min(member.last_delivered_seq) then 'delivered'
+    else 'sent'
+  end
+  from public.chat_members as member
+  where member.chat_id = p_message.chat_id and member.user_id is distinct from p_message.sender_id
+$$;
+
+ALTER FUNCTION public.status(p_message public.chat_messages) OWNER TO postgres;
 
 --
 -- Name: take_rate_limit_slot(text, integer, integer); Type: FUNCTION; Schema: public; Owner: postgres
@@ -4106,6 +5231,18 @@ CREATE FUNCTION public.whoami() RETURNS jsonb
 $$;
 
 ALTER FUNCTION public.whoami() OWNER TO postgres;
+
+--
+-- Name: chat_backlog; Type: TABLE; Schema: private; Owner: postgres
+--
+
+CREATE TABLE private.chat_backlog (
+    chat_id uuid NOT NULL,
+    message_count bigint NOT NULL,
+    numbered_count bigint DEFAULT 0 NOT NULL
+);
+
+ALTER TABLE private.chat_backlog OWNER TO postgres;
 
 --
 -- Name: migration_rejects; Type: TABLE; Schema: private; Owner: postgres
@@ -4612,6 +5749,13 @@ CREATE TABLE public.workspace_memberships (
 ALTER TABLE public.workspace_memberships OWNER TO postgres;
 
 --
+-- Name: chat_backlog chat_backlog_pkey; Type: CONSTRAINT; Schema: private; Owner: postgres
+--
+
+ALTER TABLE ONLY private.chat_backlog
+    ADD CONSTRAINT chat_backlog_pkey PRIMARY KEY (chat_id);
+
+--
 -- Name: migration_rejects migration_rejects_pkey; Type: CONSTRAINT; Schema: private; Owner: postgres
 --
 
@@ -4680,6 +5824,48 @@ ALTER TABLE ONLY private.outbox_waiting
 
 ALTER TABLE ONLY private.wa_connection_secrets
     ADD CONSTRAINT wa_connection_secrets_pkey PRIMARY KEY (connection_id);
+
+--
+-- Name: chat_members chat_members_pkey; Type: CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.chat_members
+    ADD CONSTRAINT chat_members_pkey PRIMARY KEY (chat_id, user_id);
+
+--
+-- Name: chat_messages chat_messages_chat_id_seq_key; Type: CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.chat_messages
+    ADD CONSTRAINT chat_messages_chat_id_seq_key UNIQUE (chat_id, seq);
+
+--
+-- Name: chat_messages chat_messages_client_generated_id_key; Type: CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.chat_messages
+    ADD CONSTRAINT chat_messages_client_generated_id_key UNIQUE (sender_id, client_generated_id, chat_id);
+
+--
+-- Name: chat_messages chat_messages_pkey; Type: CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.chat_messages
+    ADD CONSTRAINT chat_messages_pkey PRIMARY KEY (id);
+
+--
+-- Name: chats chats_pkey; Type: CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.chats
+    ADD CONSTRAINT chats_pkey PRIMARY KEY (id);
+
+--
+-- Name: chats chats_workspace_id_id_key; Type: CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.chats
+    ADD CONSTRAINT chats_workspace_id_id_key UNIQUE (workspace_id, id);
 
 --
 -- Name: contact_duplicates contact_duplicates_pkey; Type: CONSTRAINT; Schema: public; Owner: postgres
@@ -4915,6 +6101,42 @@ CREATE INDEX outbox_problems_workspace_id_settled_at_idx ON private.outbox_probl
 CREATE INDEX wa_connection_secrets_meta_user_id_idx ON private.wa_connection_secrets USING btree (meta_user_id) WHERE (meta_user_id IS NOT NULL);
 
 --
+-- Name: chat_members_user_id_workspace_id_chat_id_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX chat_members_user_id_workspace_id_chat_id_idx ON public.chat_members USING btree (user_id, workspace_id, chat_id);
+
+--
+-- Name: chat_members_workspace_id_chat_id_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX chat_members_workspace_id_chat_id_idx ON public.chat_members USING btree (workspace_id, chat_id);
+
+--
+-- Name: chat_messages_chat_id_workspace_id_rev_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX chat_messages_chat_id_workspace_id_rev_idx ON public.chat_messages USING btree (chat_id, workspace_id, rev);
+
+--
+-- Name: chat_messages_counted_chat_id_seq_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX chat_messages_counted_chat_id_seq_idx ON public.chat_messages USING btree (chat_id, seq) WHERE ((deleted_at IS NOT NULL) OR (mentions <> '{}'::uuid[]));
+
+--
+-- Name: chats_created_by_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX chats_created_by_idx ON public.chats USING btree (created_by) WHERE (created_by IS NOT NULL);
+
+--
+-- Name: chats_workspace_id_direct_key_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE UNIQUE INDEX chats_workspace_id_direct_key_idx ON public.chats USING btree (workspace_id, direct_key) WHERE (direct_key IS NOT NULL);
+
+--
 -- Name: contact_duplicates_workspace_id_duplicate_id_idx; Type: INDEX; Schema: public; Owner: postgres
 --
 
@@ -5107,6 +6329,30 @@ CREATE TRIGGER wa_connection_secrets_forget_on_delete AFTER DELETE ON private.wa
 CREATE TRIGGER wa_connection_secrets_forget_on_update AFTER UPDATE OF vault_secret_id ON private.wa_connection_secrets FOR EACH ROW WHEN (((old.vault_secret_id IS DISTINCT FROM new.vault_secret_id) AND (old.vault_secret_id IS NOT NULL))) EXECUTE FUNCTION private.forget_vault_secret();
 
 --
+-- Name: chat_members chat_members_after_leaving_chat; Type: TRIGGER; Schema: public; Owner: postgres
+--
+
+CREATE TRIGGER chat_members_after_leaving_chat AFTER DELETE ON public.chat_members FOR EACH ROW EXECUTE FUNCTION private.after_leaving_chat();
+
+--
+-- Name: chat_messages chat_messages_assign_message_seq; Type: TRIGGER; Schema: public; Owner: postgres
+--
+
+CREATE TRIGGER chat_messages_assign_message_seq BEFORE INSERT ON public.chat_messages FOR EACH ROW WHEN ((new.seq IS NULL)) EXECUTE FUNCTION private.assign_message_seq();
+
+--
+-- Name: chat_messages chat_messages_broadcast_insert; Type: TRIGGER; Schema: public; Owner: postgres
+--
+
+CREATE TRIGGER chat_messages_broadcast_insert AFTER INSERT ON public.chat_messages FOR EACH ROW EXECUTE FUNCTION private.broadcast_message();
+
+--
+-- Name: chat_messages chat_messages_broadcast_update; Type: TRIGGER; Schema: public; Owner: postgres
+--
+
+CREATE TRIGGER chat_messages_broadcast_update AFTER UPDATE OF rev ON public.chat_messages FOR EACH ROW WHEN (((old.seq IS NOT NULL) AND (new.rev > old.rev))) EXECUTE FUNCTION private.broadcast_message();
+
+--
 -- Name: contacts contacts_set_updated_at; Type: TRIGGER; Schema: public; Owner: postgres
 --
 
@@ -5173,6 +6419,13 @@ CREATE TRIGGER workspaces_delete_webhook_events AFTER DELETE ON public.workspace
 CREATE TRIGGER workspaces_set_updated_at BEFORE UPDATE ON public.workspaces FOR EACH ROW EXECUTE FUNCTION private.set_updated_at();
 
 --
+-- Name: chat_backlog chat_backlog_chat_id_fkey; Type: FK CONSTRAINT; Schema: private; Owner: postgres
+--
+
+ALTER TABLE ONLY private.chat_backlog
+    ADD CONSTRAINT chat_backlog_chat_id_fkey FOREIGN KEY (chat_id) REFERENCES public.chats(id) ON DELETE CASCADE;
+
+--
 -- Name: outbox_archive outbox_archive_workspace_id_fkey; Type: FK CONSTRAINT; Schema: private; Owner: postgres
 --
 
@@ -5206,6 +6459,48 @@ ALTER TABLE ONLY private.outbox_problems
 
 ALTER TABLE ONLY private.wa_connection_secrets
     ADD CONSTRAINT wa_connection_secrets_connection_id_fkey FOREIGN KEY (connection_id) REFERENCES public.wa_phone_numbers(id) ON DELETE CASCADE;
+
+--
+-- Name: chat_members chat_members_workspace_id_chat_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.chat_members
+    ADD CONSTRAINT chat_members_workspace_id_chat_id_fkey FOREIGN KEY (workspace_id, chat_id) REFERENCES public.chats(workspace_id, id) ON DELETE CASCADE;
+
+--
+-- Name: chat_members chat_members_workspace_id_user_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.chat_members
+    ADD CONSTRAINT chat_members_workspace_id_user_id_fkey FOREIGN KEY (workspace_id, user_id) REFERENCES public.workspace_memberships(workspace_id, user_id) ON DELETE CASCADE;
+
+--
+-- Name: chat_messages chat_messages_sender_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.chat_messages
+    ADD CONSTRAINT chat_messages_sender_id_fkey FOREIGN KEY (sender_id) REFERENCES public.profiles(id) ON DELETE SET NULL;
+
+--
+-- Name: chat_messages chat_messages_workspace_id_chat_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.chat_messages
+    ADD CONSTRAINT chat_messages_workspace_id_chat_id_fkey FOREIGN KEY (workspace_id, chat_id) REFERENCES public.chats(workspace_id, id) ON DELETE CASCADE;
+
+--
+-- Name: chats chats_created_by_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.chats
+    ADD CONSTRAINT chats_created_by_fkey FOREIGN KEY (created_by) REFERENCES public.profiles(id) ON DELETE SET NULL;
+
+--
+-- Name: chats chats_workspace_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.chats
+    ADD CONSTRAINT chats_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES public.workspaces(id) ON DELETE CASCADE;
 
 --
 -- Name: contact_duplicates contact_duplicates_workspace_id_contact_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
@@ -5369,6 +6664,18 @@ ALTER TABLE ONLY public.workspace_memberships
     ADD CONSTRAINT workspace_memberships_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES public.workspaces(id) ON DELETE CASCADE;
 
 --
+-- Name: chat_backlog; Type: ROW SECURITY; Schema: private; Owner: postgres
+--
+
+ALTER TABLE private.chat_backlog ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: chat_backlog chat_backlog_all_service; Type: POLICY; Schema: private; Owner: postgres
+--
+
+CREATE POLICY chat_backlog_all_service ON private.chat_backlog TO service_role USING (true) WITH CHECK (true);
+
+--
 -- Name: migration_rejects; Type: ROW SECURITY; Schema: private; Owner: postgres
 --
 
@@ -5475,6 +6782,42 @@ ALTER TABLE private.wa_connection_secrets ENABLE ROW LEVEL SECURITY;
 --
 
 CREATE POLICY wa_connection_secrets_all_service ON private.wa_connection_secrets TO service_role USING (true) WITH CHECK (true);
+
+--
+-- Name: chat_members; Type: ROW SECURITY; Schema: public; Owner: postgres
+--
+
+ALTER TABLE public.chat_members ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: chat_members chat_members_select_member; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY chat_members_select_member ON public.chat_members FOR SELECT TO authenticated USING ((chat_id = ANY (ARRAY( SELECT private.my_chat_ids() AS my_chat_ids))));
+
+--
+-- Name: chat_messages; Type: ROW SECURITY; Schema: public; Owner: postgres
+--
+
+ALTER TABLE public.chat_messages ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: chat_messages chat_messages_select_member; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY chat_messages_select_member ON public.chat_messages FOR SELECT TO authenticated USING ((chat_id = ANY (ARRAY( SELECT private.my_chat_ids() AS my_chat_ids))));
+
+--
+-- Name: chats; Type: ROW SECURITY; Schema: public; Owner: postgres
+--
+
+ALTER TABLE public.chats ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: chats chats_select_member; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY chats_select_member ON public.chats FOR SELECT TO authenticated USING ((id = ANY (ARRAY( SELECT private.my_chat_ids() AS my_chat_ids))));
 
 --
 -- Name: contact_duplicates; Type: ROW SECURITY; Schema: public; Owner: postgres
@@ -5711,6 +7054,52 @@ GRANT USAGE ON SCHEMA public TO authenticated;
 GRANT USAGE ON SCHEMA public TO service_role;
 
 --
+-- Name: TABLE chats; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT SELECT ON TABLE public.chats TO authenticated;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.chats TO service_role;
+
+--
+-- Name: FUNCTION add_to_chat(p_chat public.chats, p_user_ids uuid[], p_role text); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.add_to_chat(p_chat public.chats, p_user_ids uuid[], p_role text) FROM PUBLIC;
+
+--
+-- Name: FUNCTION after_leaving_chat(); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.after_leaving_chat() FROM PUBLIC;
+
+--
+-- Name: FUNCTION answer_with_whatsapp_orphans(p_events jsonb, p_ordinals integer[], p_answer jsonb); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.answer_with_whatsapp_orphans(p_events jsonb, p_ordinals integer[], p_answer jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.answer_with_whatsapp_orphans(p_events jsonb, p_ordinals integer[], p_answer jsonb) TO service_role;
+
+--
+-- Name: TABLE chat_members; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT SELECT ON TABLE public.chat_members TO authenticated;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.chat_members TO service_role;
+
+--
+-- Name: TABLE chat_messages; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT SELECT ON TABLE public.chat_messages TO authenticated;
+GRANT SELECT,INSERT ON TABLE public.chat_messages TO service_role;
+
+--
+-- Name: FUNCTION append_message(p_member public.chat_members, p_body text, p_client_generated_id text, p_attachments jsonb, p_mentions uuid[], p_reply_to bigint); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.append_message(p_member public.chat_members, p_body text, p_client_generated_id text, p_attachments jsonb, p_mentions uuid[], p_reply_to bigint) FROM PUBLIC;
+
+--
 -- Name: FUNCTION apply_or_set_aside_whatsapp_events(p_events jsonb, p_records private.whatsapp_record[]); Type: ACL; Schema: private; Owner: postgres
 --
 
@@ -5758,6 +7147,18 @@ GRANT ALL ON FUNCTION private.apply_whatsapp_statuses(p_items private.whatsapp_i
 
 REVOKE ALL ON FUNCTION private.apply_whatsapp_template_event(p_item private.whatsapp_item) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.apply_whatsapp_template_event(p_item private.whatsapp_item) TO service_role;
+
+--
+-- Name: FUNCTION assign_message_seq(); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.assign_message_seq() FROM PUBLIC;
+
+--
+-- Name: FUNCTION broadcast_message(); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.broadcast_message() FROM PUBLIC;
 
 --
 -- Name: FUNCTION cancel_automated_outbox(p_thread_ids uuid[], p_reason text); Type: ACL; Schema: private; Owner: postgres
@@ -5861,6 +7262,13 @@ REVOKE ALL ON FUNCTION private.hold_back_outbox(p_ids uuid[], p_error_codes inte
 GRANT ALL ON FUNCTION private.hold_back_outbox(p_ids uuid[], p_error_codes integer[], p_error_texts text[]) TO service_role;
 
 --
+-- Name: FUNCTION is_my_chat_topic(p_topic text); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.is_my_chat_topic(p_topic text) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.is_my_chat_topic(p_topic text) TO authenticated;
+
+--
 -- Name: FUNCTION is_service(); Type: ACL; Schema: private; Owner: postgres
 --
 
@@ -5895,6 +7303,12 @@ GRANT ALL ON FUNCTION private.keep_whatsapp_orphans(p_events jsonb, p_ordinals i
 
 REVOKE ALL ON FUNCTION private.leave_outbox_lines(p_line_ids bigint[], p_heads bigint[], p_counts boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.leave_outbox_lines(p_line_ids bigint[], p_heads bigint[], p_counts boolean) TO service_role;
+
+--
+-- Name: FUNCTION lock_own_message(p_message_id uuid, p_for_all_owners boolean); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.lock_own_message(p_message_id uuid, p_for_all_owners boolean) FROM PUBLIC;
 
 --
 -- Name: FUNCTION lock_unsettled_outbox(p_ids uuid[]); Type: ACL; Schema: private; Owner: postgres
@@ -5932,10 +7346,22 @@ REVOKE ALL ON FUNCTION private.lock_whatsapp_threads(p_items private.whatsapp_it
 GRANT ALL ON FUNCTION private.lock_whatsapp_threads(p_items private.whatsapp_item[]) TO service_role;
 
 --
+-- Name: FUNCTION messages_as_json(p_chat_id uuid, p_messages public.chat_messages[]); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.messages_as_json(p_chat_id uuid, p_messages public.chat_messages[]) FROM PUBLIC;
+
+--
 -- Name: FUNCTION mirror_auth_user(); Type: ACL; Schema: private; Owner: postgres
 --
 
 REVOKE ALL ON FUNCTION private.mirror_auth_user() FROM PUBLIC;
+
+--
+-- Name: FUNCTION move_cursors(p_member public.chat_members, p_up_to_seq bigint, p_read boolean); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.move_cursors(p_member public.chat_members, p_up_to_seq bigint, p_read boolean) FROM PUBLIC;
 
 --
 -- Name: FUNCTION move_whatsapp_threads(p_thread_ids uuid[], p_latest_at timestamp with time zone[], p_bodies text[], p_inbound_at timestamp with time zone[], p_replied_at timestamp with time zone[], p_unread_counts integer[]); Type: ACL; Schema: private; Owner: postgres
@@ -5943,6 +7369,14 @@ REVOKE ALL ON FUNCTION private.mirror_auth_user() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION private.move_whatsapp_threads(p_thread_ids uuid[], p_latest_at timestamp with time zone[], p_bodies text[], p_inbound_at timestamp with time zone[], p_replied_at timestamp with time zone[], p_unread_counts integer[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.move_whatsapp_threads(p_thread_ids uuid[], p_latest_at timestamp with time zone[], p_bodies text[], p_inbound_at timestamp with time zone[], p_replied_at timestamp with time zone[], p_unread_counts integer[]) TO service_role;
+
+--
+-- Name: FUNCTION my_chat_ids(); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.my_chat_ids() FROM PUBLIC;
+GRANT ALL ON FUNCTION private.my_chat_ids() TO authenticated;
+GRANT ALL ON FUNCTION private.my_chat_ids() TO service_role;
 
 --
 -- Name: FUNCTION my_workspace_ids(); Type: ACL; Schema: private; Owner: postgres
@@ -5966,6 +7400,18 @@ GRANT ALL ON FUNCTION private.my_workspace_ids_as(VARIADIC p_roles text[]) TO se
 
 REVOKE ALL ON FUNCTION private.note_outbox_problems(p_ids uuid[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.note_outbox_problems(p_ids uuid[]) TO service_role;
+
+--
+-- Name: FUNCTION number_chat_batch(p_limit integer); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.number_chat_batch(p_limit integer) FROM PUBLIC;
+
+--
+-- Name: PROCEDURE number_chat_messages(IN p_batch_size integer); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON PROCEDURE private.number_chat_messages(IN p_batch_size integer) FROM PUBLIC;
 
 --
 -- Name: FUNCTION outbox_pace(OUT p_step interval, OUT p_lead interval); Type: ACL; Schema: private; Owner: postgres
@@ -6051,6 +7497,24 @@ REVOKE ALL ON FUNCTION private.report_duplicate_contacts(p_workspace_id uuid, p_
 GRANT ALL ON FUNCTION private.report_duplicate_contacts(p_workspace_id uuid, p_contact_id uuid, p_other_id uuid, p_reason text) TO service_role;
 
 --
+-- Name: FUNCTION require_chat_member(p_chat_id uuid); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.require_chat_member(p_chat_id uuid) FROM PUBLIC;
+
+--
+-- Name: FUNCTION require_chat_writer(p_chat_id uuid); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.require_chat_writer(p_chat_id uuid) FROM PUBLIC;
+
+--
+-- Name: FUNCTION require_message_text(p_body text, p_has_attachments boolean); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.require_message_text(p_body text, p_has_attachments boolean) FROM PUBLIC;
+
+--
 -- Name: FUNCTION require_role(p_workspace_id uuid, p_roles text[], p_missing_code text, p_detail jsonb); Type: ACL; Schema: private; Owner: postgres
 --
 
@@ -6122,6 +7586,18 @@ REVOKE ALL ON FUNCTION private.store_whatsapp_messages(p_items private.whatsapp_
 GRANT ALL ON FUNCTION private.store_whatsapp_messages(p_items private.whatsapp_item[]) TO service_role;
 
 --
+-- Name: FUNCTION take_message_seq(p_message public.chat_messages); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.take_message_seq(p_message public.chat_messages) FROM PUBLIC;
+
+--
+-- Name: FUNCTION tell_chat(p_chat_id uuid, p_event text, p_payload jsonb); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.tell_chat(p_chat_id uuid, p_event text, p_payload jsonb) FROM PUBLIC;
+
+--
 -- Name: FUNCTION wa_status_rank(p_status text); Type: ACL; Schema: private; Owner: postgres
 --
 
@@ -6164,6 +7640,13 @@ REVOKE ALL ON FUNCTION private.withdraw_outbox(p_ids uuid[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.withdraw_outbox(p_ids uuid[]) TO service_role;
 
 --
+-- Name: FUNCTION add_chat_members(p_chat_id uuid, p_user_ids uuid[]); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.add_chat_members(p_chat_id uuid, p_user_ids uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.add_chat_members(p_chat_id uuid, p_user_ids uuid[]) TO authenticated;
+
+--
 -- Name: FUNCTION cancel_outbox(p_ids uuid[], p_reason text); Type: ACL; Schema: public; Owner: postgres
 --
 
@@ -6192,6 +7675,13 @@ REVOKE ALL ON FUNCTION public.connect_wa_phone_number(p_workspace_id uuid, p_wab
 GRANT ALL ON FUNCTION public.connect_wa_phone_number(p_workspace_id uuid, p_waba_id text, p_phone_number_id text, p_access_token_ciphertext text, p_display_phone_number text, p_verified_name text, p_meta_user_id text) TO service_role;
 
 --
+-- Name: FUNCTION create_chat(p_workspace_id uuid, p_kind text, p_title text, p_member_ids uuid[]); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.create_chat(p_workspace_id uuid, p_kind text, p_title text, p_member_ids uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.create_chat(p_workspace_id uuid, p_kind text, p_title text, p_member_ids uuid[]) TO authenticated;
+
+--
 -- Name: TABLE workspaces; Type: ACL; Schema: public; Owner: postgres
 --
 
@@ -6213,12 +7703,26 @@ REVOKE ALL ON FUNCTION public.deauthorize_meta_user(p_meta_user_id text) FROM PU
 GRANT ALL ON FUNCTION public.deauthorize_meta_user(p_meta_user_id text) TO service_role;
 
 --
+-- Name: FUNCTION delete_message(p_message_id uuid); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.delete_message(p_message_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.delete_message(p_message_id uuid) TO authenticated;
+
+--
 -- Name: FUNCTION disconnect_wa_phone_number(p_connection_id uuid, p_reason text); Type: ACL; Schema: public; Owner: postgres
 --
 
 REVOKE ALL ON FUNCTION public.disconnect_wa_phone_number(p_connection_id uuid, p_reason text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.disconnect_wa_phone_number(p_connection_id uuid, p_reason text) TO service_role;
 GRANT ALL ON FUNCTION public.disconnect_wa_phone_number(p_connection_id uuid, p_reason text) TO authenticated;
+
+--
+-- Name: FUNCTION edit_message(p_message_id uuid, p_body text); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.edit_message(p_message_id uuid, p_body text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.edit_message(p_message_id uuid, p_body text) TO authenticated;
 
 --
 -- Name: FUNCTION enqueue_outbox(p_workspace_id uuid, p_channel text, p_recipients text[], p_payloads jsonb[], p_idempotency_keys text[], p_connection_id uuid, p_thread_ids uuid[], p_priority integer, p_scheduled_at timestamp with time zone, p_automated boolean, p_max_attempts integer); Type: ACL; Schema: public; Owner: postgres
@@ -6249,6 +7753,27 @@ REVOKE ALL ON FUNCTION public.find_outbox_message(p_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.find_outbox_message(p_id uuid) TO service_role;
 
 --
+-- Name: FUNCTION get_chat_changes(p_chat_id uuid, p_after_rev bigint, p_limit integer); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.get_chat_changes(p_chat_id uuid, p_after_rev bigint, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.get_chat_changes(p_chat_id uuid, p_after_rev bigint, p_limit integer) TO authenticated;
+
+--
+-- Name: FUNCTION get_chat_messages(p_chat_id uuid, p_before_seq bigint, p_after_seq bigint, p_around_seq bigint, p_limit integer); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.get_chat_messages(p_chat_id uuid, p_before_seq bigint, p_after_seq bigint, p_around_seq bigint, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.get_chat_messages(p_chat_id uuid, p_before_seq bigint, p_after_seq bigint, p_around_seq bigint, p_limit integer) TO authenticated;
+
+--
+-- Name: FUNCTION get_latest_seq(p_chat_id uuid); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.get_latest_seq(p_chat_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.get_latest_seq(p_chat_id uuid) TO authenticated;
+
+--
 -- Name: FUNCTION get_outbox_stats(p_workspace_id uuid); Type: ACL; Schema: public; Owner: postgres
 --
 
@@ -6263,11 +7788,46 @@ REVOKE ALL ON FUNCTION public.get_outbox_wait() FROM PUBLIC;
 GRANT ALL ON FUNCTION public.get_outbox_wait() TO service_role;
 
 --
+-- Name: FUNCTION get_unread_count(p_chat_id uuid); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.get_unread_count(p_chat_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.get_unread_count(p_chat_id uuid) TO authenticated;
+
+--
+-- Name: FUNCTION get_unread_counts(p_workspace_id uuid); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.get_unread_counts(p_workspace_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.get_unread_counts(p_workspace_id uuid) TO authenticated;
+
+--
 -- Name: FUNCTION ingest_whatsapp_events(p_events jsonb); Type: ACL; Schema: public; Owner: postgres
 --
 
 REVOKE ALL ON FUNCTION public.ingest_whatsapp_events(p_events jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.ingest_whatsapp_events(p_events jsonb) TO service_role;
+
+--
+-- Name: FUNCTION join_chat(p_chat_id uuid); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.join_chat(p_chat_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.join_chat(p_chat_id uuid) TO authenticated;
+
+--
+-- Name: FUNCTION leave_chat(p_chat_id uuid); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.leave_chat(p_chat_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.leave_chat(p_chat_id uuid) TO authenticated;
+
+--
+-- Name: FUNCTION list_chats(p_workspace_id uuid, p_limit integer, p_before timestamp with time zone, p_before_id uuid); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.list_chats(p_workspace_id uuid, p_limit integer, p_before timestamp with time zone, p_before_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.list_chats(p_workspace_id uuid, p_limit integer, p_before timestamp with time zone, p_before_id uuid) TO authenticated;
 
 --
 -- Name: FUNCTION list_outbox(p_status text, p_workspace_id uuid, p_connection_id uuid, p_limit integer, p_before timestamp with time zone); Type: ACL; Schema: public; Owner: postgres
@@ -6282,6 +7842,27 @@ GRANT ALL ON FUNCTION public.list_outbox(p_status text, p_workspace_id uuid, p_c
 
 REVOKE ALL ON FUNCTION public.maintain_outbox(p_archive_after interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.maintain_outbox(p_archive_after interval) TO service_role;
+
+--
+-- Name: FUNCTION mark_messages_as_delivered(p_chat_id uuid, p_up_to_seq bigint); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.mark_messages_as_delivered(p_chat_id uuid, p_up_to_seq bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.mark_messages_as_delivered(p_chat_id uuid, p_up_to_seq bigint) TO authenticated;
+
+--
+-- Name: FUNCTION mark_messages_as_read(p_chat_id uuid, p_up_to_seq bigint); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.mark_messages_as_read(p_chat_id uuid, p_up_to_seq bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.mark_messages_as_read(p_chat_id uuid, p_up_to_seq bigint) TO authenticated;
+
+--
+-- Name: FUNCTION mute_chat(p_chat_id uuid, p_until timestamp with time zone); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.mute_chat(p_chat_id uuid, p_until timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.mute_chat(p_chat_id uuid, p_until timestamp with time zone) TO authenticated;
 
 --
 -- Name: FUNCTION pause_connection(p_connection_id uuid, p_reason text); Type: ACL; Schema: public; Owner: postgres
@@ -6303,6 +7884,13 @@ GRANT ALL ON FUNCTION public.purge_outbox(p_status text, p_older_than interval, 
 
 REVOKE ALL ON FUNCTION public.release_lost_claims(p_worker text, p_held_tokens bigint[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.release_lost_claims(p_worker text, p_held_tokens bigint[]) TO service_role;
+
+--
+-- Name: FUNCTION remove_chat_member(p_chat_id uuid, p_user_id uuid); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.remove_chat_member(p_chat_id uuid, p_user_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.remove_chat_member(p_chat_id uuid, p_user_id uuid) TO authenticated;
 
 --
 -- Name: FUNCTION replay_orphan_events(p_phone_number_id text); Type: ACL; Schema: public; Owner: postgres
@@ -6356,6 +7944,20 @@ REVOKE ALL ON FUNCTION public.retry_outbox(p_ids uuid[], p_spread_seconds intege
 GRANT ALL ON FUNCTION public.retry_outbox(p_ids uuid[], p_spread_seconds integer) TO service_role;
 
 --
+-- Name: FUNCTION send_message(p_chat_id uuid, p_body text, p_client_generated_id text, p_attachments jsonb, p_mentions uuid[], p_reply_to bigint); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.send_message(p_chat_id uuid, p_body text, p_client_generated_id text, p_attachments jsonb, p_mentions uuid[], p_reply_to bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.send_message(p_chat_id uuid, p_body text, p_client_generated_id text, p_attachments jsonb, p_mentions uuid[], p_reply_to bigint) TO authenticated;
+
+--
+-- Name: FUNCTION send_messages(p_chat_id uuid, p_messages jsonb); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.send_messages(p_chat_id uuid, p_messages jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.send_messages(p_chat_id uuid, p_messages jsonb) TO authenticated;
+
+--
 -- Name: TABLE wa_messages; Type: ACL; Schema: public; Owner: postgres
 --
 
@@ -6371,11 +7973,26 @@ GRANT ALL ON FUNCTION public.send_whatsapp_text(p_thread_id uuid, p_body text, p
 GRANT ALL ON FUNCTION public.send_whatsapp_text(p_thread_id uuid, p_body text, p_idempotency_key text) TO authenticated;
 
 --
+-- Name: FUNCTION set_typing(p_chat_id uuid, p_typing boolean); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.set_typing(p_chat_id uuid, p_typing boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.set_typing(p_chat_id uuid, p_typing boolean) TO authenticated;
+
+--
 -- Name: FUNCTION start_meta_signup(p_workspace_id uuid, p_redirect_uri text, OUT state text, OUT expires_at timestamp with time zone); Type: ACL; Schema: public; Owner: postgres
 --
 
 REVOKE ALL ON FUNCTION public.start_meta_signup(p_workspace_id uuid, p_redirect_uri text, OUT state text, OUT expires_at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.start_meta_signup(p_workspace_id uuid, p_redirect_uri text, OUT state text, OUT expires_at timestamp with time zone) TO authenticated;
+
+--
+-- Name: FUNCTION status(p_message public.chat_messages); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.status(p_message public.chat_messages) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.status(p_message public.chat_messages) TO authenticated;
+GRANT ALL ON FUNCTION public.status(p_message public.chat_messages) TO service_role;
 
 --
 -- Name: FUNCTION take_rate_limit_slot(p_key text, p_cap integer, p_window_seconds integer); Type: ACL; Schema: public; Owner: postgres

@@ -10,6 +10,7 @@ Make one `Clients` per process, one client per request or job, and hand it to th
 
 from __future__ import annotations
 
+from qero.chat import ChatSession
 from qero.clients.factory import Client, Clients, ServiceClient, UserClient
 from qero.clients.realtime import watch_table
 from qero.clients.secrets import SecretBox
@@ -28,6 +29,7 @@ from qero.errors import (
 )
 from qero.services.call_logs import CallLogs
 from qero.services.candidates import Candidates
+from qero.services.chats import Chats
 from qero.services.connections import Connections
 from qero.services.contacts import Contacts
 from qero.services.events import Events
@@ -46,6 +48,8 @@ __version__ = "0.1.0"
 __all__ = [
     "CallLogs",
     "Candidates",
+    "ChatSession",
+    "Chats",
     "Client",
     "Clients",
     "Conflict",

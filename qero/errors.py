@@ -201,6 +201,10 @@ REGISTRY: Mapping[str, ErrorSpec] = {
             "The caller's role in the workspace doesn't allow this.",
             "Ask an owner or admin; viewers only read.",
         ),
+        not_your_message=(
+            "The message was written by somebody else.",
+            "Only who wrote a message changes it; owners of the chat may delete it.",
+        ),
         phone_number_not_yours=(
             "The token from Meta gives no access to this phone number, or the number isn't the business account's.",
             "Sign up again and share the number's WhatsApp business account with the app.",
@@ -234,6 +238,8 @@ REGISTRY: Mapping[str, ErrorSpec] = {
             "Schedule one for this contact or candidate first; nobody else's can be changed.",
         ),
         thread_not_found=("Thread not found.", "Check the id; it may belong to another workspace."),
+        chat_not_found=("Chat not found.", "Check the id; only chats you are a member of can be named."),
+        message_not_found=("Message not found.", "Check the id; only messages of your chats can be named."),
         event_not_found=(
             "There is no such webhook event.",
             "Check the ids that the detail names; `qero events list` shows what there is.",
@@ -288,6 +294,9 @@ REGISTRY: Mapping[str, ErrorSpec] = {
             "The customer's last message is more than 24 hours old, so free text can't be sent.",
             "Send an approved template instead.",
         ),
+        message_deleted=("The message was deleted.", "Write a new message."),
+        chat_is_direct=("A direct chat is between two people.", "Make a group for more people."),
+        session_closed=("The chat session has ended.", "Open another; what wasn't sent is in its `pending`."),
         signup_not_offered=(
             "Connecting numbers by Meta's embedded signup isn't set up here.",
             "Set the variables that the detail names; their values come from the Meta app's dashboard.",
@@ -341,7 +350,7 @@ REGISTRY: Mapping[str, ErrorSpec] = {
         body_required=("The message has no text.", "Send at least one character that isn't white space."),
         body_too_long=(
             "The message text is too long.",
-            "WhatsApp takes at most 4096 characters in a text message.",
+            "Shorten it to the limit that the detail names; WhatsApp takes at most 4096 characters.",
         ),
         body_not_json=("The request body isn't JSON.", "Send UTF-8 encoded JSON."),
         body_not_an_object=(

@@ -85,7 +85,8 @@ async def execute(client: AsyncClient, query: Query, result: type[T], *, operati
     outcome = "ok"
     try:
         data = (await query.execute()).data
-        return _adapter(result).validate_python(data)
+        # The client makes an empty list of the empty body with which a function that returns nothing is answered.
+        return _adapter(result).validate_python(None if result is type(None) else data)
     except APIError as error:
         typed = error_from_api(error)
         outcome = typed.code

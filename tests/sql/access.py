@@ -36,6 +36,8 @@ class Cast:
     spare_number: Number
     """Disconnected by some test."""
     rows: dict[str, dict[str, Any]] = field(default_factory=dict)
+    spare_message_id: UUID = field(default_factory=uuid4)
+    """In the chat; deleted by some test."""
 
     async def request(
         self,
@@ -123,6 +125,13 @@ async def make_cast(world: World) -> Cast:
     identity_id = await world.scalar("select id from contact_identities where contact_id = %s", thread.contact_id)
     message_id = await world.scalar("select id from wa_messages where thread_id = %s", thread.id)
     event_id = await world.scalar("select id from meta_webhook_events where workspace_id = %s", workspace.id)
+    chat = new_chat(cast)
+    chat_id = await cast.insert("chats", **chat)
+    for name in MEMBERS:
+        await cast.insert("chat_members", **new_chat_member(cast, cast.user_ids[name], chat_id))
+    cast.rows["chats"] = {"id": chat_id}
+    chat_message_id = await cast.insert("chat_messages", **new_chat_message(cast))
+    cast.spare_message_id = await cast.insert("chat_messages", **new_chat_message(cast))
     await world.database.execute("select private.store_connection_secret(%s, %s)", [number.connection.id, SECRET])
     note_id = await cast.insert("contact_notes", **new_note(cast))
     log_id = await cast.insert("contact_call_logs", **new_call_log(cast))
@@ -130,7 +139,7 @@ async def make_cast(world: World) -> Cast:
     candidate_id = await cast.insert("tma_candidates", **new_candidate(cast))
     await cast.insert("user_contact_settings", **new_contact_settings(cast, thread.contact_id, "member"))
     await cast.insert("user_tma_settings", **new_tma_settings(cast, candidate_id, "member"))
-    cast.rows = {
+    cast.rows |= {
         "contact_call_logs": {"id": log_id},
         "contact_events": {"id": event_row_id},
         "contact_notes": {"id": note_id},
@@ -138,6 +147,8 @@ async def make_cast(world: World) -> Cast:
         "tma_candidates": {"id": candidate_id},
         "user_contact_settings": {"contact_id": thread.contact_id},
         "user_tma_settings": {"tma_id": candidate_id},
+        "chat_members": {"chat_id": chat_id, "user_id": users["member"].id},
+        "chat_messages": {"id": chat_message_id},
         "contact_duplicates": {"duplicate_id": duplicate["duplicate_id"], "contact_id": duplicate["contact_id"]},
         "contact_identities": {"id": identity_id},
         "contacts": {"id": thread.contact_id},
@@ -157,6 +168,28 @@ async def make_cast(world: World) -> Cast:
         "workspaces": {"id": workspace.id},
     }
     return cast
+
+
+def new_chat(cast: Cast) -> dict[str, Any]:
+    return {"id": uuid4(), "workspace_id": cast.workspace.id, "kind": "group", "title": "Sales"}
+
+
+def new_chat_member(cast: Cast, user_id: UUID, chat_id: UUID | None = None) -> dict[str, Any]:
+    return {
+        "workspace_id": cast.workspace.id,
+        "chat_id": chat_id or cast.rows["chats"]["id"],
+        "user_id": user_id,
+    }
+
+
+def new_chat_message(cast: Cast) -> dict[str, Any]:
+    return {
+        "workspace_id": cast.workspace.id,
+        "chat_id": cast.rows["chats"]["id"],
+        "sender_id": cast.user_ids["member"],
+        "client_generated_id": str(uuid4()),
+        "body": "Hello",
+    }
 
 
 def new_contact(cast: Cast) -> dict[str, Any]:

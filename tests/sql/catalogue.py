@@ -12,7 +12,7 @@ import psycopg
 Connection = psycopg.Connection[Any]
 Check = Callable[[Connection], list[str]]
 
-PUBLISHED = frozenset({"contacts", "wa_messages", "wa_threads"})
+PUBLISHED = frozenset({"chat_messages", "chats", "contacts", "wa_messages", "wa_threads"})
 
 TABLES_WITHOUT_WORKSPACE: Mapping[str, str] = {
     "public.profiles": "a person, who may be in any number of workspaces",
@@ -25,11 +25,14 @@ TABLES_WITHOUT_WORKSPACE: Mapping[str, str] = {
     "private.outbox_ready": "a part of one lane, which names it; kept narrow",
     "private.outbox_waiting": "a part of one lane, which names it; kept narrow",
     "private.outbox_lines": "known by a hash only, and kept narrow",
+    "private.chat_backlog": "a part of one chat, which names it; only migrations' owner knows it",
     "private.migration_rejects": "what was rejected may have none",
     "public.rate_limit_counters": "whatever the key names",
 }
 
 IDS_WITHOUT_REFERENCE: Mapping[str, str] = {
+    "public.chats.last_message_sender_id": "a copy of what the newest message says; the index that a reference needs"
+    " would be written with every message",
     "public.meta_webhook_events.workspace_id": "would be checked for each item against the one row that all items of a"
     " workspace share; a number's workspace gives it, and a trigger removes the events of one that goes",
     "private.wa_connection_secrets.vault_secret_id": "a secret of the Vault extension, which a database may lack",
@@ -106,6 +109,10 @@ def functions_pin_the_search_path(connection: Connection) -> list[str]:
         select oid::regprocedure || ' doesn''t pin an empty search_path' from pg_proc
         where pronamespace in ('public'::regnamespace, 'private'::regnamespace)
           and not coalesce('search_path=""' = any (proconfig), false)
+          -- A procedure that pins it can't commit; nobody but the owner may call one.
+          and not (prokind = 'p' and not prosecdef
+            and not exists (
+              select from aclexplode(coalesce(proacl, acldefault('f', proowner))) where grantee <> proowner))
         """,
     )
 

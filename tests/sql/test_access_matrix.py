@@ -67,6 +67,10 @@ TABLES: Mapping[str, Access] = {
     "tma_candidates": Access(readable(*MEMBERS)),
     "user_contact_settings": PERSONAL,
     "user_tma_settings": PERSONAL,
+    "chat_members": Access(readable(*MEMBERS)),
+    # Messages keep their place: nobody changes or removes them but by RPC.
+    "chat_messages": Access(readable(*MEMBERS), update=Rule(()), delete=Rule(())),
+    "chats": Access(readable(*MEMBERS)),
     "contact_duplicates": Access(readable(*MEMBERS)),
     "contact_identities": Access(readable(*MEMBERS)),
     "contacts": Access(readable(*MEMBERS), insert=Rule((*WRITERS, "service"))),
@@ -96,6 +100,9 @@ UPDATED = {
     "tma_candidates": "name",
     "user_contact_settings": "status",
     "user_tma_settings": "status",
+    "chat_members": "role",
+    "chat_messages": "body",
+    "chats": "title",
     "contact_duplicates": "reason",
     "contact_identities": "kind",
     "contacts": "lead_status",
@@ -120,6 +127,14 @@ async def new_row(cast: Cast, table: str) -> dict[str, Any]:
     """A row that could be inserted, whoever it is that tries."""
     database = cast.world.database
     match table:
+        case "chat_members":
+            user_id = await cast.new_user()
+            await cast.insert("workspace_memberships", workspace_id=cast.workspace.id, user_id=user_id, role="viewer")
+            return access.new_chat_member(cast, user_id)
+        case "chat_messages":
+            return access.new_chat_message(cast)
+        case "chats":
+            return access.new_chat(cast)
         case "contact_duplicates":
             return await access.new_duplicate(cast)
         case "contact_call_logs":
@@ -269,7 +284,7 @@ async def test_delete(table: str, cast: Cast) -> None:
     "table",
     [
         "wa_connection_secrets", "outbox_lanes", "outbox_ready", "outbox_lines", "outbox_waiting", "outbox_leases",
-        "outbox_problems", "outbox_archive", "migration_rejects",
+        "outbox_problems", "outbox_archive", "migration_rejects", "chat_backlog",
     ],
 )  # fmt: skip
 async def test_private_tables_are_out_of_reach_whatever_the_caller_asks_for(table: str, cast: Cast) -> None:
@@ -302,6 +317,14 @@ def by_role(
 
 
 SERVICE_RPC = by_role()
+
+IN_CHAT = by_role(members=OK, outside="chat_not_found", service=REFUSED)
+WRITING_IN_CHAT = by_role(members=OK, viewer="role_required", outside="chat_not_found", service=REFUSED)
+
+
+def chat(cast: Cast, **more: Any) -> dict[str, Any]:
+    return {"p_chat_id": cast.rows["chats"]["id"], **more}
+
 
 RPCS: Mapping[str, tuple[Mapping[str, str], Callable[[Cast], dict[str, Any]]]] = {
     "add_contact_note": (
@@ -413,6 +436,57 @@ RPCS: Mapping[str, tuple[Mapping[str, str], Callable[[Cast], dict[str, Any]]]] =
     "update_contact_note": (
         by_role(members="note_not_found", outside="note_not_found"),
         lambda cast: {"p_note_id": cast.rows["contact_notes"]["id"], "p_body": "Hello"},
+    ),
+    "add_chat_members": (WRITING_IN_CHAT, lambda cast: chat(cast, p_user_ids=[])),
+    "create_chat": (
+        by_role(members=OK, viewer="role_required", outside="workspace_not_found", service=REFUSED),
+        lambda cast: {"p_workspace_id": cast.workspace.id, "p_kind": "group", "p_title": "Mine"},
+    ),
+    "delete_message": (
+        # The message is the member's, and nobody owns the chat.
+        {
+            **by_role(members="not_your_message", viewer="role_required", outside="message_not_found", service=REFUSED),
+            "member": OK,
+        },
+        lambda cast: {"p_message_id": cast.spare_message_id},
+    ),
+    "edit_message": (
+        {
+            **by_role(members="not_your_message", viewer="role_required", outside="message_not_found", service=REFUSED),
+            "member": OK,
+        },
+        lambda cast: {"p_message_id": cast.rows["chat_messages"]["id"], "p_body": "Hello"},
+    ),
+    "get_chat_changes": (IN_CHAT, lambda cast: chat(cast, p_after_rev=0)),
+    "get_chat_messages": (IN_CHAT, chat),
+    "get_latest_seq": (IN_CHAT, chat),
+    "get_unread_count": (IN_CHAT, chat),
+    "get_unread_counts": (by_role(members=OK, outside=OK, service=REFUSED), lambda _: {}),
+    # The chat is a group: only channels are joined.
+    "join_chat": (by_role(members="chat_not_found", outside="chat_not_found", service=REFUSED), chat),
+    # Another chat than everybody's.
+    "leave_chat": (
+        by_role(members="chat_not_found", outside="chat_not_found", service=REFUSED),
+        lambda _: {"p_chat_id": uuid4()},
+    ),
+    "list_chats": (by_role(members=OK, outside=OK, service=REFUSED), lambda _: {}),
+    "mark_messages_as_delivered": (IN_CHAT, chat),
+    "mark_messages_as_read": (IN_CHAT, chat),
+    "mute_chat": (IN_CHAT, chat),
+    "remove_chat_member": (
+        by_role(members="role_required", outside="chat_not_found", service=REFUSED),
+        lambda cast: chat(cast, p_user_id=uuid4()),
+    ),
+    "send_message": (
+        WRITING_IN_CHAT,
+        lambda cast: chat(cast, p_body="Hello", p_client_generated_id=str(uuid4())),
+    ),
+    "send_messages": (WRITING_IN_CHAT, lambda cast: chat(cast, p_messages=[])),
+    "set_typing": (WRITING_IN_CHAT, chat),
+    "status": (
+        by_role(members=OK, outside=OK),
+        # Whoever isn't in the chat sees no cursor, so everything looks unread.
+        lambda cast: {"p_message": {"chat_id": cast.rows["chats"]["id"], "seq": 1}},
     ),
     "cancel_outbox": (SERVICE_RPC, lambda _: {"p_ids": []}),
     "claim_outbox": (SERVICE_RPC, lambda _: {"p_limit": 1, "p_worker": "matrix"}),

@@ -17,7 +17,7 @@ import psycopg
 import pytest
 
 from qero.errors import REGISTRY
-from tests.sql.access import Cast
+from tests.sql.access import Cast, new_chat_message
 from tests.sql.conftest import RolledBack
 from tests.sql.test_registry import RAISE
 from tests.support import digits
@@ -209,7 +209,153 @@ async def waiting_for_lock(cast: Cast, count: int = 1) -> None:
     raise AssertionError("nothing waited")
 
 
+async def repeated_insert(cast: Cast) -> httpx.Response:
+    row = new_chat_message(cast)
+    assert (await cast.request("service", "POST", "chat_messages", row)).status_code == 201
+    return await cast.request("service", "POST", "chat_messages", row)
+
+
+def in_chat(identity: str, function: str, **arguments: Any) -> Provocation:
+    return calling(identity, function, p_chat_id=lambda cast: cast.rows["chats"]["id"], **arguments)
+
+
+def writing(**arguments: Any) -> Provocation:
+    return in_chat("member", "send_message", **{"p_body": "Hi", "p_client_generated_id": "an id", **arguments})
+
+
+def on_message(identity: str, function: str, *, deleted: bool = False, **arguments: Any) -> Provocation:
+    async def call(cast: Cast) -> httpx.Response:
+        message_id = await cast.insert("chat_messages", **new_chat_message(cast))
+        if deleted:
+            assert (await cast.rpc("member", "delete_message", p_message_id=message_id)).is_success
+        return await cast.rpc(identity, function, p_message_id=message_id, **arguments)
+
+    return call
+
+
+async def in_direct_chat(cast: Cast) -> httpx.Response:
+    opened = await cast.rpc(
+        "member",
+        "create_chat",
+        p_workspace_id=cast.workspace.id,
+        p_kind="direct",
+        p_member_ids=[cast.user_ids["owner"]],
+    )
+    return await cast.rpc("member", "add_chat_members", p_chat_id=opened.json()["id"], p_user_ids=[])
+
+
+async def removing_nobody(cast: Cast) -> httpx.Response:
+    opened = await cast.rpc("member", "create_chat", p_workspace_id=cast.workspace.id, p_kind="group", p_title="Mine")
+    return await cast.rpc("member", "remove_chat_member", p_chat_id=opened.json()["id"], p_user_id=uuid4())
+
+
+def opening(**arguments: Any) -> Provocation:
+    given = {"p_workspace_id": lambda cast: cast.workspace.id, "p_kind": "group", "p_title": "Mine", **arguments}
+    return calling("member", "create_chat", **given)
+
+
 PROVOKED: list[tuple[str, str, Provocation, dict[str, Any]]] = [
+    ("assign_message_seq", "already_exists", repeated_insert, {"client_generated_id": ..., "id": ...}),
+    (
+        "require_chat_member",
+        "chat_not_found",
+        calling("member", "get_latest_seq", p_chat_id=str(UUID(int=0))),
+        {"chat_id": str(UUID(int=0))},
+    ),
+    (
+        "require_chat_writer",
+        "role_required",
+        in_chat("viewer", "set_typing"),
+        {"role": "viewer", "needs": ["owner", "admin", "member"]},
+    ),
+    ("require_message_text", "body_required", writing(p_body=" \n "), {"field": "body"}),
+    ("require_message_text", "body_required", on_message("member", "edit_message", p_body=None), {"field": "body"}),
+    (
+        "require_message_text",
+        "body_too_long",
+        writing(p_body="x" * 8001),
+        {"field": "body", "length": 8001, "limit": 8000},
+    ),
+    ("append_message", "invalid_value", writing(p_client_generated_id=None), {"field": "client_generated_id"}),
+    ("append_message", "invalid_value", writing(p_client_generated_id="x" * 101), {"field": "client_generated_id"}),
+    ("append_message", "invalid_value", writing(p_attachments={"ref": "a"}), {"field": "attachments"}),
+    ("append_message", "invalid_value", writing(p_attachments=[{"name": "a"}]), {"field": "attachments"}),
+    ("append_message", "invalid_value", writing(p_attachments=[{"ref": "a"}] * 11), {"field": "attachments"}),
+    (
+        "append_message",
+        "invalid_value",
+        writing(p_attachments=[{"ref": "a", "x": "x" * 20_000}]),
+        {"field": "attachments"},
+    ),
+    (
+        "append_message",
+        "reference_not_found",
+        writing(p_mentions=[str(UUID(int=0))]),
+        {"field": "mentions", "ids": [str(UUID(int=0))]},
+    ),
+    ("append_message", "reference_not_found", writing(p_reply_to=10**6), {"field": "reply_to", "latest_seq": ...}),
+    ("append_message", "reference_not_found", writing(p_reply_to=0), {"field": "reply_to", "latest_seq": ...}),
+    (
+        "add_to_chat",
+        "reference_not_found",
+        in_chat("member", "add_chat_members", p_user_ids=[str(UUID(int=0))]),
+        {"field": "member_ids", "ids": [str(UUID(int=0))]},
+    ),
+    ("create_chat", "invalid_value", opening(p_kind="secret"), {"field": "kind", "allowed": ...}),
+    ("create_chat", "invalid_value", opening(p_kind=None), {"field": "kind", "allowed": ...}),
+    ("create_chat", "invalid_value", opening(p_title="  "), {"field": "title"}),
+    ("create_chat", "invalid_value", opening(p_kind="direct"), {"field": "member_ids"}),
+    ("add_chat_members", "chat_is_direct", in_direct_chat, {"chat_id": ...}),
+    (
+        "remove_chat_member",
+        "role_required",
+        in_chat("owner", "remove_chat_member", p_user_id=lambda cast: cast.user_ids["member"]),
+        {"role": "member", "needs": ["owner"]},
+    ),
+    ("remove_chat_member", "reference_not_found", removing_nobody, {"field": "user_id", "ids": ...}),
+    (
+        "send_messages",
+        "invalid_value",
+        in_chat("member", "send_messages", p_messages={"body": "Hi"}),
+        {"field": "messages"},
+    ),
+    (
+        "send_messages",
+        "invalid_value",
+        in_chat("member", "send_messages", p_messages=[{}] * 101),
+        {"field": "messages"},
+    ),
+    (
+        "lock_own_message",
+        "message_not_found",
+        calling("member", "edit_message", p_message_id=str(UUID(int=0)), p_body="Hi"),
+        {"message_id": str(UUID(int=0))},
+    ),
+    ("lock_own_message", "not_your_message", on_message("admin", "delete_message"), {"message_id": ...}),
+    (
+        "edit_message",
+        "message_deleted",
+        on_message("member", "edit_message", deleted=True, p_body="Hi"),
+        {"message_id": ...},
+    ),
+    (
+        "get_chat_messages",
+        "invalid_value",
+        in_chat("member", "get_chat_messages", p_limit=201),
+        {"fields": ..., "allowed": "1 to 200"},
+    ),
+    (
+        "get_chat_messages",
+        "invalid_value",
+        in_chat("member", "get_chat_messages", p_before_seq=1, p_after_seq=1),
+        {"fields": ..., "allowed": "1 to 200"},
+    ),
+    (
+        "get_chat_changes",
+        "invalid_value",
+        in_chat("member", "get_chat_changes", p_after_rev=-1),
+        {"fields": ..., "allowed": "1 to 1000"},
+    ),
     ("create_workspace", "slug_taken", taken_slug, {"slug": ...}),
     (
         "create_workspace",
@@ -764,6 +910,12 @@ async def test_every_raise_is_provoked(cast: Cast) -> None:
         "public.list_contact_timeline(gen_random_uuid())",
         "public.send_whatsapp_text(gen_random_uuid(), 'Hi', 'key')",
         "public.start_meta_signup(gen_random_uuid())",
+        "public.create_chat(gen_random_uuid(), 'group', 'Sales')",
+        "public.send_message(gen_random_uuid(), 'Hi', 'id')",
+        "public.list_chats()",
+        "public.get_unread_counts()",
+        "public.join_chat(gen_random_uuid())",
+        "public.delete_message(gen_random_uuid())",
         "public.disconnect_wa_phone_number(gen_random_uuid())",
     ],
 )

@@ -35,6 +35,15 @@ CROSSINGS: dict[str, LiteralString] = {
         insert into user_tma_settings (user_id, workspace_id, tma_id)
         values (%(member)s, %(workspace)s, %(foreign_candidate)s)
     """,
+    "chat_members_workspace_id_chat_id_fkey": """
+        insert into chat_members (workspace_id, chat_id, user_id) values (%(workspace)s, %(foreign_chat)s, %(own)s)
+    """,
+    "chat_members_workspace_id_user_id_fkey": """
+        insert into chat_members (workspace_id, chat_id, user_id) values (%(workspace)s, %(chat)s, %(member)s)
+    """,
+    "chat_messages_workspace_id_chat_id_fkey": """
+        insert into chat_messages (workspace_id, chat_id, body) values (%(workspace)s, %(foreign_chat)s, 'x')
+    """,
     "contacts_workspace_id_assigned_to_fkey": "update contacts set assigned_to = %(member)s where id = %(contact)s",
     "contact_identities_workspace_id_contact_id_fkey": """
         insert into contact_identities (workspace_id, contact_id, kind, value)
@@ -102,8 +111,12 @@ async def ids(cast: Cast) -> dict[str, Any]:
     first, last = UUID(int=uuid4().int >> 64), UUID(int=2**128 - 1 - (uuid4().int >> 64))
     for contact_id in (first, last):
         await cast.insert("contacts", id=contact_id, workspace_id=cast.workspace.id, name="Ada")
+    foreign_chat = await cast.insert("chats", workspace_id=cast.foreign.id, kind="group", title="Theirs")
     return {
         "workspace": cast.workspace.id,
+        "chat": cast.rows["chats"]["id"],
+        "foreign_chat": foreign_chat,
+        "own": cast.user_ids["owner"],
         "contact": cast.thread.contact_id,
         "first_contact": first,
         "last_contact": last,
