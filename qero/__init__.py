@@ -26,13 +26,17 @@ from qero.errors import (
     SettingsError,
     Unavailable,
 )
+from qero.services.audit import Audit
 from qero.services.connections import Connections
 from qero.services.contacts import Contacts
+from qero.services.entitlements import Entitlements
 from qero.services.events import Events
+from qero.services.operators import Operators
 from qero.services.outbox import Outbox
 from qero.services.rate_limits import RateLimits
 from qero.services.signup import Signup, SignupCompletion
 from qero.services.threads import Threads
+from qero.services.tokens import Tokens
 from qero.services.webhooks import WebhookEndpoint, Webhooks
 from qero.services.workspaces import Workspaces
 from qero.settings import Settings
@@ -40,11 +44,13 @@ from qero.settings import Settings
 __version__ = "0.1.0"
 
 __all__ = [
+    "Audit",
     "Client",
     "Clients",
     "Conflict",
     "Connections",
     "Contacts",
+    "Entitlements",
     "Events",
     "InvalidInput",
     "InvalidState",
@@ -52,6 +58,7 @@ __all__ = [
     "NetworkError",
     "NotAuthenticated",
     "NotFound",
+    "Operators",
     "Outbox",
     "PermissionDenied",
     "QeroError",
@@ -63,6 +70,7 @@ __all__ = [
     "Signup",
     "SignupCompletion",
     "Threads",
+    "Tokens",
     "Unavailable",
     "UserClient",
     "WebhookEndpoint",

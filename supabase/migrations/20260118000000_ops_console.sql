@@ -58,26 +58,45 @@ begin
     'public.workspace_token_grants', 'public.workspace_token_reservations', 'public.workspace_token_alerts'
   ]::regclass[] loop
     for v_name in
-      select older.conname from pg_constraint as older where older.conrelid = v_table and older.contype = 'f'
-      union all
-      select older.conname from pg_constraint as older where older.conrelid = v_table and older.contype = 'c'
+      select older.conname from pg_constraint as older
+      where older.conrelid = v_table and older.contype in ('c', 'f')
     loop
       execute format('alter table %s drop constraint %I', v_table, v_name);
-    end loop;
-    for v_name in
-      select older.attname from pg_attribute as older
-      where older.attrelid = v_table and older.attnum > 0 and older.attnotnull and not older.atthasdef
-        and not older.attisdropped and older.attidentity = ''
-        and older.attname <> 'value'  -- says that it is still to be converted
-        and not exists (
-          select from pg_index
-          where pg_index.indrelid = v_table and pg_index.indisprimary and older.attnum = any (pg_index.indkey))
-    loop
-      execute format('alter table %s alter column %I drop not null', v_table, v_name);
     end loop;
     for v_name in select policy.polname from pg_policy as policy where policy.polrelid = v_table loop
       execute format('drop policy %I on %s', v_name, v_table);
     end loop;
+  end loop;
+  -- Each row gets an id of its own here, which takes a rewrite where there was none.
+  foreach v_table in array array['public.workspace_token_grants', 'public.workspace_token_reservations']::regclass[] loop
+    execute format('alter table %s add column if not exists id uuid default gen_random_uuid()', v_table);
+  end loop;
+  -- The numbers of these say the order. Others' ids stay beside them.
+  foreach v_table in array
+    array['public.owner_audit_log', 'public.workspace_token_ledger', 'public.workspace_token_alerts']::regclass[]
+  loop
+    if exists (
+      select from pg_attribute as older
+      where older.attrelid = v_table and older.attname = 'id' and older.atttypid not in (
+        'bigint'::regtype, 'integer'::regtype, 'smallint'::regtype)
+    ) then
+      execute format('alter table %s rename column id to legacy_id', v_table);
+    end if;
+    execute format('alter table %s add column if not exists id bigint generated always as identity', v_table);
+    if exists (
+      select from pg_attribute as older
+      where older.attrelid = v_table and older.attname = 'id' and older.attidentity = ''
+    ) then
+      execute format('alter table %s alter column id drop default, alter column id type bigint', v_table);
+      v_name := pg_get_serial_sequence(v_table::text, 'id');
+      if v_name is not null then
+        execute format('drop sequence %s', v_name);
+      end if;
+      execute format('alter table %s alter column id set not null, alter column id add generated always as identity',
+        v_table);
+      execute format('select setval(pg_get_serial_sequence(%L, ''id''), coalesce(max(id), 0) + 1, false) from %s',
+        v_table, v_table);
+    end if;
   end loop;
 end $$;
 
@@ -96,19 +115,13 @@ set email = coalesce(operator.email, ''), role = coalesce(operator.role, 'viewer
   active = coalesce(operator.active, false), created_at = coalesce(operator.created_at, now()),
   updated_at = coalesce(operator.updated_at, now())
 where num_nulls(operator.email, operator.role, operator.active, operator.created_at, operator.updated_at) > 0;
-alter table public.owner_members
-  alter column email set not null,
-  alter column role set not null, alter column role set default 'owner',
-  alter column active set not null, alter column active set default true,
-  alter column created_at set not null, alter column created_at set default now(),
-  alter column updated_at set not null, alter column updated_at set default now();
 comment on table public.owner_members is
   'Operators of the platform. One counts only while active, with the account''s own e-mail, and in platform_admins too.';
 
 alter table public.platform_admins add column if not exists created_at timestamptz not null default now();
 
 alter table public.owner_audit_log
-  add column if not exists occurred_at timestamptz default clock_timestamp(),
+  add column if not exists occurred_at timestamptz default now(),
   add column if not exists action text,
   add column if not exists actor_id uuid,
   add column if not exists actor_email text,
@@ -118,9 +131,6 @@ alter table public.owner_audit_log
   add column if not exists after jsonb,
   add column if not exists reason text,
   add column if not exists request_id text;
-alter table public.owner_audit_log
-  alter column occurred_at set not null, alter column occurred_at set default clock_timestamp(),
-  alter column action set not null;
 comment on table public.owner_audit_log is
   'What operators did, and what changed about members and connections. Never changed, and outlives the workspace.';
 comment on column public.owner_audit_log.actor_role is
@@ -148,10 +158,6 @@ alter table public.workspace_token_balance
   add column if not exists alert_levels bigint[] not null default '{}',
   add column if not exists next_due_at timestamptz;
 update public.workspace_token_balance as account set balance = 0 where account.balance is null;
-alter table public.workspace_token_balance
-  alter column balance type bigint,
-  alter column balance set default 0,
-  alter column balance set not null;
 comment on table public.workspace_token_balance is 'The sum of a workspace''s ledger, changed in the same statement.';
 comment on column public.workspace_token_balance.reserved is 'The part of the balance that reservations hold.';
 comment on column public.workspace_token_balance.granted is
@@ -177,7 +183,7 @@ alter table public.workspace_token_grants
   add column if not exists workspace_id uuid,
   add column if not exists amount bigint,
   add column if not exists remaining bigint,
-  add column if not exists priority smallint not null default 50,
+  add column if not exists priority smallint default 50,
   add column if not exists effective_at timestamptz not null default now(),
   add column if not exists expires_at timestamptz,
   add column if not exists status text not null default 'open',
@@ -208,6 +214,77 @@ alter table public.workspace_token_alerts
   add column if not exists created_at timestamptz not null default now();
 comment on table public.workspace_token_alerts is
   'The balance fell to a level: one row each time it comes from above it.';
+
+-- What the columns of tables that were made here are already. A column that is unknown here may have been needed by
+-- whoever made the table; nobody fills it any more.
+do $$
+declare
+  v_wanted record;
+  v_tables text[] := '{}';
+  v_columns text[] := '{value}';  -- which the next migration converts
+  v_is_type boolean;
+  v_is_required boolean;
+  v_table text;
+  v_column text;
+begin
+  for v_wanted in select * from (values
+    ('owner_members', 'email', 'text', null), ('owner_members', 'role', 'text', $d$'owner'$d$),
+    ('owner_members', 'active', 'boolean', 'true'), ('owner_members', 'created_at', 'timestamptz', 'now()'),
+    ('owner_members', 'updated_at', 'timestamptz', 'now()'), ('platform_admins', 'created_at', 'timestamptz', 'now()'),
+    ('owner_audit_log', 'occurred_at', 'timestamptz', 'clock_timestamp()'), ('owner_audit_log', 'action', 'text', null),
+    ('workspace_entitlements', 'created_at', 'timestamptz', 'now()'),
+    ('workspace_entitlements', 'updated_at', 'timestamptz', 'now()'),
+    ('workspace_entitlement_usage', 'used', 'bigint', '0'), ('workspace_token_balance', 'balance', 'bigint', '0'),
+    ('workspace_token_balance', 'reserved', 'bigint', '0'), ('workspace_token_balance', 'granted', 'bigint', '0'),
+    ('workspace_token_balance', 'has_grants', 'boolean', 'false'),
+    ('workspace_token_balance', 'alert_levels', 'bigint[]', $d$'{}'::bigint[]$d$),
+    ('workspace_token_ledger', 'delta', 'bigint', null), ('workspace_token_ledger', 'balance_after', 'bigint', null),
+    ('workspace_token_ledger', 'reference_type', 'text', $d$'request'$d$),
+    ('workspace_token_ledger', 'created_at', 'timestamptz', 'now()'),
+    ('workspace_token_grants', 'workspace_id', 'uuid', null), ('workspace_token_grants', 'amount', 'bigint', null),
+    ('workspace_token_grants', 'remaining', 'bigint', null), ('workspace_token_grants', 'priority', 'smallint', '50'),
+    ('workspace_token_grants', 'effective_at', 'timestamptz', 'now()'),
+    ('workspace_token_grants', 'status', 'text', $d$'open'$d$),
+    ('workspace_token_grants', 'created_at', 'timestamptz', 'now()'),
+    ('workspace_token_reservations', 'workspace_id', 'uuid', null),
+    ('workspace_token_reservations', 'amount', 'bigint', null),
+    ('workspace_token_reservations', 'status', 'text', $d$'open'$d$),
+    ('workspace_token_reservations', 'expires_at', 'timestamptz', null),
+    ('workspace_token_reservations', 'created_at', 'timestamptz', 'now()'),
+    ('workspace_token_alerts', 'level', 'bigint', null), ('workspace_token_alerts', 'balance', 'bigint', null),
+    ('workspace_token_alerts', 'created_at', 'timestamptz', 'now()')
+  ) as wanted (table_name, column_name, type_name, default_value) loop
+    select older.atttypid = v_wanted.type_name::regtype, older.attnotnull into v_is_type, v_is_required
+    from pg_attribute as older
+    where older.attrelid = format('public.%I', v_wanted.table_name)::regclass
+      and older.attname = v_wanted.column_name;
+    if not v_is_type then
+      execute format('alter table public.%I alter column %I type %s using %2$I::%3$s', v_wanted.table_name,
+        v_wanted.column_name, v_wanted.type_name);
+    end if;
+    if v_wanted.default_value is not null then
+      execute format('alter table public.%I alter column %I set default %s', v_wanted.table_name,
+        v_wanted.column_name, v_wanted.default_value);
+    end if;
+    if not v_is_required then
+      execute format('alter table public.%I alter column %I set not null', v_wanted.table_name, v_wanted.column_name);
+    end if;
+    v_tables := v_tables || v_wanted.table_name;
+    v_columns := v_columns || v_wanted.column_name;
+  end loop;
+
+  for v_table, v_column in
+    select relation.relname, older.attname
+    from pg_attribute as older join pg_class as relation on relation.oid = older.attrelid
+    where relation.relnamespace = 'public'::regnamespace and relation.relname = any (v_tables)
+      and older.attnum > 0 and older.attnotnull and not older.atthasdef and not older.attisdropped and older.attidentity = ''
+      and older.attname <> all (v_columns) and not exists (
+        select from pg_index
+        where pg_index.indrelid = older.attrelid and pg_index.indisprimary and older.attnum = any (pg_index.indkey))
+  loop
+    execute format('alter table public.%I alter column %I drop not null', v_table, v_column);
+  end loop;
+end $$;
 
 do $$
 declare
@@ -298,17 +375,6 @@ left join (
   group by entry.workspace_id
 ) as ledger on ledger.workspace_id = account.workspace_id
 where account.balance <> coalesce(ledger.sum, 0);
-
-alter table public.workspace_token_ledger
-  alter column delta type bigint, alter column delta set not null,
-  alter column balance_after type bigint, alter column balance_after set not null,
-  alter column reference_type set not null, alter column reference_type set default 'request',
-  alter column created_at set not null, alter column created_at set default now();
-alter table public.workspace_token_grants
-  alter column workspace_id set not null, alter column amount set not null, alter column remaining set not null;
-alter table public.workspace_token_reservations
-  alter column workspace_id set not null, alter column amount set not null, alter column expires_at set not null;
-alter table public.workspace_token_alerts alter column level set not null, alter column balance set not null;
 
 ------------------------------------------------------------------------------------------------------------------------
 -- Indexes

@@ -236,7 +236,8 @@ begin
     on conflict do nothing
     returning *
   )
-  select true, moved.alert_levels, moved.has_grants, entry.*
+  select true, moved.alert_levels, moved.has_grants, entry.workspace_id, entry.id, entry.delta, entry.balance_after,
+    entry.reason, entry.reference_type, entry.reference_id, entry.actor_id, entry.created_at
   into v_moved, v_levels, v_has_grants, v_entry.workspace_id, v_entry.id, v_entry.delta, v_entry.balance_after,
     v_entry.reason, v_entry.reference_type, v_entry.reference_id, v_entry.actor_id, v_entry.created_at
   from moved left join entry on true;

@@ -133,23 +133,19 @@ create or replace function public.set_workspace_status(p_workspace_id uuid, p_st
 returns public.workspaces
 language plpgsql security definer set search_path = '' as $$
 declare
-  v_workspace public.workspaces;
+  v_workspace_id uuid;
 begin
   perform private.require_operator(array['owner', 'ops']);
   if p_status is null or p_status not in ('active', 'suspended') or length(p_reason) > 500 then
     perform private.raise_error(400, 'invalid_value', '{"fields": ["status", "reason"]}',
       'A workspace is active or suspended, for a reason of at most 500 characters.');
   end if;
-  v_workspace := private.find_workspace(p_workspace_id::text);
+  v_workspace_id := (private.find_workspace(p_workspace_id::text)).id;
   perform set_config('qero.reason', coalesce(btrim(p_reason), ''), true);
   update public.workspaces as workspace set status = p_status
-  where workspace.id = v_workspace.id and workspace.status <> p_status
-  returning workspace.* into v_workspace;
+  where workspace.id = v_workspace_id and workspace.status <> p_status;
   perform set_config('qero.reason', '', true);
-  if not found then
-    return private.find_workspace(p_workspace_id::text);
-  end if;
-  return v_workspace;
+  return private.find_workspace(p_workspace_id::text);
 end $$;
 comment on function public.set_workspace_status(uuid, text, text) is
   'Suspends a workspace, or ends that: while it lasts its members only read, nothing is sent, and it is entitled to nothing.';

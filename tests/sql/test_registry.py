@@ -120,6 +120,10 @@ def methods() -> dict[str, list[tuple[str, str]]]:
 _NOT_FROM_HERE = {
     "Events.replay": {"invalid_value"},  # they always send an array
     "Events.replay_orphans": {"invalid_value"},
+    "Entitlements.check": {"operator_required", "role_required", "workspace_suspended"},  # who can see it may ask
+    "Tokens.release": {"invalid_value", "workspace_not_found"},  # a reservation goes with its workspace
+    "Tokens.settle": {"workspace_not_found"},
+    "Tokens.settle_due": {"workspace_not_found"},
     "Webhooks.ingest": {"invalid_value"},
     "Webhooks.receive": {"invalid_value"},
     "WebhookEndpoint.receive": {"invalid_value"},
