@@ -131,6 +131,14 @@ alter table public.owner_audit_log
   add column if not exists after jsonb,
   add column if not exists reason text,
   add column if not exists request_id text;
+-- Who it is, is known to every statement: nobody has to say it, and it costs no look-up.
+alter table public.owner_audit_log
+  alter column actor_id set default auth.uid(),
+  alter column actor_email set default nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'email',
+  alter column actor_role set default
+    case current_setting('role') when 'none' then session_user::text else current_setting('role') end,
+  alter column request_id set default
+    left(nullif(current_setting('request.headers', true), '')::jsonb ->> 'x-request-id', 200);
 comment on table public.owner_audit_log is
   'What operators did, and what changed about members and connections. Never changed, and outlives the workspace.';
 comment on column public.owner_audit_log.actor_role is
@@ -176,6 +184,7 @@ alter table public.workspace_token_ledger
   add column if not exists reference_id text,
   add column if not exists actor_id uuid,
   add column if not exists created_at timestamptz default now();
+alter table public.workspace_token_ledger alter column actor_id set default auth.uid();
 comment on column public.workspace_token_ledger.reference_type is
   'request: the caller''s own reference; grant, reservation: the row it came from; opening: found at an upgrade.';
 
@@ -319,7 +328,7 @@ begin
     ('owner_members', 'user_id_fkey', 'foreign key (user_id) references public.profiles (id) on delete cascade'),
     ('owner_members', 'role_check', $d$check (role in ('owner', 'ops', 'viewer'))$d$),
     ('platform_admins', 'user_id_fkey', 'foreign key (user_id) references public.profiles (id) on delete cascade'),
-    ('owner_audit_log', 'action_check', $d$check (action ~ '^owner\.[a-z_]+\.[a-z_]+$')$d$),
+    ('owner_audit_log', 'action_check', $d$check (action like 'owner._%._%')$d$),
     ('workspace_entitlements', 'workspace_id_fkey',
       'foreign key (workspace_id) references public.workspaces (id) on delete cascade'),
     ('workspace_entitlements', 'granted_by_fkey',
@@ -333,8 +342,6 @@ begin
     ('workspace_token_balance', 'balance_check', 'check (balance >= 0)'),
     ('workspace_token_balance', 'reserved_check', 'check (reserved between 0 and balance)'),
     ('workspace_token_balance', 'granted_check', 'check (granted between 0 and balance)'),
-    ('workspace_token_ledger', 'workspace_id_fkey',
-      'foreign key (workspace_id) references public.workspace_token_balance (workspace_id) on delete cascade'),
     ('workspace_token_ledger', 'delta_check', 'check (delta <> 0)'),
     ('workspace_token_ledger', 'balance_after_check', 'check (balance_after >= 0)'),
     ('workspace_token_ledger', 'reference_type_check',
@@ -366,6 +373,7 @@ end $$;
 -- Ledgers of older shapes: a balance that its ledger doesn't explain gets the row that does.
 insert into public.workspace_token_balance (workspace_id)
 select distinct entry.workspace_id from public.workspace_token_ledger as entry
+join public.workspaces as workspace on workspace.id = entry.workspace_id
 on conflict do nothing;
 insert into public.workspace_token_ledger (workspace_id, delta, balance_after, reason, reference_type)
 select account.workspace_id, account.balance - coalesce(ledger.sum, 0), account.balance, 'Opening balance', 'opening'
@@ -385,10 +393,11 @@ create index if not exists owner_audit_log_actor_id_idx
 create index if not exists owner_audit_log_occurred_at_idx on public.owner_audit_log using brin (occurred_at);
 create index if not exists workspace_entitlements_granted_by_idx
   on public.workspace_entitlements (granted_by) where granted_by is not null;
--- A grant may end in several steps, while reservations hold a part of it; every other reference counts once.
-create unique index if not exists workspace_token_ledger_reference_type_reference_id_idx
-  on public.workspace_token_ledger (workspace_id, reference_type, reference_id)
-  where reference_id is not null and reference_type <> 'grant';
+-- A caller's reference counts once. Those of grants, which may end in several steps, and of reservations are rows that
+-- say themselves whether they were counted.
+create unique index if not exists workspace_token_ledger_request_reference_id_idx
+  on public.workspace_token_ledger (workspace_id, reference_id)
+  where reference_type = 'request' and reference_id is not null;
 create unique index if not exists workspace_token_grants_reference_idx
   on public.workspace_token_grants (workspace_id, reference) where reference is not null;
 create index if not exists workspace_token_grants_spendable_idx
@@ -414,9 +423,10 @@ create index if not exists workspace_token_balance_next_due_at_idx
 -- The role that the caller acts as. Inside a function with its owner's rights current_user is that owner, and the role
 -- that PostgREST or anybody else set is still the one in this setting.
 create or replace function private.caller_role() returns text
-language sql stable set search_path = '' as $$
-  select case when current_setting('role') = 'none' then session_user::text else current_setting('role') end
-$$;
+language plpgsql stable set search_path = '' as $$
+begin
+  return case current_setting('role') when 'none' then session_user::text else current_setting('role') end;
+end $$;
 
 -- Definer: nobody reaches the tables that say who operates.
 create or replace function private.is_operator(p_roles text[] default array['owner', 'ops', 'viewer']) returns boolean
@@ -523,10 +533,24 @@ create or replace trigger workspace_token_ledger_refuse_change before update or 
   on public.workspace_token_ledger for each statement execute function private.refuse_change();
 create or replace trigger workspace_token_ledger_refuse_removal before delete on public.workspace_token_ledger
   for each row execute function private.refuse_removal();
+create or replace trigger workspace_token_balance_refuse_truncate before truncate on public.workspace_token_balance
+  for each statement execute function private.refuse_change();
 -- Not even a session that replays a replica's changes gets past these.
+alter table public.workspace_token_balance enable always trigger workspace_token_balance_refuse_truncate;
 alter table public.owner_audit_log enable always trigger owner_audit_log_refuse_change;
 alter table public.workspace_token_ledger enable always trigger workspace_token_ledger_refuse_change;
 alter table public.workspace_token_ledger enable always trigger workspace_token_ledger_refuse_removal;
+
+-- No foreign key, which would be checked for each row against the one balance that all rows of a workspace share: what
+-- writes the ledger has just changed that balance.
+create or replace function private.delete_token_ledger() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  delete from public.workspace_token_ledger as entry where entry.workspace_id = old.workspace_id;
+  return null;
+end $$;
+create or replace trigger workspace_token_balance_delete_ledger after delete on public.workspace_token_balance
+  for each row execute function private.delete_token_ledger();
 
 create or replace trigger owner_members_set_updated_at before update on public.owner_members
   for each row execute function private.set_updated_at();
@@ -539,19 +563,10 @@ create or replace trigger workspace_entitlements_set_updated_at before update on
 create or replace function private.audit(
   p_action text, p_workspace_id uuid, p_before jsonb, p_after jsonb, p_reason text
 ) returns void
-language plpgsql security definer set search_path = '' as $$
-declare
-  v_actor_id uuid := (select auth.uid());
-  v_headers text := nullif(current_setting('request.headers', true), '');
-begin
-  insert into public.owner_audit_log
-    (action, actor_id, actor_email, actor_role, workspace_id, before, after, reason, request_id)
-  values (
-    p_action, v_actor_id,
-    case when v_actor_id is not null then (select account.email from auth.users as account where account.id = v_actor_id) end,
-    private.caller_role(), p_workspace_id, p_before, p_after, p_reason,
-    case when v_headers is not null then left(v_headers::jsonb ->> 'x-request-id', 200) end);
-end $$;
+language sql security definer set search_path = '' as $$
+  insert into public.owner_audit_log (action, workspace_id, before, after, reason)
+  values (p_action, p_workspace_id, p_before, p_after, p_reason)
+$$;
 
 -- Writes down who changed a row of a table, whatever the way. Of a row it keeps the columns that the trigger names; a
 -- change of other columns alone leaves no trace. What goes with its workspace is told by the workspace's own row.
@@ -777,6 +792,7 @@ comment on function public.remove_member(uuid, uuid) is
 ------------------------------------------------------------------------------------------------------------------------
 revoke all on function
   private.caller_role(), private.is_operator(text[]), private.require_operator(text[]), private.refuse_removal(),
+  private.delete_token_ledger(),
   private.audit(text, uuid, jsonb, jsonb, text), private.audit_row(),
   public.add_operator(text, text), public.remove_operator(text), public.list_operators(),
   public.set_member_role(uuid, uuid, text), public.remove_member(uuid, uuid)

@@ -8,8 +8,8 @@
 -- Functions of these names that stand there already are dropped first, whatever they take: those whose outputs had the
 -- names of columns (42702) can't be replaced, and one beside another would be an overload.
 --
--- Whoever changes a balance holds its row until the end of the transaction, so one comes after the other; the ledger's
--- row is written by the statement that changes the balance.
+-- Whoever changes a balance holds its row until the end of the transaction, so one comes after the other, and the rows
+-- of a workspace's ledger have the order of their ids.
 
 set lock_timeout = '5s';
 set statement_timeout = '60s';
@@ -203,66 +203,37 @@ comment on function public.use_entitlement(uuid, text, bigint) is
 ------------------------------------------------------------------------------------------------------------------------
 -- Tokens: the ledger
 ------------------------------------------------------------------------------------------------------------------------
--- Moves a balance and writes the ledger's row, in one statement. Null, and nothing done, when it can't be: there is no
--- row yet, not enough is free, something is due first, or the reference has been used.
+-- Moves a balance that the caller has locked, and has looked that it can be moved; writes the ledger's row.
 create or replace function private.post_tokens(
   p_workspace_id uuid, p_delta bigint, p_reason text, p_reference_type text, p_reference_id text,
-  p_granted bigint default 0, p_released bigint default 0, p_even_if_due boolean default false
-) returns public.workspace_token_ledger
+  p_granted bigint default 0, p_released bigint default 0
+) returns void
 language plpgsql security invoker set search_path = '' as $$
 declare
-  v_entry public.workspace_token_ledger;
-  v_levels bigint[];
-  v_has_grants boolean;
-  v_moved boolean;
+  v_account public.workspace_token_balance;
 begin
-  with moved as (
-    update public.workspace_token_balance as account
-    set balance = account.balance + p_delta, reserved = account.reserved - p_released,
-      granted = greatest(account.granted + p_granted + least(p_delta, 0), 0)
-    where account.workspace_id = p_workspace_id
-      and account.balance + p_delta >= account.reserved - p_released
-      and (p_even_if_due or account.next_due_at is null or account.next_due_at > now())
-      and (p_reference_id is null or p_reference_type = 'grant' or not exists (
-        select 1 from public.workspace_token_ledger as earlier
-        where earlier.workspace_id = p_workspace_id and earlier.reference_type = p_reference_type
-          and earlier.reference_id = p_reference_id and earlier.reference_type <> 'grant'))
-    returning account.balance, account.alert_levels, account.has_grants
-  ), entry as (
-    insert into public.workspace_token_ledger
-      (workspace_id, delta, balance_after, reason, reference_type, reference_id, actor_id)
-    select p_workspace_id, p_delta, moved.balance, p_reason, p_reference_type, p_reference_id, (select auth.uid())
-    from moved
-    on conflict do nothing
-    returning *
-  )
-  select true, moved.alert_levels, moved.has_grants, entry.workspace_id, entry.id, entry.delta, entry.balance_after,
-    entry.reason, entry.reference_type, entry.reference_id, entry.actor_id, entry.created_at
-  into v_moved, v_levels, v_has_grants, v_entry.workspace_id, v_entry.id, v_entry.delta, v_entry.balance_after,
-    v_entry.reason, v_entry.reference_type, v_entry.reference_id, v_entry.actor_id, v_entry.created_at
-  from moved left join entry on true;
-
-  if v_moved is null then
-    return null;
-  elsif v_entry.id is null then
-    -- Somebody wrote the reference while this waited for the balance, which this statement's snapshot can't show.
-    update public.workspace_token_balance as account
-    set balance = account.balance - p_delta, reserved = account.reserved + p_released
-    where account.workspace_id = p_workspace_id;
-    perform private.recount_token_grants(p_workspace_id);
-    return null;
-  end if;
+  update public.workspace_token_balance as account
+  set balance = account.balance + p_delta, reserved = account.reserved - p_released,
+    granted = greatest(account.granted + p_granted + least(p_delta, 0), 0)
+  where account.workspace_id = p_workspace_id
+  returning account.* into v_account;
+  insert into public.workspace_token_ledger (workspace_id, delta, balance_after, reason, reference_type, reference_id)
+  values (p_workspace_id, p_delta, v_account.balance, p_reason, p_reference_type, p_reference_id);
   if p_delta < 0 then
-    if v_has_grants then
-      perform private.spend_token_grants(p_workspace_id);
-    end if;
-    if v_levels <> '{}' then
-      insert into public.workspace_token_alerts (workspace_id, level, balance)
-      select p_workspace_id, level, v_entry.balance_after from unnest(v_levels) as level
-      where level >= v_entry.balance_after and level < v_entry.balance_after - p_delta;
-    end if;
+    perform private.follow_deduction(p_workspace_id, p_delta, v_account.balance);
   end if;
-  return v_entry;
+end $$;
+
+-- After a deduction from a balance that has grants, or levels to tell about: which grants it was taken from, and which
+-- levels it went past.
+create or replace function private.follow_deduction(p_workspace_id uuid, p_delta bigint, p_balance bigint) returns void
+language plpgsql security invoker set search_path = '' as $$
+begin
+  perform private.spend_token_grants(p_workspace_id);
+  insert into public.workspace_token_alerts (workspace_id, level, balance)
+  select p_workspace_id, level, p_balance
+  from public.workspace_token_balance as account cross join unnest(account.alert_levels) as level
+  where account.workspace_id = p_workspace_id and level >= p_balance and level < p_balance - p_delta;
 end $$;
 
 -- The balance says how much of open grants is left, the grants which. This takes the difference from them: from those
@@ -290,15 +261,6 @@ begin
     select 1 from public.workspace_token_grants as token_grant
     where token_grant.workspace_id = p_workspace_id and token_grant.status in ('open', 'scheduled'));
 end $$;
-
-create or replace function private.recount_token_grants(p_workspace_id uuid) returns void
-language sql security invoker set search_path = '' as $$
-  update public.workspace_token_balance as account
-  set granted = (
-      select coalesce(sum(token_grant.remaining), 0) from public.workspace_token_grants as token_grant
-      where token_grant.workspace_id = p_workspace_id and token_grant.status = 'open')
-  where account.workspace_id = p_workspace_id
-$$;
 
 -- How much of grants that have ended is still in the balance and may go: what reservations hold, they hold of these
 -- first, and it stays until they end.
@@ -346,7 +308,7 @@ begin
     returning token_grant.*
   loop
     perform private.post_tokens(p_workspace_id, v_due.amount, v_due.reason, 'grant', v_due.id::text,
-      p_granted => v_due.amount, p_even_if_due => true);
+      p_granted => v_due.amount);
   end loop;
 
   v_amount := private.ended_grant_tokens(p_workspace_id);
@@ -360,8 +322,7 @@ begin
     set remaining = token_grant.remaining - least(v_due.remaining, v_amount),
       status = case when v_due.remaining <= v_amount then 'expired' else 'open' end
     where token_grant.id = v_due.id;
-    perform private.post_tokens(p_workspace_id, -least(v_due.remaining, v_amount), 'Expired', 'grant', v_due.id::text,
-      p_even_if_due => true);
+    perform private.post_tokens(p_workspace_id, -least(v_due.remaining, v_amount), 'Expired', 'grant', v_due.id::text);
     v_amount := v_amount - v_due.remaining;
   end loop;
   return private.plan_token_balance(p_workspace_id);
@@ -426,38 +387,83 @@ begin
   end if;
 end $$;
 
+-- The only one that runs often, so that it asks and does everything by itself, in one statement where nothing special is
+-- the matter: every call of another function with a search_path of its own costs about as much as writing a row.
 create function public.apply_workspace_token_delta(
   p_workspace_id uuid, p_delta bigint, p_reason text, p_reference text default null
 ) returns public.workspace_token_ledger
 language plpgsql security definer set search_path = '' as $$
 declare
   v_reference text := nullif(btrim(p_reference), '');
+  v_reason text := btrim(p_reason);
   v_entry public.workspace_token_ledger;
   v_account public.workspace_token_balance;
+  v_has_moved boolean;
+  v_has_more boolean;
 begin
-  perform private.require_operator(array['owner', 'ops']);
-  perform private.check_tokens(p_delta, p_reason);
+  if current_setting('role') <> 'service_role' then
+    perform private.require_operator(array['owner', 'ops']);
+  end if;
+  if p_delta is null or p_delta = 0 or abs(p_delta) > 1000000000000000
+    or coalesce(length(v_reason), 0) not between 1 and 500 then
+    perform private.check_tokens(p_delta, p_reason);
+  end if;
   loop
-    v_entry := private.post_tokens(p_workspace_id, p_delta, btrim(p_reason), 'request', v_reference);
-    exit when v_entry.id is not null;
-    v_account := private.lock_token_balance(p_workspace_id);
-    if v_reference is not null then
-      select earlier.* into v_entry from public.workspace_token_ledger as earlier
-      where earlier.workspace_id = p_workspace_id and earlier.reference_type = 'request'
-        and earlier.reference_id = v_reference;
-      if found then
-        perform private.refuse_reference(v_reference, p_delta, v_entry.delta);
-        return v_entry;
+    with moved as (
+      update public.workspace_token_balance as account
+      set balance = account.balance + p_delta, granted = greatest(account.granted + least(p_delta, 0), 0)
+      where account.workspace_id = p_workspace_id and account.balance + p_delta >= account.reserved
+        and (account.next_due_at is null or account.next_due_at > now())
+      returning account.balance, account.has_grants or account.alert_levels <> '{}' as has_more
+    ), entry as (
+      insert into public.workspace_token_ledger (workspace_id, delta, balance_after, reason, reference_id)
+      select p_workspace_id, p_delta, moved.balance, v_reason, v_reference from moved
+      on conflict do nothing
+      returning *
+    ), audited as (
+      insert into public.owner_audit_log (action, workspace_id, before, after, reason)
+      select case when p_delta > 0 then 'owner.tokens.granted' else 'owner.tokens.deducted' end, p_workspace_id,
+        jsonb_build_object('balance', entry.balance_after - p_delta),
+        jsonb_build_object('balance', entry.balance_after, 'delta', p_delta, 'ledger_id', entry.id,
+          'reference', v_reference),
+        v_reason
+      from entry
+    )
+    select true, moved.has_more, entry.workspace_id, entry.id, entry.delta, entry.balance_after, entry.reason,
+      entry.reference_type, entry.reference_id, entry.actor_id, entry.created_at
+    into v_has_moved, v_has_more, v_entry.workspace_id, v_entry.id, v_entry.delta, v_entry.balance_after,
+      v_entry.reason, v_entry.reference_type, v_entry.reference_id, v_entry.actor_id, v_entry.created_at
+    from moved left join entry on true;
+    if v_entry.id is not null then
+      if v_has_more and p_delta < 0 then
+        perform private.follow_deduction(p_workspace_id, p_delta, v_entry.balance_after);
       end if;
+      return v_entry;
+    end if;
+
+    -- The reference is in the ledger already: as if the balance had never moved.
+    if v_has_moved then
+      update public.workspace_token_balance as account
+      set balance = account.balance - p_delta,
+        granted = (
+          select coalesce(sum(token_grant.remaining), 0) from public.workspace_token_grants as token_grant
+          where token_grant.workspace_id = p_workspace_id and token_grant.status = 'open')
+      where account.workspace_id = p_workspace_id;
+    end if;
+    v_account := private.lock_token_balance(p_workspace_id);
+    select earlier.workspace_id, earlier.id, earlier.delta, earlier.balance_after, earlier.reason,
+      earlier.reference_type, earlier.reference_id, earlier.actor_id, earlier.created_at
+    into v_entry.workspace_id, v_entry.id, v_entry.delta, v_entry.balance_after, v_entry.reason,
+      v_entry.reference_type, v_entry.reference_id, v_entry.actor_id, v_entry.created_at
+    from public.workspace_token_ledger as earlier
+    where earlier.workspace_id = p_workspace_id and earlier.reference_type = 'request'
+      and earlier.reference_id = v_reference;
+    if found then
+      perform private.refuse_reference(v_reference, p_delta, v_entry.delta);
+      return v_entry;
     end if;
     perform private.refuse_amount(v_account, -p_delta);
   end loop;
-  perform private.audit(case when p_delta > 0 then 'owner.tokens.granted' else 'owner.tokens.deducted' end,
-    p_workspace_id, jsonb_build_object('balance', v_entry.balance_after - p_delta),
-    jsonb_build_object('balance', v_entry.balance_after, 'delta', p_delta, 'ledger_id', v_entry.id,
-      'reference', v_reference),
-    v_entry.reason);
-  return v_entry;
 end $$;
 comment on function public.apply_workspace_token_delta(uuid, bigint, text, text) is
   'Grants or deducts tokens. A reference counts once: repeated, it returns the first row of the ledger.';
@@ -497,7 +503,7 @@ begin
   returning * into v_grant;
   if v_grant.status = 'open' then
     perform private.post_tokens(p_workspace_id, p_amount, v_grant.reason, 'grant', v_grant.id::text,
-      p_granted => p_amount, p_even_if_due => true);
+      p_granted => p_amount);
   end if;
   perform private.audit('owner.tokens.' || case v_grant.status when 'open' then 'granted' else 'grant_scheduled' end,
     p_workspace_id, jsonb_build_object('balance', v_account.balance),
@@ -634,7 +640,7 @@ begin
   end if;
   if p_amount > 0 then
     perform private.post_tokens(v_reservation.workspace_id, -p_amount, v_reservation.reason, 'reservation',
-      p_reservation_id::text, p_released => v_reservation.amount, p_even_if_due => true);
+      p_reservation_id::text, p_released => v_reservation.amount);
   else
     update public.workspace_token_balance as account set reserved = account.reserved - v_reservation.amount
     where account.workspace_id = v_reservation.workspace_id;
@@ -672,8 +678,8 @@ revoke all on function
   private.find_workspace(text), private.check_entitlement_payload(jsonb),
   private.write_entitlement(uuid, text, boolean, jsonb, timestamptz, text),
   private.entitlement_state(uuid, text, bigint),
-  private.post_tokens(uuid, bigint, text, text, text, bigint, bigint, boolean), private.spend_token_grants(uuid),
-  private.recount_token_grants(uuid), private.ended_grant_tokens(uuid), private.lock_token_balance(uuid),
+  private.post_tokens(uuid, bigint, text, text, text, bigint, bigint), private.spend_token_grants(uuid),
+  private.follow_deduction(uuid, bigint, bigint), private.ended_grant_tokens(uuid), private.lock_token_balance(uuid),
   private.plan_token_balance(uuid), private.check_tokens(bigint, text), private.refuse_reference(text, bigint, bigint),
   private.refuse_amount(public.workspace_token_balance, bigint), private.end_reservation(uuid, bigint),
   public.set_workspace_entitlement(text, text, boolean, timestamptz, text),

@@ -38,6 +38,8 @@ IDS_WITHOUT_REFERENCE: Mapping[str, str] = {
     " workspace share; a number's workspace gives it, and a trigger removes the events of one that goes",
     "public.owner_audit_log.workspace_id": "outlives the workspace",
     "public.owner_audit_log.actor_id": "outlives the account",
+    "public.workspace_token_ledger.workspace_id": "would be checked for each row against the one balance that all of a"
+    " workspace share; what writes it has just changed that, and a trigger removes the rows of one that goes",
     "public.workspace_token_ledger.actor_id": "never changes, whatever becomes of the account",
     "private.wa_connection_secrets.vault_secret_id": "a secret of the Vault extension, which a database may lack",
 }
