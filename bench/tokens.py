@@ -71,7 +71,7 @@ select workspace_id, 5, balance, 'bench', 'bench-' || :reference from moved retu
 
 
 async def run(*, quick: bool) -> list[Case]:
-    seconds, runs = (1, 1) if quick else (8, 5)
+    seconds, runs = (1, 1) if quick else (5, 5)
     with temporary_stack() as address, TemporaryDirectory(prefix="qero-bench-") as folder:
         with psycopg.connect(address.db_url, autocommit=True) as connection:
             for statement in SCHEMA:

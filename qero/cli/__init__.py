@@ -70,6 +70,7 @@ def main() -> None:
             doctor,
             events,
             local,
+            ops,
             outbox,
             secrets,
             serve,
