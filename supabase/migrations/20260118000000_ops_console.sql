@@ -660,11 +660,14 @@ begin
     perform private.raise_error(400, 'invalid_value', '{"field": "role", "allowed": ["owner", "ops", "viewer"]}',
       'Choose one of the allowed roles.');
   end if;
-  select account.id, account.email into v_account_id, v_account_email from auth.users as account
-  where lower(account.email) = lower(btrim(p_email));
+  -- Of two accounts with the same e-mail, which single sign-on allows, none is guessed.
+  select min(account.id::text)::uuid, min(account.email) into v_account_id, v_account_email
+  from auth.users as account
+  where lower(account.email) = lower(btrim(p_email))
+  having count(*) = 1;
   if not found then
     perform private.raise_error(404, 'account_not_found', jsonb_build_object('email', left(p_email, 320)),
-      'Check the e-mail; an operator needs an account first.');
+      'Check the e-mail; an operator needs an account of their own first.');
   end if;
   insert into public.owner_members as operator (user_id, email, role) values (v_account_id, v_account_email, p_role)
   on conflict (user_id) do update set email = excluded.email, role = excluded.role, active = true

@@ -118,6 +118,15 @@ async def test_an_operator_is_ended_and_made_again(world: World) -> None:
     ]  # fmt: skip
 
 
+def test_of_two_accounts_with_the_same_e_mail_none_is_guessed(rolled_back: RolledBack) -> None:
+    with rolled_back() as connection:
+        for email in ("twin@example.com", "Twin@example.com"):
+            connection.execute("insert into auth.users (id, email) values (gen_random_uuid(), %s)", [email])
+        with pytest.raises(psycopg.DatabaseError) as error:
+            connection.execute("select add_operator('twin@example.com')")
+    assert error.value.diag.message_primary == "account_not_found"
+
+
 async def about(world: World, user_id: UUID) -> list[AuditEntry]:
     """The log about a person, oldest first."""
     return [*reversed(await Audit(world.service).search(text=str(user_id), limit=1000))]
