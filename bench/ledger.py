@@ -24,7 +24,7 @@ from qero.local.stack import temporary_stack
 
 Connection = psycopg.AsyncConnection[Any]
 REFERENCES = 400
-"""How many are new at a time: few enough that writers meet in them."""
+"""How many are tried at a time, half of them new: few enough that writers meet in them."""
 
 
 @dataclass
@@ -95,7 +95,7 @@ class _Crowd:
                 continue
 
     def _choose(self, chance: random.Random) -> Callable[[Connection], Awaitable[None]]:
-        number = chance.randrange(REFERENCES) + REFERENCES * int(self.report.applied / REFERENCES / 2)
+        number = chance.randrange(REFERENCES) + max(0, self.report.applied - REFERENCES // 2)
         kind = chance.random()
         if kind < 0.8:
             return lambda connection: self._apply(connection, number)
