@@ -817,6 +817,45 @@ ALTER FUNCTION private.apply_whatsapp_template_event(p_item private.whatsapp_ite
 --
 
 CREATE FUNCTION private.assign_message_seq() RETURNS trigger
+-- Name: apply_workspace_status(); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.apply_workspace_status() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  if new.status = 'suspended' then
+    update private.outbox_lanes as lane set paused_until = lane.paused_until where lane.workspace_id = new.id;
+  else
+    update private.outbox_lanes as lane set paused_until = '-infinity', pause_count = 0, pause_reason = null
+    where lane.workspace_id = new.id and lane.pause_reason = 'workspace_suspended';
+    perform private.wake_outbox_workers();
+  end if;
+  return null;
+end $$;
+
+ALTER FUNCTION private.apply_workspace_status() OWNER TO postgres;
+
+--
+-- Name: audit(text, uuid, jsonb, jsonb, text); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.audit(p_action text, p_workspace_id uuid, p_before jsonb, p_after jsonb, p_reason text) RETURNS void
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+  insert into public.owner_audit_log (action, workspace_id, before, after, reason)
+  values (p_action, p_workspace_id, p_before, p_after, p_reason)
+$$;
+
+ALTER FUNCTION private.audit(p_action text, p_workspace_id uuid, p_before jsonb, p_after jsonb, p_reason text) OWNER TO postgres;
+
+--
+-- Name: audit_row(); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.audit_row() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     AS $$
@@ -848,6 +887,100 @@ begin
 end $$;
 
 ALTER FUNCTION private.broadcast_message() OWNER TO postgres;
+  v_old jsonb;
+  v_new jsonb;
+  v_row jsonb;
+  v_workspace_id uuid;
+  v_action text;
+begin
+  if tg_op <> 'INSERT' then
+    select jsonb_object_agg(part.key, part.value) into v_old
+    from jsonb_each(to_jsonb(old)) as part where part.key = any (tg_argv);
+  end if;
+  if tg_op <> 'DELETE' then
+    select jsonb_object_agg(part.key, part.value) into v_new
+    from jsonb_each(to_jsonb(new)) as part where part.key = any (tg_argv);
+  end if;
+  if v_old is not distinct from v_new then
+    return null;
+  end if;
+  v_row := case when tg_op = 'DELETE' then to_jsonb(old) else to_jsonb(new) end;
+  v_workspace_id := (case tg_table_name when 'workspaces' then v_row ->> 'id' else v_row ->> 'workspace_id' end)::uuid;
+  if tg_op = 'DELETE' and tg_table_name <> 'workspaces' and v_workspace_id is not null
+    and not exists (select 1 from public.workspaces as workspace where workspace.id = v_workspace_id) then
+    return null;
+  end if;
+
+  v_action := case tg_table_name
+    when 'workspaces' then 'owner.workspace.' || case tg_op
+      when 'INSERT' then 'created'
+      when 'DELETE' then 'deleted'
+      else case
+        when v_old ->> 'status' = v_new ->> 'status' then 'updated'
+        when v_new ->> 'status' = 'active' then 'activated'
+        else v_new ->> 'status' end end
+    when 'workspace_memberships' then 'owner.member.' || case tg_op
+      when 'INSERT' then 'added' when 'DELETE' then 'removed' else 'role_changed' end
+    when 'workspace_entitlements' then 'owner.entitlement.' || case
+      when tg_op = 'DELETE' then 'removed'
+      when tg_op = 'UPDATE' and v_old ->> 'enabled' = v_new ->> 'enabled' then 'updated'
+      when (v_new ->> 'enabled')::boolean then 'enabled'
+      else 'disabled' end
+    when 'owner_members' then 'owner.operator.' || case
+      when tg_op = 'INSERT' then 'added'
+      when tg_op = 'DELETE' then 'removed'
+      when v_old ->> 'active' = v_new ->> 'active' then 'updated'
+      when (v_new ->> 'active')::boolean then 'reactivated'
+      else 'deactivated' end
+    when 'platform_admins' then 'owner.admin.' || case tg_op when 'INSERT' then 'added' else 'removed' end
+    when 'wa_phone_numbers' then 'owner.connection.' || case
+      when tg_op = 'INSERT' then 'connected'
+      when tg_op = 'DELETE' or v_old ->> 'deleted_at' is null and v_new ->> 'deleted_at' is not null then 'deleted'
+      when v_old ->> 'status' = v_new ->> 'status' then 'updated'
+      when v_new ->> 'status' = 'paused' then 'paused'
+      when v_new ->> 'status' = 'inactive' then 'disconnected'
+      when v_old ->> 'status' = 'paused' then 'resumed'
+      else 'connected' end
+  end;
+  perform private.audit(v_action, v_workspace_id, v_old, v_new,
+    coalesce(nullif(current_setting('qero.reason', true), ''), v_row ->> 'reason', v_row ->> 'status_reason'));
+  return null;
+end $$;
+
+ALTER FUNCTION private.audit_row() OWNER TO postgres;
+
+--
+-- Name: audit_seal_hash(text, bigint, bigint); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.audit_seal_hash(p_previous_hash text, p_after_id bigint, p_last_id bigint) RETURNS TABLE(hash text, row_count bigint)
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    SET "TimeZone" TO 'UTC'
+    SET "DateStyle" TO 'ISO'
+    AS $$
+  select encode(sha256(convert_to(coalesce(p_previous_hash, '') || coalesce(string_agg(
+      jsonb_build_array(entry.id, entry.occurred_at, entry.action, entry.actor_id, entry.actor_email, entry.actor_role,
+        entry.workspace_id, entry.before, entry.after, entry.reason, entry.request_id)::text,
+      E'\n' order by entry.id), ''), 'UTF8')), 'hex'), count(*)
+  from public.owner_audit_log as entry where entry.id > p_after_id and entry.id <= p_last_id
+$$;
+
+ALTER FUNCTION private.audit_seal_hash(p_previous_hash text, p_after_id bigint, p_last_id bigint) OWNER TO postgres;
+
+--
+-- Name: caller_role(); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.caller_role() RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+begin
+  return case current_setting('role') when 'none' then session_user::text else current_setting('role') end;
+end $$;
+
+ALTER FUNCTION private.caller_role() OWNER TO postgres;
 
 --
 -- Name: cancel_automated_outbox(uuid[], text); Type: FUNCTION; Schema: private; Owner: postgres
@@ -904,6 +1037,49 @@ begin
 end $$;
 
 ALTER FUNCTION private.cancel_queued_outbox(p_ids uuid[], p_reason text) OWNER TO postgres;
+
+--
+-- Name: check_entitlement_payload(jsonb); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.check_entitlement_payload(p_payload jsonb) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+begin
+  if jsonb_typeof(p_payload) <> 'object' then
+    perform private.raise_error(400, 'invalid_value', '{"field": "payload"}', 'Send a JSON object, or none.');
+  elsif jsonb_typeof(p_payload -> 'limit') not in ('number', 'null')
+    or jsonb_typeof(p_payload -> 'limit') = 'number'
+      and (p_payload ->> 'limit')::numeric not between 0 and 9007199254740991 then
+    perform private.raise_error(400, 'invalid_value', '{"field": "payload.limit"}',
+      'A limit is a number from 0 to 9007199254740991; leave it out where there is none.');
+  elsif coalesce(p_payload ->> 'period', 'day') not in ('day', 'month', 'year') then
+    perform private.raise_error(400, 'invalid_value',
+      '{"field": "payload.period", "allowed": ["day", "month", "year"]}',
+      'A limit is for a day, a month or a year in UTC; leave the period out where it is for good.');
+  end if;
+end $$;
+
+ALTER FUNCTION private.check_entitlement_payload(p_payload jsonb) OWNER TO postgres;
+
+--
+-- Name: check_tokens(bigint, text); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.check_tokens(p_amount bigint, p_reason text) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+begin
+  if p_amount is null or p_amount = 0 or abs(p_amount) > 1000000000000000
+    or coalesce(length(btrim(p_reason)), 0) not between 1 and 500 then
+    perform private.raise_error(400, 'invalid_value', '{"fields": ["amount", "reason"]}',
+      'Move 1 to 1000000000000000 tokens, with a reason of 1 to 500 characters.');
+  end if;
+end $$;
+
+ALTER FUNCTION private.check_tokens(p_amount bigint, p_reason text) OWNER TO postgres;
 
 --
 -- Name: complete_whatsapp_messages(private.whatsapp_item[]); Type: FUNCTION; Schema: private; Owner: postgres
@@ -1104,6 +1280,21 @@ end $$;
 ALTER FUNCTION private.delete_outbox_lane() OWNER TO postgres;
 
 --
+-- Name: delete_token_ledger(); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.delete_token_ledger() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  delete from public.workspace_token_ledger as entry where entry.workspace_id = old.workspace_id;
+  return null;
+end $$;
+
+ALTER FUNCTION private.delete_token_ledger() OWNER TO postgres;
+
+--
 -- Name: delete_webhook_events(); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
@@ -1158,6 +1349,100 @@ begin
 end $$;
 
 ALTER FUNCTION private.end_outbox_leases() OWNER TO postgres;
+
+--
+-- Name: workspace_token_reservations; Type: TABLE; Schema: public; Owner: postgres
+--
+
+CREATE TABLE public.workspace_token_reservations (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    workspace_id uuid NOT NULL,
+    amount bigint NOT NULL,
+    settled_amount bigint,
+    status text DEFAULT 'open'::text NOT NULL,
+    reason text,
+    reference text,
+    expires_at timestamp with time zone NOT NULL,
+    created_by uuid,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    ended_at timestamp with time zone,
+    CONSTRAINT workspace_token_reservations_amount_check CHECK ((amount > 0)),
+    CONSTRAINT workspace_token_reservations_settled_amount_check CHECK (((settled_amount >= 0) AND (settled_amount <= amount))),
+    CONSTRAINT workspace_token_reservations_status_check CHECK ((status = ANY (ARRAY['open'::text, 'settled'::text, 'released'::text, 'expired'::text])))
+);
+
+ALTER TABLE public.workspace_token_reservations OWNER TO postgres;
+
+--
+-- Name: end_reservation(uuid, bigint); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.end_reservation(p_reservation_id uuid, p_amount bigint) RETURNS public.workspace_token_reservations
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_status text := case when p_amount = 0 then 'released' else 'settled' end;
+  v_reservation public.workspace_token_reservations;
+begin
+  select reservation.* into v_reservation from public.workspace_token_reservations as reservation
+  where reservation.id = p_reservation_id;
+  if not found then
+    perform private.raise_error(404, 'reservation_not_found', jsonb_build_object('reservation_id', p_reservation_id),
+      'Check the id of the reservation.');
+  elsif p_amount not between 0 and v_reservation.amount then
+    perform private.raise_error(400, 'invalid_value',
+      jsonb_build_object('field', 'amount', 'reserved', v_reservation.amount),
+      'Settle at least 1 and at most what was reserved; deduct what goes beyond it by itself.');
+  end if;
+  perform private.lock_token_balance(v_reservation.workspace_id);
+  update public.workspace_token_reservations as reservation
+  set status = v_status, settled_amount = p_amount, ended_at = now()
+  where reservation.id = p_reservation_id and reservation.status = 'open'
+  returning * into v_reservation;
+  if not found then
+    select reservation.* into v_reservation from public.workspace_token_reservations as reservation
+    where reservation.id = p_reservation_id;
+    if v_reservation.status = 'expired' and p_amount = 0
+      or (v_reservation.status, v_reservation.settled_amount) = (v_status, p_amount) then
+      return v_reservation;
+    end if;
+    perform private.raise_error(409, 'reservation_ended',
+      jsonb_build_object('reservation_id', p_reservation_id, 'status', v_reservation.status,
+        'settled_amount', v_reservation.settled_amount),
+      'Deduct what the work cost by itself, with a reference of its own.');
+  end if;
+  if p_amount > 0 then
+    perform private.post_tokens(v_reservation.workspace_id, -p_amount, v_reservation.reason, 'reservation',
+      p_reservation_id::text, p_released => v_reservation.amount);
+  else
+    update public.workspace_token_balance as account set reserved = account.reserved - v_reservation.amount
+    where account.workspace_id = v_reservation.workspace_id;
+  end if;
+  -- What the reservation held of a grant that has ended meanwhile ends now.
+  perform private.plan_token_balance(v_reservation.workspace_id);
+  perform private.lock_token_balance(v_reservation.workspace_id);
+  return v_reservation;
+end $$;
+
+ALTER FUNCTION private.end_reservation(p_reservation_id uuid, p_amount bigint) OWNER TO postgres;
+
+--
+-- Name: ended_grant_tokens(uuid); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.ended_grant_tokens(p_workspace_id uuid) RETURNS bigint
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  select coalesce(sum(token_grant.remaining), 0)::bigint - (
+    select account.reserved from public.workspace_token_balance as account
+    where account.workspace_id = p_workspace_id)
+  from public.workspace_token_grants as token_grant
+  where token_grant.workspace_id = p_workspace_id and token_grant.status = 'open' and token_grant.expires_at <= now()
+$$;
+
+ALTER FUNCTION private.ended_grant_tokens(p_workspace_id uuid) OWNER TO postgres;
 
 --
 -- Name: ensure_outbox_lane(uuid, uuid, text); Type: FUNCTION; Schema: private; Owner: postgres
@@ -1315,6 +1600,103 @@ end $$;
 ALTER FUNCTION private.ensure_whatsapp_threads(p_events jsonb, p_records private.whatsapp_record[]) OWNER TO postgres;
 
 --
+-- Name: entitlement_state(uuid, text, bigint); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.entitlement_state(p_workspace_id uuid, p_key text, p_amount bigint, OUT granted boolean, OUT reason text, OUT "limit" bigint, OUT usage bigint, OUT period_start timestamp with time zone) RETURNS record
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+#variable_conflict use_variable
+declare
+  v_entitlement public.workspace_entitlements;
+  v_status text;
+begin
+  select workspace.status into v_status from public.workspaces as workspace where workspace.id = p_workspace_id;
+  select entitlement.* into v_entitlement from public.workspace_entitlements as entitlement
+  where entitlement.workspace_id = p_workspace_id and entitlement.key = btrim(p_key);
+  if v_entitlement.key is not null then
+    period_start := coalesce(
+      date_trunc(v_entitlement.payload ->> 'period', now(), 'UTC'), timestamptz '-infinity');
+    select used.used into usage from public.workspace_entitlement_usage as used
+    where used.workspace_id = p_workspace_id and used.key = v_entitlement.key and used.period_start = period_start;
+    "limit" := floor((v_entitlement.payload ->> 'limit')::numeric);
+  end if;
+  usage := coalesce(usage, 0);
+  reason := case
+    when v_status = 'suspended' then 'workspace_suspended'
+    when v_entitlement.key is null then 'not_entitled'
+    when not v_entitlement.enabled then 'disabled'
+    when v_entitlement.expires_at <= now() then 'expired'
+    when usage + p_amount > "limit" then 'limit_reached'
+    else 'granted' end;
+  granted := reason = 'granted';
+end $$;
+
+ALTER FUNCTION private.entitlement_state(p_workspace_id uuid, p_key text, p_amount bigint, OUT granted boolean, OUT reason text, OUT "limit" bigint, OUT usage bigint, OUT period_start timestamp with time zone) OWNER TO postgres;
+
+--
+-- Name: workspaces; Type: TABLE; Schema: public; Owner: postgres
+--
+
+CREATE TABLE public.workspaces (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    slug text NOT NULL,
+    name text NOT NULL,
+    status text DEFAULT 'active'::text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT workspaces_name_check CHECK (((length(btrim(name)) >= 1) AND (length(btrim(name)) <= 200))),
+    CONSTRAINT workspaces_slug_check CHECK (((slug ~ '^[a-z][a-z0-9-]{1,62}$'::text) AND (slug !~ '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$'::text))),
+    CONSTRAINT workspaces_status_check CHECK ((status = ANY (ARRAY['active'::text, 'suspended'::text])))
+);
+
+ALTER TABLE public.workspaces OWNER TO postgres;
+
+--
+-- Name: find_workspace(text); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.find_workspace(p_ref text) RETURNS public.workspaces
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $_$
+declare
+  v_workspace public.workspaces;
+begin
+  if p_ref ~* '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$' then
+    select workspace.* into v_workspace from public.workspaces as workspace where workspace.id = p_ref::uuid;
+  else
+    select workspace.* into v_workspace from public.workspaces as workspace where workspace.slug = p_ref;
+  end if;
+  if v_workspace.id is null then
+    perform private.raise_error(404, 'workspace_not_found', jsonb_build_object('workspace', left(p_ref, 100)),
+      'Check the slug or id.');
+  end if;
+  return v_workspace;
+end $_$;
+
+ALTER FUNCTION private.find_workspace(p_ref text) OWNER TO postgres;
+
+--
+-- Name: follow_deduction(uuid, bigint, bigint); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.follow_deduction(p_workspace_id uuid, p_delta bigint, p_balance bigint) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+begin
+  perform private.spend_token_grants(p_workspace_id);
+  insert into public.workspace_token_alerts (workspace_id, level, balance)
+  select p_workspace_id, level, p_balance
+  from public.workspace_token_balance as account cross join unnest(account.alert_levels) as level
+  where account.workspace_id = p_workspace_id and level >= p_balance and level < p_balance - p_delta;
+end $$;
+
+ALTER FUNCTION private.follow_deduction(p_workspace_id uuid, p_delta bigint, p_balance bigint) OWNER TO postgres;
+
+--
 -- Name: forget_vault_secret(); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
@@ -1408,6 +1790,43 @@ CREATE FUNCTION private.is_my_chat_topic(p_topic text) RETURNS boolean
 $_$;
 
 ALTER FUNCTION private.is_my_chat_topic(p_topic text) OWNER TO postgres;
+-- Name: hold_suspended_lane(); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.hold_suspended_lane() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  if exists (
+    select 1 from public.workspaces as workspace
+    where workspace.id = new.workspace_id and workspace.status = 'suspended'
+  ) then
+    new.paused_until := timestamptz '3000-01-01 00:00:00+00';
+    new.pause_reason := 'workspace_suspended';
+  end if;
+  return new;
+end $$;
+
+ALTER FUNCTION private.hold_suspended_lane() OWNER TO postgres;
+
+--
+-- Name: is_operator(text[]); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.is_operator(p_roles text[] DEFAULT ARRAY['owner'::text, 'ops'::text, 'viewer'::text]) RETURNS boolean
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+  select exists (
+    select 1 from public.owner_members as operator
+    join public.platform_admins as admin on admin.user_id = operator.user_id
+    join auth.users as account on account.id = operator.user_id
+    where operator.user_id = (select auth.uid()) and operator.active and operator.role = any (p_roles)
+      and lower(operator.email) = lower(account.email))
+$$;
+
+ALTER FUNCTION private.is_operator(p_roles text[]) OWNER TO postgres;
 
 --
 -- Name: is_service(); Type: FUNCTION; Schema: private; Owner: postgres
@@ -1560,6 +1979,30 @@ ALTER FUNCTION private.leave_outbox_lines(p_line_ids bigint[], p_heads bigint[],
 --
 
 CREATE FUNCTION private.lock_own_message(p_message_id uuid, p_for_all_owners boolean) RETURNS public.chat_messages
+-- Name: workspace_token_balance; Type: TABLE; Schema: public; Owner: postgres
+--
+
+CREATE TABLE public.workspace_token_balance (
+    workspace_id uuid NOT NULL,
+    balance bigint DEFAULT 0 NOT NULL,
+    reserved bigint DEFAULT 0 NOT NULL,
+    granted bigint DEFAULT 0 NOT NULL,
+    has_grants boolean DEFAULT false NOT NULL,
+    alert_levels bigint[] DEFAULT '{}'::bigint[] NOT NULL,
+    next_due_at timestamp with time zone,
+    CONSTRAINT workspace_token_balance_balance_check CHECK ((balance >= 0)),
+    CONSTRAINT workspace_token_balance_granted_check CHECK (((granted >= 0) AND (granted <= balance))),
+    CONSTRAINT workspace_token_balance_reserved_check CHECK (((reserved >= 0) AND (reserved <= balance)))
+)
+WITH (fillfactor='50');
+
+ALTER TABLE public.workspace_token_balance OWNER TO postgres;
+
+--
+-- Name: lock_token_balance(uuid); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.lock_token_balance(p_workspace_id uuid) RETURNS public.workspace_token_balance
     LANGUAGE plpgsql
     SET search_path TO ''
     AS $$
@@ -1587,6 +2030,57 @@ begin
 end $$;
 
 ALTER FUNCTION private.lock_own_message(p_message_id uuid, p_for_all_owners boolean) OWNER TO postgres;
+  v_account public.workspace_token_balance;
+  v_due record;
+  v_released bigint;
+  v_amount bigint;
+begin
+  insert into public.workspace_token_balance (workspace_id)
+  values ((private.find_workspace(p_workspace_id::text)).id)
+  on conflict do nothing;
+  select account.* into v_account from public.workspace_token_balance as account
+  where account.workspace_id = p_workspace_id for no key update;
+  if v_account.next_due_at is null or v_account.next_due_at > now() then
+    return v_account;
+  end if;
+
+  with ended as (
+    update public.workspace_token_reservations as reservation set status = 'expired', ended_at = now()
+    where reservation.workspace_id = p_workspace_id and reservation.status = 'open' and reservation.expires_at <= now()
+    returning reservation.amount
+  )
+  select coalesce(sum(ended.amount), 0) into v_released from ended;
+  update public.workspace_token_balance as account set reserved = account.reserved - v_released
+  where account.workspace_id = p_workspace_id and v_released > 0;
+
+  for v_due in
+    update public.workspace_token_grants as token_grant set status = 'open'
+    where token_grant.workspace_id = p_workspace_id and token_grant.status = 'scheduled'
+      and token_grant.effective_at <= now()
+    returning token_grant.*
+  loop
+    perform private.post_tokens(p_workspace_id, v_due.amount, v_due.reason, 'grant', v_due.id::text,
+      p_granted => v_due.amount);
+  end loop;
+
+  v_amount := private.ended_grant_tokens(p_workspace_id);
+  for v_due in
+    select token_grant.id, token_grant.remaining from public.workspace_token_grants as token_grant
+    where token_grant.workspace_id = p_workspace_id and token_grant.status = 'open' and token_grant.expires_at <= now()
+    order by token_grant.expires_at, token_grant.id
+  loop
+    exit when v_amount <= 0;
+    update public.workspace_token_grants as token_grant
+    set remaining = token_grant.remaining - least(v_due.remaining, v_amount),
+      status = case when v_due.remaining <= v_amount then 'expired' else 'open' end
+    where token_grant.id = v_due.id;
+    perform private.post_tokens(p_workspace_id, -least(v_due.remaining, v_amount), 'Expired', 'grant', v_due.id::text);
+    v_amount := v_amount - v_due.remaining;
+  end loop;
+  return private.plan_token_balance(p_workspace_id);
+end $$;
+
+ALTER FUNCTION private.lock_token_balance(p_workspace_id uuid) OWNER TO postgres;
 
 --
 -- Name: lock_unsettled_outbox(uuid[]); Type: FUNCTION; Schema: private; Owner: postgres
@@ -1895,7 +2389,8 @@ CREATE FUNCTION private.my_workspace_ids_as(VARIADIC p_roles text[]) RETURNS SET
     SET search_path TO ''
     AS $$
   select membership.workspace_id from public.workspace_memberships as membership
-  where membership.user_id = (select auth.uid()) and membership.role = any (p_roles)
+  join public.workspaces as workspace on workspace.id = membership.workspace_id
+  where membership.user_id = (select auth.uid()) and membership.role = any (p_roles) and workspace.status = 'active'
 $$;
 
 ALTER FUNCTION private.my_workspace_ids_as(VARIADIC p_roles text[]) OWNER TO postgres;
@@ -2147,6 +2642,65 @@ end $$;
 ALTER FUNCTION private.pause_outbox_lanes(p_connection_ids uuid[], p_scopes text[], p_reasons text[]) OWNER TO postgres;
 
 --
+-- Name: plan_token_balance(uuid); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.plan_token_balance(p_workspace_id uuid) RETURNS public.workspace_token_balance
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_account public.workspace_token_balance;
+begin
+  update public.workspace_token_balance as account
+  set next_due_at = (
+      select min(due.at) from (
+        select case token_grant.status when 'scheduled' then token_grant.effective_at else token_grant.expires_at end
+        from public.workspace_token_grants as token_grant
+        where token_grant.workspace_id = p_workspace_id and token_grant.status in ('scheduled', 'open')
+          and (token_grant.status = 'scheduled' or token_grant.expires_at > now())
+        union all
+        select reservation.expires_at from public.workspace_token_reservations as reservation
+        where reservation.workspace_id = p_workspace_id and reservation.status = 'open'
+        union all
+        select now() where private.ended_grant_tokens(p_workspace_id) > 0
+      ) as due (at)),
+    has_grants = exists (
+      select 1 from public.workspace_token_grants as token_grant
+      where token_grant.workspace_id = p_workspace_id and token_grant.status in ('scheduled', 'open'))
+  where account.workspace_id = p_workspace_id
+  returning account.* into v_account;
+  return v_account;
+end $$;
+
+ALTER FUNCTION private.plan_token_balance(p_workspace_id uuid) OWNER TO postgres;
+
+--
+-- Name: post_tokens(uuid, bigint, text, text, text, bigint, bigint); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.post_tokens(p_workspace_id uuid, p_delta bigint, p_reason text, p_reference_type text, p_reference_id text, p_granted bigint DEFAULT 0, p_released bigint DEFAULT 0) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_account public.workspace_token_balance;
+begin
+  update public.workspace_token_balance as account
+  set balance = account.balance + p_delta, reserved = account.reserved - p_released,
+    granted = greatest(account.granted + p_granted + least(p_delta, 0), 0)
+  where account.workspace_id = p_workspace_id
+  returning account.* into v_account;
+  insert into public.workspace_token_ledger (workspace_id, delta, balance_after, reason, reference_type, reference_id)
+  values (p_workspace_id, p_delta, v_account.balance, p_reason, p_reference_type, p_reference_id);
+  if p_delta < 0 then
+    perform private.follow_deduction(p_workspace_id, p_delta, v_account.balance);
+  end if;
+end $$;
+
+ALTER FUNCTION private.post_tokens(p_workspace_id uuid, p_delta bigint, p_reason text, p_reference_type text, p_reference_id text, p_granted bigint, p_released bigint) OWNER TO postgres;
+
+--
 -- Name: queue_inserted_outbox(); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
@@ -2292,6 +2846,24 @@ end $$;
 ALTER FUNCTION private.refresh_whatsapp_messages(p_message_ids uuid[]) OWNER TO postgres;
 
 --
+-- Name: refuse_amount(public.workspace_token_balance, bigint); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.refuse_amount(p_account public.workspace_token_balance, p_amount bigint) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+begin
+  if p_account.balance - p_account.reserved < p_amount then
+    perform private.raise_error(402, 'insufficient_tokens',
+      jsonb_build_object('balance', p_account.balance, 'reserved', p_account.reserved, 'needed', p_amount),
+      'Grant tokens first, or ask for fewer.');
+  end if;
+end $$;
+
+ALTER FUNCTION private.refuse_amount(p_account public.workspace_token_balance, p_amount bigint) OWNER TO postgres;
+
+--
 -- Name: refuse_change(); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
@@ -2306,6 +2878,42 @@ begin
 end $$;
 
 ALTER FUNCTION private.refuse_change() OWNER TO postgres;
+
+--
+-- Name: refuse_reference(text, bigint, bigint); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.refuse_reference(p_reference text, p_amount bigint, p_first_amount bigint) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+begin
+  if p_amount <> p_first_amount then
+    perform private.raise_error(409, 'reference_conflict',
+      jsonb_build_object('reference', p_reference, 'amount', p_amount, 'first_amount', p_first_amount),
+      'Use a new reference for something new; repeat one only with the same amount.');
+  end if;
+end $$;
+
+ALTER FUNCTION private.refuse_reference(p_reference text, p_amount bigint, p_first_amount bigint) OWNER TO postgres;
+
+--
+-- Name: refuse_removal(); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.refuse_removal() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+begin
+  if exists (select 1 from public.workspaces as workspace where workspace.id = old.workspace_id) then
+    perform private.raise_error(409, 'append_only', jsonb_build_object('table', tg_table_name),
+      'Rows of this table are never changed or removed; add a correcting row instead.');
+  end if;
+  return old;
+end $$;
+
+ALTER FUNCTION private.refuse_removal() OWNER TO postgres;
 
 --
 -- Name: replay_whatsapp_orphans(text, text); Type: FUNCTION; Schema: private; Owner: postgres
@@ -2419,6 +3027,31 @@ begin
 end $$;
 
 ALTER FUNCTION private.require_message_text(p_body text, p_has_attachments boolean) OWNER TO postgres;
+-- Name: require_operator(text[]); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.require_operator(p_roles text[]) RETURNS void
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_role name := private.caller_role();
+begin
+  if v_role = 'service_role' then
+    return;
+  elsif v_role = 'authenticated' then
+    perform private.require_user();
+    if private.is_operator(p_roles) then
+      return;
+    end if;
+  elsif pg_has_role(v_role, current_user, 'member') then  -- a definer function's user is the owner of the tables
+    return;
+  end if;
+  perform private.raise_error(403, 'operator_required', jsonb_build_object('needs', p_roles),
+    'Ask an operator of the platform; `qero ops owners add` makes one.');
+end $$;
+
+ALTER FUNCTION private.require_operator(p_roles text[]) OWNER TO postgres;
 
 --
 -- Name: require_role(uuid, text[], text, jsonb); Type: FUNCTION; Schema: private; Owner: postgres
@@ -2446,6 +3079,11 @@ begin
   elsif not v_role = any (p_roles) then
     perform private.raise_error(403, 'role_required', jsonb_build_object('role', v_role, 'needs', p_roles),
       'Ask an owner or admin of the workspace.');
+  elsif not 'viewer' = any (p_roles) and exists (
+    select 1 from public.workspaces as workspace where workspace.id = p_workspace_id and workspace.status = 'suspended'
+  ) then
+    perform private.raise_error(409, 'workspace_suspended', jsonb_build_object('workspace_id', p_workspace_id),
+      'Ask the operators of the platform; until they activate it again, everything can be read.');
   end if;
 end $$;
 
@@ -2646,6 +3284,38 @@ CREATE FUNCTION private.signup_state_hash(p_state text) RETURNS text
 $$;
 
 ALTER FUNCTION private.signup_state_hash(p_state text) OWNER TO postgres;
+
+--
+-- Name: spend_token_grants(uuid); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.spend_token_grants(p_workspace_id uuid) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+begin
+  with account as (
+    select known.granted from public.workspace_token_balance as known where known.workspace_id = p_workspace_id
+  ), open as (
+    select token_grant.id, token_grant.remaining,
+      sum(token_grant.remaining) over () - (select account.granted from account) as excess,
+      sum(token_grant.remaining) over (
+        order by coalesce(token_grant.expires_at <= now(), false) desc, token_grant.priority, token_grant.expires_at,
+          token_grant.created_at, token_grant.id) - token_grant.remaining as before
+    from public.workspace_token_grants as token_grant
+    where token_grant.workspace_id = p_workspace_id and token_grant.status = 'open'
+  )
+  update public.workspace_token_grants as token_grant
+  set remaining = open.remaining - least(open.remaining, open.excess - open.before),
+    status = case when open.remaining <= open.excess - open.before then 'used' else 'open' end
+  from open where open.id = token_grant.id and open.excess > open.before;
+  update public.workspace_token_balance as account set has_grants = false
+  where account.workspace_id = p_workspace_id and account.granted = 0 and not exists (
+    select 1 from public.workspace_token_grants as token_grant
+    where token_grant.workspace_id = p_workspace_id and token_grant.status in ('open', 'scheduled'));
+end $$;
+
+ALTER FUNCTION private.spend_token_grants(p_workspace_id uuid) OWNER TO postgres;
 
 --
 -- Name: store_connection_secret(uuid, text, text); Type: FUNCTION; Schema: private; Owner: postgres
@@ -3001,6 +3671,82 @@ ALTER FUNCTION private.withdraw_outbox(p_ids uuid[]) OWNER TO postgres;
 --
 
 CREATE FUNCTION public.add_chat_members(p_chat_id uuid, p_user_ids uuid[]) RETURNS SETOF public.chat_members
+-- Name: workspace_entitlements; Type: TABLE; Schema: public; Owner: postgres
+--
+
+CREATE TABLE public.workspace_entitlements (
+    workspace_id uuid NOT NULL,
+    key text NOT NULL,
+    enabled boolean DEFAULT false NOT NULL,
+    payload jsonb DEFAULT '{}'::jsonb NOT NULL,
+    expires_at timestamp with time zone,
+    reason text,
+    granted_by uuid,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    value jsonb DEFAULT '{}'::jsonb,
+    CONSTRAINT workspace_entitlements_key_check CHECK ((((length(btrim(key)) >= 1) AND (length(btrim(key)) <= 100)) AND (key = btrim(key)))),
+    CONSTRAINT workspace_entitlements_payload_check CHECK ((jsonb_typeof(payload) = 'object'::text))
+);
+
+ALTER TABLE public.workspace_entitlements OWNER TO postgres;
+
+--
+-- Name: write_entitlement(uuid, text, boolean, jsonb, timestamp with time zone, text); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.write_entitlement(p_workspace_id uuid, p_key text, p_enabled boolean, p_payload jsonb, p_expires_at timestamp with time zone, p_reason text) RETURNS public.workspace_entitlements
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_operator_id uuid := (select auth.uid());
+  v_reason text := nullif(btrim(p_reason), '');
+  v_entitlement public.workspace_entitlements;
+begin
+  if coalesce(length(btrim(p_key)), 0) not between 1 and 100 or p_enabled is null or length(v_reason) > 500 then
+    perform private.raise_error(400, 'invalid_value', '{"fields": ["key", "enabled", "reason"]}',
+      'A key has 1 to 100 characters, enabled is true or false, and a reason has at most 500 characters.');
+  end if;
+  perform private.check_entitlement_payload(coalesce(p_payload, '{}'));
+  insert into public.workspace_entitlements as entitlement
+    (workspace_id, key, enabled, payload, expires_at, reason, granted_by)
+  values (p_workspace_id, btrim(p_key), p_enabled, coalesce(p_payload, '{}'), p_expires_at, v_reason, v_operator_id)
+  on conflict (workspace_id, key) do update
+    set enabled = excluded.enabled, payload = coalesce(p_payload, entitlement.payload),
+      expires_at = excluded.expires_at, reason = excluded.reason, granted_by = excluded.granted_by
+    where (entitlement.enabled, entitlement.payload, entitlement.expires_at, entitlement.reason, entitlement.granted_by)
+      is distinct from
+      (excluded.enabled, coalesce(p_payload, entitlement.payload), excluded.expires_at, excluded.reason,
+        excluded.granted_by);
+  select entitlement.* into v_entitlement from public.workspace_entitlements as entitlement
+  where entitlement.workspace_id = p_workspace_id and entitlement.key = btrim(p_key);
+  return v_entitlement;
+end $$;
+
+ALTER FUNCTION private.write_entitlement(p_workspace_id uuid, p_key text, p_enabled boolean, p_payload jsonb, p_expires_at timestamp with time zone, p_reason text) OWNER TO postgres;
+
+--
+-- Name: owner_members; Type: TABLE; Schema: public; Owner: postgres
+--
+
+CREATE TABLE public.owner_members (
+    user_id uuid NOT NULL,
+    email text NOT NULL,
+    role text DEFAULT 'owner'::text NOT NULL,
+    active boolean DEFAULT true NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT owner_members_role_check CHECK ((role = ANY (ARRAY['owner'::text, 'ops'::text, 'viewer'::text])))
+);
+
+ALTER TABLE public.owner_members OWNER TO postgres;
+
+--
+-- Name: add_operator(text, text); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.add_operator(p_email text, p_role text DEFAULT 'owner'::text) RETURNS public.owner_members
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     AS $$
@@ -3019,6 +3765,136 @@ begin
 end $$;
 
 ALTER FUNCTION public.add_chat_members(p_chat_id uuid, p_user_ids uuid[]) OWNER TO postgres;
+  v_account_id uuid;
+  v_account_email text;
+  v_operator public.owner_members;
+begin
+  perform private.require_operator(array['owner']);
+  if p_role is null or p_role not in ('owner', 'ops', 'viewer') then
+    perform private.raise_error(400, 'invalid_value', '{"field": "role", "allowed": ["owner", "ops", "viewer"]}',
+      'Choose one of the allowed roles.');
+  end if;
+  -- Of two accounts with the same e-mail, which single sign-on allows, none is guessed.
+  select min(account.id::text)::uuid, min(account.email) into v_account_id, v_account_email
+  from auth.users as account
+  where lower(account.email) = lower(btrim(p_email))
+  having count(*) = 1;
+  if not found then
+    perform private.raise_error(404, 'account_not_found', jsonb_build_object('email', left(p_email, 320)),
+      'Check the e-mail; an operator needs an account of their own first.');
+  end if;
+  insert into public.owner_members as operator (user_id, email, role) values (v_account_id, v_account_email, p_role)
+  on conflict (user_id) do update set email = excluded.email, role = excluded.role, active = true
+  returning * into v_operator;
+  insert into public.platform_admins (user_id) values (v_account_id) on conflict do nothing;
+  return v_operator;
+end $$;
+
+ALTER FUNCTION public.add_operator(p_email text, p_role text) OWNER TO postgres;
+
+--
+-- Name: workspace_token_ledger; Type: TABLE; Schema: public; Owner: postgres
+--
+
+CREATE TABLE public.workspace_token_ledger (
+    workspace_id uuid NOT NULL,
+    id bigint NOT NULL,
+    delta bigint NOT NULL,
+    balance_after bigint NOT NULL,
+    reason text,
+    reference_type text DEFAULT 'request'::text NOT NULL,
+    reference_id text,
+    actor_id uuid DEFAULT auth.uid(),
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT workspace_token_ledger_balance_after_check CHECK ((balance_after >= 0)),
+    CONSTRAINT workspace_token_ledger_delta_check CHECK ((delta <> 0)),
+    CONSTRAINT workspace_token_ledger_reference_type_check CHECK ((reference_type = ANY (ARRAY['request'::text, 'grant'::text, 'reservation'::text, 'opening'::text])))
+);
+
+ALTER TABLE public.workspace_token_ledger OWNER TO postgres;
+
+--
+-- Name: apply_workspace_token_delta(uuid, bigint, text, text); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.apply_workspace_token_delta(p_workspace_id uuid, p_delta bigint, p_reason text, p_reference text DEFAULT NULL::text) RETURNS public.workspace_token_ledger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_reference text := nullif(btrim(p_reference), '');
+  v_reason text := btrim(p_reason);
+  v_entry public.workspace_token_ledger;
+  v_account public.workspace_token_balance;
+  v_has_moved boolean;
+  v_has_more boolean;
+begin
+  if current_setting('role') <> 'service_role' then
+    perform private.require_operator(array['owner', 'ops']);
+  end if;
+  if p_delta is null or p_delta = 0 or abs(p_delta) > 1000000000000000
+    or coalesce(length(v_reason), 0) not between 1 and 500 then
+    perform private.check_tokens(p_delta, p_reason);
+  end if;
+  loop
+    with moved as (
+      update public.workspace_token_balance as account
+      set balance = account.balance + p_delta, granted = greatest(account.granted + least(p_delta, 0), 0)
+      where account.workspace_id = p_workspace_id and account.balance + p_delta >= account.reserved
+        and (account.next_due_at is null or account.next_due_at > now())
+      returning account.balance, account.has_grants or account.alert_levels <> '{}' as has_more
+    ), entry as (
+      insert into public.workspace_token_ledger (workspace_id, delta, balance_after, reason, reference_id)
+      select p_workspace_id, p_delta, moved.balance, v_reason, v_reference from moved
+      on conflict do nothing
+      returning *
+    ), audited as (
+      insert into public.owner_audit_log (action, workspace_id, before, after, reason)
+      select case when p_delta > 0 then 'owner.tokens.granted' else 'owner.tokens.deducted' end, p_workspace_id,
+        jsonb_build_object('balance', entry.balance_after - p_delta),
+        jsonb_build_object('balance', entry.balance_after, 'delta', p_delta, 'ledger_id', entry.id,
+          'reference', v_reference),
+        v_reason
+      from entry
+    )
+    select true, moved.has_more, entry.workspace_id, entry.id, entry.delta, entry.balance_after, entry.reason,
+      entry.reference_type, entry.reference_id, entry.actor_id, entry.created_at
+    into v_has_moved, v_has_more, v_entry.workspace_id, v_entry.id, v_entry.delta, v_entry.balance_after,
+      v_entry.reason, v_entry.reference_type, v_entry.reference_id, v_entry.actor_id, v_entry.created_at
+    from moved left join entry on true;
+    if v_entry.id is not null then
+      if v_has_more and p_delta < 0 then
+        perform private.follow_deduction(p_workspace_id, p_delta, v_entry.balance_after);
+      end if;
+      return v_entry;
+    end if;
+
+    -- The reference is in the ledger already: as if the balance had never moved.
+    if v_has_moved then
+      update public.workspace_token_balance as account
+      set balance = account.balance - p_delta,
+        granted = (
+          select coalesce(sum(token_grant.remaining), 0) from public.workspace_token_grants as token_grant
+          where token_grant.workspace_id = p_workspace_id and token_grant.status = 'open')
+      where account.workspace_id = p_workspace_id;
+    end if;
+    v_account := private.lock_token_balance(p_workspace_id);
+    select earlier.workspace_id, earlier.id, earlier.delta, earlier.balance_after, earlier.reason,
+      earlier.reference_type, earlier.reference_id, earlier.actor_id, earlier.created_at
+    into v_entry.workspace_id, v_entry.id, v_entry.delta, v_entry.balance_after, v_entry.reason,
+      v_entry.reference_type, v_entry.reference_id, v_entry.actor_id, v_entry.created_at
+    from public.workspace_token_ledger as earlier
+    where earlier.workspace_id = p_workspace_id and earlier.reference_type = 'request'
+      and earlier.reference_id = v_reference;
+    if found then
+      perform private.refuse_reference(v_reference, p_delta, v_entry.delta);
+      return v_entry;
+    end if;
+    perform private.refuse_amount(v_account, -p_delta);
+  end loop;
+end $$;
+
+ALTER FUNCTION public.apply_workspace_token_delta(p_workspace_id uuid, p_delta bigint, p_reason text, p_reference text) OWNER TO postgres;
 
 --
 -- Name: cancel_outbox(uuid[], text); Type: FUNCTION; Schema: public; Owner: postgres
@@ -3045,6 +3921,53 @@ begin
 end $$;
 
 ALTER FUNCTION public.cancel_outbox(p_ids uuid[], p_reason text) OWNER TO postgres;
+
+--
+-- Name: check_entitlement(uuid, text, bigint); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.check_entitlement(p_workspace_id uuid, p_key text, p_amount bigint DEFAULT 1) RETURNS TABLE(granted boolean, reason text, "limit" bigint, usage bigint)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  if private.caller_role() = 'authenticated' and not private.is_operator() then
+    perform private.require_role(p_workspace_id, array['owner', 'admin', 'member', 'viewer'], 'workspace_not_found',
+      jsonb_build_object('workspace', p_workspace_id));
+  else
+    perform private.require_operator(array['owner', 'ops', 'viewer']);
+  end if;
+  if p_amount is null or p_amount not between 0 and 9007199254740991 then
+    perform private.raise_error(400, 'invalid_value', '{"field": "amount"}', 'Ask for 0 or more.');
+  end if;
+  return query
+  select state.granted, state.reason, state."limit", state.usage
+  from private.entitlement_state((private.find_workspace(p_workspace_id::text)).id, p_key, p_amount) as state;
+end $$;
+
+ALTER FUNCTION public.check_entitlement(p_workspace_id uuid, p_key text, p_amount bigint) OWNER TO postgres;
+
+--
+-- Name: check_token_balances(); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.check_token_balances() RETURNS TABLE(workspace_id uuid, balance bigint, ledger_sum bigint)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+#variable_conflict use_column
+begin
+  perform private.require_operator(array['owner', 'ops', 'viewer']);
+  return query
+  select account.workspace_id, account.balance, coalesce(ledger.sum, 0)::bigint
+  from public.workspace_token_balance as account
+  left join (
+    select entry.workspace_id, sum(entry.delta) as sum from public.workspace_token_ledger as entry group by 1
+  ) as ledger on ledger.workspace_id = account.workspace_id
+  where account.balance <> coalesce(ledger.sum, 0);
+end $$;
+
+ALTER FUNCTION public.check_token_balances() OWNER TO postgres;
 
 --
 -- Name: claim_outbox(integer, text); Type: FUNCTION; Schema: public; Owner: postgres
@@ -3925,6 +4848,19 @@ begin
 end $$;
 
 ALTER FUNCTION public.get_latest_seq(p_chat_id uuid) OWNER TO postgres;
+-- Name: find_workspace(text); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.find_workspace(p_ref text) RETURNS public.workspaces
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  perform private.require_operator(array['owner', 'ops', 'viewer']);
+  return private.find_workspace(p_ref);
+end $$;
+
+ALTER FUNCTION public.find_workspace(p_ref text) OWNER TO postgres;
 
 --
 -- Name: get_outbox_stats(uuid); Type: FUNCTION; Schema: public; Owner: postgres
@@ -4017,6 +4953,10 @@ ALTER FUNCTION public.get_outbox_wait() OWNER TO postgres;
 --
 
 CREATE FUNCTION public.get_unread_count(p_chat_id uuid) RETURNS bigint
+-- Name: get_workspace_overview(uuid); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.get_workspace_overview(p_workspace_id uuid) RETURNS jsonb
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO ''
     AS $$
@@ -4047,6 +4987,115 @@ CREATE FUNCTION public.get_unread_counts(p_workspace_id uuid DEFAULT NULL::uuid)
 $$;
 
 ALTER FUNCTION public.get_unread_counts(p_workspace_id uuid) OWNER TO postgres;
+  v_workspace public.workspaces;
+begin
+  perform private.require_operator(array['owner', 'ops', 'viewer']);
+  v_workspace := private.find_workspace(p_workspace_id::text);
+  return jsonb_build_object(
+    'workspace', to_jsonb(v_workspace),
+    'members', (
+      select coalesce(jsonb_agg(jsonb_build_object(
+        'user_id', member.user_id, 'email', profile.email, 'full_name', profile.full_name, 'role', member.role,
+        'since', member.created_at) order by member.created_at, member.user_id), '[]')
+      from public.workspace_memberships as member join public.profiles as profile on profile.id = member.user_id
+      where member.workspace_id = v_workspace.id),
+    'entitlements', (
+      select coalesce(jsonb_agg(to_jsonb(entitlement) - 'value' order by entitlement.key), '[]')
+      from public.workspace_entitlements as entitlement where entitlement.workspace_id = v_workspace.id),
+    'tokens', (
+      select to_jsonb(account) from public.workspace_token_balance as account
+      where account.workspace_id = v_workspace.id),
+    'connections', (
+      select coalesce(jsonb_agg(jsonb_build_object(
+        'id', connection.id, 'phone_number_id', connection.phone_number_id,
+        'display_phone_number', connection.display_phone_number, 'status', connection.status,
+        'status_reason', connection.status_reason, 'quality', connection.quality)
+        order by connection.phone_number_id, connection.id), '[]')
+      from public.wa_phone_numbers as connection
+      where connection.workspace_id = v_workspace.id and connection.deleted_at is null),
+    'queue', public.get_outbox_stats(v_workspace.id),
+    'recent_audit', (
+      select coalesce(jsonb_agg(to_jsonb(recent) order by recent.id desc), '[]')
+      from (
+        select entry.* from public.owner_audit_log as entry where entry.workspace_id = v_workspace.id
+        order by entry.id desc limit 20) as recent));
+end $$;
+
+ALTER FUNCTION public.get_workspace_overview(p_workspace_id uuid) OWNER TO postgres;
+
+--
+-- Name: workspace_token_grants; Type: TABLE; Schema: public; Owner: postgres
+--
+
+CREATE TABLE public.workspace_token_grants (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    workspace_id uuid NOT NULL,
+    amount bigint NOT NULL,
+    remaining bigint NOT NULL,
+    priority smallint DEFAULT 50 NOT NULL,
+    effective_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone,
+    status text DEFAULT 'open'::text NOT NULL,
+    reason text,
+    reference text,
+    created_by uuid,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT workspace_token_grants_amount_check CHECK ((amount > 0)),
+    CONSTRAINT workspace_token_grants_expires_at_check CHECK ((expires_at > effective_at)),
+    CONSTRAINT workspace_token_grants_priority_check CHECK (((priority >= 0) AND (priority <= 100))),
+    CONSTRAINT workspace_token_grants_remaining_check CHECK (((remaining >= 0) AND (remaining <= amount))),
+    CONSTRAINT workspace_token_grants_status_check CHECK ((status = ANY (ARRAY['scheduled'::text, 'open'::text, 'used'::text, 'expired'::text])))
+);
+
+ALTER TABLE public.workspace_token_grants OWNER TO postgres;
+
+--
+-- Name: grant_workspace_tokens(uuid, bigint, text, text, timestamp with time zone, integer, timestamp with time zone); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.grant_workspace_tokens(p_workspace_id uuid, p_amount bigint, p_reason text, p_reference text DEFAULT NULL::text, p_expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, p_priority integer DEFAULT 50, p_effective_at timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS public.workspace_token_grants
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_reference text := nullif(btrim(p_reference), '');
+  v_effective_at timestamptz := greatest(p_effective_at, now());
+  v_account public.workspace_token_balance;
+  v_grant public.workspace_token_grants;
+begin
+  perform private.require_operator(array['owner', 'ops']);
+  perform private.check_tokens(p_amount, p_reason);
+  if p_amount < 0 or coalesce(p_priority, -1) not between 0 and 100 or p_expires_at <= v_effective_at then
+    perform private.raise_error(400, 'invalid_value', '{"fields": ["amount", "priority", "expires_at"]}',
+      'Grant 1 or more, with a priority from 0, spent first, to 100, that ends after it begins and after now.');
+  end if;
+  v_account := private.lock_token_balance(p_workspace_id);
+  select earlier.* into v_grant from public.workspace_token_grants as earlier
+  where earlier.workspace_id = p_workspace_id and earlier.reference = v_reference;
+  if found then
+    perform private.refuse_reference(v_reference, p_amount, v_grant.amount);
+    return v_grant;
+  end if;
+  insert into public.workspace_token_grants
+    (workspace_id, amount, remaining, priority, effective_at, expires_at, status, reason, reference, created_by)
+  values (p_workspace_id, p_amount, p_amount, p_priority, v_effective_at, p_expires_at,
+    case when v_effective_at > now() then 'scheduled' else 'open' end, btrim(p_reason), v_reference,
+    (select auth.uid()))
+  returning * into v_grant;
+  if v_grant.status = 'open' then
+    perform private.post_tokens(p_workspace_id, p_amount, v_grant.reason, 'grant', v_grant.id::text,
+      p_granted => p_amount);
+  end if;
+  perform private.audit('owner.tokens.' || case v_grant.status when 'open' then 'granted' else 'grant_scheduled' end,
+    p_workspace_id, jsonb_build_object('balance', v_account.balance),
+    jsonb_build_object('balance', (private.plan_token_balance(p_workspace_id)).balance, 'delta', p_amount,
+      'grant_id', v_grant.id, 'reference', v_reference, 'priority', p_priority, 'effective_at', v_effective_at,
+      'expires_at', p_expires_at),
+    v_grant.reason);
+  return v_grant;
+end $$;
+
+ALTER FUNCTION public.grant_workspace_tokens(p_workspace_id uuid, p_amount bigint, p_reason text, p_reference text, p_expires_at timestamp with time zone, p_priority integer, p_effective_at timestamp with time zone) OWNER TO postgres;
 
 --
 -- Name: ingest_whatsapp_events(jsonb); Type: FUNCTION; Schema: public; Owner: postgres
@@ -4248,6 +5297,28 @@ CREATE FUNCTION public.list_chats(p_workspace_id uuid DEFAULT NULL::uuid, p_limi
 $$;
 
 ALTER FUNCTION public.list_chats(p_workspace_id uuid, p_limit integer, p_before timestamp with time zone, p_before_id uuid) OWNER TO postgres;
+-- Name: list_operators(); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.list_operators() RETURNS TABLE(user_id uuid, email text, role text, active boolean, is_operator boolean, created_at timestamp with time zone, updated_at timestamp with time zone)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+#variable_conflict use_column
+begin
+  perform private.require_operator(array['owner', 'ops', 'viewer']);
+  return query
+  select coalesce(operator.user_id, admin.user_id), coalesce(operator.email, account.email::text), operator.role,
+    coalesce(operator.active, false),
+    operator.active is true and admin.user_id is not null and lower(operator.email) = lower(account.email),
+    coalesce(operator.created_at, admin.created_at), operator.updated_at
+  from public.owner_members as operator
+  full join public.platform_admins as admin on admin.user_id = operator.user_id
+  left join auth.users as account on account.id = coalesce(operator.user_id, admin.user_id)
+  order by 2;
+end $$;
+
+ALTER FUNCTION public.list_operators() OWNER TO postgres;
 
 --
 -- Name: list_outbox(text, uuid, uuid, integer, timestamp with time zone); Type: FUNCTION; Schema: public; Owner: postgres
@@ -4300,6 +5371,43 @@ begin
 end $$;
 
 ALTER FUNCTION public.list_outbox(p_status text, p_workspace_id uuid, p_connection_id uuid, p_limit integer, p_before timestamp with time zone) OWNER TO postgres;
+
+--
+-- Name: list_workspaces(text, text, text, integer); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.list_workspaces(p_search text DEFAULT NULL::text, p_status text DEFAULT NULL::text, p_after_slug text DEFAULT NULL::text, p_limit integer DEFAULT 50) RETURNS TABLE(id uuid, slug text, name text, status text, created_at timestamp with time zone, member_count bigint, connection_count bigint, token_balance bigint)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+#variable_conflict use_column
+declare
+  v_pattern text := '%' || replace(replace(replace(btrim(p_search), '\', '\\'), '%', '\%'), '_', '\_') || '%';
+begin
+  perform private.require_operator(array['owner', 'ops', 'viewer']);
+  if p_limit is null or p_limit not between 1 and 1000 or coalesce(p_status, 'active') not in ('active', 'suspended')
+  then
+    perform private.raise_error(400, 'invalid_value', '{"fields": ["limit", "status"]}',
+      'Ask for 1 to 1000, active or suspended ones.');
+  end if;
+  return query
+  select workspace.id, workspace.slug, workspace.name, workspace.status, workspace.created_at,
+    (select count(*) from public.workspace_memberships as member where member.workspace_id = workspace.id),
+    (select count(*) from public.wa_phone_numbers as connection
+     where connection.workspace_id = workspace.id and connection.deleted_at is null and connection.status <> 'inactive'),
+    coalesce((
+      select account.balance from public.workspace_token_balance as account
+      where account.workspace_id = workspace.id), 0)
+  from public.workspaces as workspace
+  where (p_status is null or workspace.status = p_status)
+    and (p_after_slug is null or workspace.slug > p_after_slug)
+    and (nullif(btrim(p_search), '') is null or workspace.slug ilike v_pattern or workspace.name ilike v_pattern
+      or workspace.id::text = lower(btrim(p_search)))
+  order by workspace.slug
+  limit p_limit;
+end $$;
+
+ALTER FUNCTION public.list_workspaces(p_search text, p_status text, p_after_slug text, p_limit integer) OWNER TO postgres;
 
 --
 -- Name: maintain_outbox(interval); Type: FUNCTION; Schema: public; Owner: postgres
@@ -4483,6 +5591,40 @@ ALTER FUNCTION public.release_lost_claims(p_worker text, p_held_tokens bigint[])
 --
 
 CREATE FUNCTION public.remove_chat_member(p_chat_id uuid, p_user_id uuid) RETURNS void
+-- Name: release_token_reservation(uuid); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.release_token_reservation(p_reservation_id uuid) RETURNS public.workspace_token_reservations
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  perform private.require_operator(array['owner', 'ops']);
+  return private.end_reservation(p_reservation_id, 0);
+end $$;
+
+ALTER FUNCTION public.release_token_reservation(p_reservation_id uuid) OWNER TO postgres;
+
+--
+-- Name: workspace_memberships; Type: TABLE; Schema: public; Owner: postgres
+--
+
+CREATE TABLE public.workspace_memberships (
+    workspace_id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    role text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT workspace_memberships_role_check CHECK ((role = ANY (ARRAY['owner'::text, 'admin'::text, 'member'::text, 'viewer'::text])))
+);
+
+ALTER TABLE public.workspace_memberships OWNER TO postgres;
+
+--
+-- Name: remove_member(uuid, uuid); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.remove_member(p_workspace_id uuid, p_user_id uuid) RETURNS public.workspace_memberships
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     AS $$
@@ -4501,6 +5643,59 @@ begin
 end $$;
 
 ALTER FUNCTION public.remove_chat_member(p_chat_id uuid, p_user_id uuid) OWNER TO postgres;
+  v_is_service boolean := private.is_service();
+  v_member public.workspace_memberships;
+begin
+  -- Everybody may leave; an owner or admin removes others.
+  perform private.require_role(p_workspace_id,
+    case when p_user_id = (select auth.uid()) then array['owner', 'admin', 'member', 'viewer']
+      else array['owner', 'admin'] end,
+    'workspace_not_found', jsonb_build_object('workspace', p_workspace_id));
+  select member.* into v_member from public.workspace_memberships as member
+  where member.workspace_id = p_workspace_id and member.user_id = p_user_id
+  for update;
+  if not found then
+    perform private.raise_error(404, 'member_not_found',
+      jsonb_build_object('workspace_id', p_workspace_id, 'user_id', p_user_id), 'Check the id of the user.');
+  elsif not v_is_service and v_member.role = 'owner'
+    and p_workspace_id not in (select private.my_workspace_ids_as('owner')) then
+    perform private.raise_error(403, 'role_required', '{"needs": ["owner"]}', 'Ask an owner of the workspace.');
+  end if;
+  delete from public.workspace_memberships as member
+  where member.workspace_id = p_workspace_id and member.user_id = p_user_id;
+  return v_member;
+end $$;
+
+ALTER FUNCTION public.remove_member(p_workspace_id uuid, p_user_id uuid) OWNER TO postgres;
+
+--
+-- Name: remove_operator(text); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.remove_operator(p_email text) RETURNS public.owner_members
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_operator public.owner_members;
+begin
+  perform private.require_operator(array['owner']);
+  update public.owner_members as operator set active = false
+  where operator.user_id = (
+    select known.user_id from public.owner_members as known
+    left join auth.users as account on account.id = known.user_id
+    where lower(btrim(p_email)) in (lower(known.email), lower(account.email))
+    order by lower(known.email) = lower(btrim(p_email)) desc limit 1)
+  returning * into v_operator;
+  if not found then
+    perform private.raise_error(404, 'operator_not_found', jsonb_build_object('email', left(p_email, 320)),
+      'Check the e-mail; `qero ops owners list` shows them.');
+  end if;
+  delete from public.platform_admins as admin where admin.user_id = v_operator.user_id;
+  return v_operator;
+end $$;
+
+ALTER FUNCTION public.remove_operator(p_email text) OWNER TO postgres;
 
 --
 -- Name: replay_orphan_events(text); Type: FUNCTION; Schema: public; Owner: postgres
@@ -4614,6 +5809,45 @@ begin
 end $$;
 
 ALTER FUNCTION public.replay_whatsapp_events(p_events jsonb) OWNER TO postgres;
+
+--
+-- Name: reserve_workspace_tokens(uuid, bigint, text, text, integer); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.reserve_workspace_tokens(p_workspace_id uuid, p_amount bigint, p_reason text, p_reference text DEFAULT NULL::text, p_seconds integer DEFAULT 900) RETURNS public.workspace_token_reservations
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_reference text := nullif(btrim(p_reference), '');
+  v_account public.workspace_token_balance;
+  v_reservation public.workspace_token_reservations;
+begin
+  perform private.require_operator(array['owner', 'ops']);
+  perform private.check_tokens(p_amount, p_reason);
+  if p_amount < 0 or coalesce(p_seconds, 0) not between 1 and 604800 then
+    perform private.raise_error(400, 'invalid_value', '{"fields": ["amount", "seconds"]}',
+      'Reserve 1 or more, for 1 to 604800 seconds.');
+  end if;
+  v_account := private.lock_token_balance(p_workspace_id);
+  select earlier.* into v_reservation from public.workspace_token_reservations as earlier
+  where earlier.workspace_id = p_workspace_id and earlier.reference = v_reference;
+  if found then
+    perform private.refuse_reference(v_reference, p_amount, v_reservation.amount);
+    return v_reservation;
+  end if;
+  perform private.refuse_amount(v_account, p_amount);
+  insert into public.workspace_token_reservations (workspace_id, amount, reason, reference, expires_at, created_by)
+  values (p_workspace_id, p_amount, btrim(p_reason), v_reference, now() + make_interval(secs => p_seconds),
+    (select auth.uid()))
+  returning * into v_reservation;
+  update public.workspace_token_balance as account
+  set reserved = account.reserved + p_amount, next_due_at = least(account.next_due_at, v_reservation.expires_at)
+  where account.workspace_id = p_workspace_id;
+  return v_reservation;
+end $$;
+
+ALTER FUNCTION public.reserve_workspace_tokens(p_workspace_id uuid, p_amount bigint, p_reason text, p_reference text, p_seconds integer) OWNER TO postgres;
 
 --
 -- Name: resolve_connection_for_thread(uuid); Type: FUNCTION; Schema: public; Owner: postgres
@@ -4817,6 +6051,97 @@ begin
 end $$;
 
 ALTER FUNCTION public.send_messages(p_chat_id uuid, p_messages jsonb) OWNER TO postgres;
+-- Name: seal_audit_log(integer); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.seal_audit_log(p_limit integer DEFAULT 10000) RETURNS TABLE(number bigint, last_id bigint, row_count bigint, hash text, sealed_at timestamp with time zone)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    SET lock_timeout TO '1s'
+    AS $$
+#variable_conflict use_column
+declare
+  v_head private.audit_seals;
+  v_last_id bigint;
+begin
+  perform private.require_operator(array['owner', 'ops']);
+  if p_limit is null or p_limit not between 1 and 10000 then
+    perform private.raise_error(400, 'invalid_value', '{"field": "limit", "allowed": "1 to 10000"}',
+      'Seal 1 to 10000 rows at once.');
+  end if;
+  -- Waits for those who are writing: whatever id was given out before is then to be seen, or never will be. One seals
+  -- at a time.
+  lock table public.owner_audit_log in share row exclusive mode;
+  select seal.* into v_head from private.audit_seals as seal order by seal.number desc limit 1;
+  select max(unsealed.id) into v_last_id
+  from (
+    select entry.id from public.owner_audit_log as entry where entry.id > coalesce(v_head.last_id, 0)
+    order by entry.id limit p_limit) as unsealed;
+  if v_last_id is not null then
+    insert into private.audit_seals (number, last_id, row_count, hash)
+    select coalesce(v_head.number, 0) + 1, v_last_id, sealed.row_count, sealed.hash
+    from private.audit_seal_hash(v_head.hash, coalesce(v_head.last_id, 0), v_last_id) as sealed;
+  end if;
+  return query select seal.* from private.audit_seals as seal order by seal.number desc limit 1;
+end $$;
+
+ALTER FUNCTION public.seal_audit_log(p_limit integer) OWNER TO postgres;
+
+--
+-- Name: owner_audit_log; Type: TABLE; Schema: public; Owner: postgres
+--
+
+CREATE TABLE public.owner_audit_log (
+    id bigint NOT NULL,
+    occurred_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    action text NOT NULL,
+    actor_id uuid DEFAULT auth.uid(),
+    actor_email text DEFAULT ((NULLIF(current_setting('request.jwt.claims'::text, true), ''::text))::jsonb ->> 'email'::text),
+    actor_role text DEFAULT 
+CASE current_setting('role'::text)
+    WHEN 'none'::text THEN (SESSION_USER)::text
+    ELSE current_setting('role'::text)
+END,
+    workspace_id uuid,
+    before jsonb,
+    after jsonb,
+    reason text,
+    request_id text DEFAULT "left"(((NULLIF(current_setting('request.headers'::text, true), ''::text))::jsonb ->> 'x-request-id'::text), 200),
+    CONSTRAINT owner_audit_log_action_check CHECK ((action ~~ 'owner._%._%'::text))
+);
+
+ALTER TABLE public.owner_audit_log OWNER TO postgres;
+
+--
+-- Name: search_audit_log(uuid, text, text, timestamp with time zone, timestamp with time zone, text, bigint, integer); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.search_audit_log(p_workspace_id uuid DEFAULT NULL::uuid, p_action text DEFAULT NULL::text, p_actor text DEFAULT NULL::text, p_since timestamp with time zone DEFAULT NULL::timestamp with time zone, p_until timestamp with time zone DEFAULT NULL::timestamp with time zone, p_search text DEFAULT NULL::text, p_before_id bigint DEFAULT NULL::bigint, p_limit integer DEFAULT 50) RETURNS SETOF public.owner_audit_log
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+begin
+  perform private.require_operator(array['owner', 'ops', 'viewer']);
+  if p_limit is null or p_limit not between 1 and 1000 then
+    perform private.raise_error(400, 'invalid_value', '{"field": "limit", "allowed": "1 to 1000"}',
+      'Ask for 1 to 1000 rows at once.');
+  end if;
+  return query
+  select entry.* from public.owner_audit_log as entry
+  where (p_workspace_id is null or entry.workspace_id = p_workspace_id)
+    and (p_action is null or entry.action = p_action or starts_with(entry.action, p_action || '.'))
+    and (p_actor is null or lower(entry.actor_email) = lower(p_actor) or entry.actor_id::text = lower(p_actor)
+      or entry.actor_id is null and entry.actor_role = p_actor)
+    and (p_since is null or entry.occurred_at >= p_since) and (p_until is null or entry.occurred_at < p_until)
+    and (p_search is null
+      or strpos(lower(concat_ws(' ', entry.reason, entry.before, entry.after)), lower(p_search)) > 0)
+    and (p_before_id is null or entry.id < p_before_id)
+  order by entry.id desc
+  limit p_limit;
+end $$;
+
+ALTER FUNCTION public.search_audit_log(p_workspace_id uuid, p_action text, p_actor text, p_since timestamp with time zone, p_until timestamp with time zone, p_search text, p_before_id bigint, p_limit integer) OWNER TO postgres;
 
 --
 -- Name: wa_messages; Type: TABLE; Schema: public; Owner: postgres
@@ -4956,6 +6281,10 @@ ALTER FUNCTION public.send_whatsapp_text(p_thread_id uuid, p_body text, p_idempo
 --
 
 CREATE FUNCTION public.set_typing(p_chat_id uuid, p_typing boolean DEFAULT true) RETURNS void
+-- Name: set_member_role(uuid, uuid, text); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.set_member_role(p_workspace_id uuid, p_user_id uuid, p_role text) RETURNS public.workspace_memberships
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     AS $$
@@ -4967,6 +6296,169 @@ begin
 end $$;
 
 ALTER FUNCTION public.set_typing(p_chat_id uuid, p_typing boolean) OWNER TO postgres;
+  v_is_service boolean := private.is_service();
+  v_member public.workspace_memberships;
+begin
+  perform private.require_role(p_workspace_id, array['owner', 'admin'], 'workspace_not_found',
+    jsonb_build_object('workspace', p_workspace_id));
+  if p_role is null or p_role not in ('owner', 'admin', 'member', 'viewer') then
+    perform private.raise_error(400, 'invalid_value',
+      '{"field": "role", "allowed": ["owner", "admin", "member", "viewer"]}', 'Choose one of the allowed roles.');
+  end if;
+  select member.* into v_member from public.workspace_memberships as member
+  where member.workspace_id = p_workspace_id and member.user_id = p_user_id
+  for no key update;
+  if not found then
+    perform private.raise_error(404, 'member_not_found',
+      jsonb_build_object('workspace_id', p_workspace_id, 'user_id', p_user_id), 'Check the id of the user.');
+  end if;
+  -- An admin neither makes owners nor unmakes them.
+  if not v_is_service and 'owner' in (p_role, v_member.role) and p_role <> v_member.role
+    and p_workspace_id not in (select private.my_workspace_ids_as('owner')) then
+    perform private.raise_error(403, 'role_required', '{"needs": ["owner"]}', 'Ask an owner of the workspace.');
+  end if;
+  update public.workspace_memberships as member set role = p_role
+  where member.workspace_id = p_workspace_id and member.user_id = p_user_id and member.role <> p_role
+  returning * into v_member;
+  select member.* into v_member from public.workspace_memberships as member
+  where member.workspace_id = p_workspace_id and member.user_id = p_user_id;
+  return v_member;
+end $$;
+
+ALTER FUNCTION public.set_member_role(p_workspace_id uuid, p_user_id uuid, p_role text) OWNER TO postgres;
+
+--
+-- Name: set_token_alerts(uuid, bigint[]); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.set_token_alerts(p_workspace_id uuid, p_levels bigint[]) RETURNS public.workspace_token_balance
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_before bigint[];
+  v_account public.workspace_token_balance;
+begin
+  perform private.require_operator(array['owner', 'ops']);
+  if p_levels is null or cardinality(p_levels) > 20 or 0 > any (p_levels) or array_position(p_levels, null) > 0 then
+    perform private.raise_error(400, 'invalid_value', '{"field": "levels"}', 'Give at most 20 levels of 0 or more.');
+  end if;
+  v_before := (private.lock_token_balance(p_workspace_id)).alert_levels;
+  update public.workspace_token_balance as account
+  set alert_levels = array(select distinct level from unnest(p_levels) as level order by level desc)
+  where account.workspace_id = p_workspace_id
+  returning account.* into v_account;
+  if v_account.alert_levels <> v_before then
+    perform private.audit('owner.tokens.alerts_set', p_workspace_id, jsonb_build_object('levels', v_before),
+      jsonb_build_object('levels', v_account.alert_levels), null);
+  end if;
+  return v_account;
+end $$;
+
+ALTER FUNCTION public.set_token_alerts(p_workspace_id uuid, p_levels bigint[]) OWNER TO postgres;
+
+--
+-- Name: set_workspace_entitlement(text, text, boolean, timestamp with time zone, text); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.set_workspace_entitlement(p_slug text, p_key text, p_enabled boolean, p_expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, p_reason text DEFAULT NULL::text) RETURNS public.workspace_entitlements
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  perform private.require_operator(array['owner', 'ops']);
+  return private.write_entitlement((private.find_workspace(p_slug)).id, p_key, p_enabled, null, p_expires_at, p_reason);
+end $$;
+
+ALTER FUNCTION public.set_workspace_entitlement(p_slug text, p_key text, p_enabled boolean, p_expires_at timestamp with time zone, p_reason text) OWNER TO postgres;
+
+--
+-- Name: set_workspace_entitlement_payload(uuid, text, boolean, jsonb, timestamp with time zone, text); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.set_workspace_entitlement_payload(p_workspace_id uuid, p_key text, p_enabled boolean, p_payload jsonb, p_expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, p_reason text DEFAULT NULL::text) RETURNS public.workspace_entitlements
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  perform private.require_operator(array['owner', 'ops']);
+  return private.write_entitlement((private.find_workspace(p_workspace_id::text)).id, p_key, p_enabled,
+    case when jsonb_typeof(p_payload) = 'null' then '{}' else coalesce(p_payload, '{}') end, p_expires_at, p_reason);
+end $$;
+
+ALTER FUNCTION public.set_workspace_entitlement_payload(p_workspace_id uuid, p_key text, p_enabled boolean, p_payload jsonb, p_expires_at timestamp with time zone, p_reason text) OWNER TO postgres;
+
+--
+-- Name: set_workspace_status(uuid, text, text); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.set_workspace_status(p_workspace_id uuid, p_status text, p_reason text DEFAULT NULL::text) RETURNS public.workspaces
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_workspace_id uuid;
+begin
+  perform private.require_operator(array['owner', 'ops']);
+  if p_status is null or p_status not in ('active', 'suspended') or length(p_reason) > 500 then
+    perform private.raise_error(400, 'invalid_value', '{"fields": ["status", "reason"]}',
+      'A workspace is active or suspended, for a reason of at most 500 characters.');
+  end if;
+  v_workspace_id := (private.find_workspace(p_workspace_id::text)).id;
+  perform set_config('qero.reason', coalesce(btrim(p_reason), ''), true);
+  update public.workspaces as workspace set status = p_status
+  where workspace.id = v_workspace_id and workspace.status <> p_status;
+  perform set_config('qero.reason', '', true);
+  return private.find_workspace(p_workspace_id::text);
+end $$;
+
+ALTER FUNCTION public.set_workspace_status(p_workspace_id uuid, p_status text, p_reason text) OWNER TO postgres;
+
+--
+-- Name: settle_due_tokens(integer); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.settle_due_tokens(p_limit integer DEFAULT 100) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_workspace_id uuid;
+  v_count integer := 0;
+begin
+  perform private.require_operator(array['owner', 'ops']);
+  if p_limit is null or p_limit not between 1 and 1000 then
+    perform private.raise_error(400, 'invalid_value', '{"field": "limit", "allowed": "1 to 1000"}',
+      'Settle 1 to 1000 workspaces at once.');
+  end if;
+  for v_workspace_id in
+    select account.workspace_id from public.workspace_token_balance as account
+    where account.next_due_at <= now()
+    order by account.next_due_at limit p_limit for no key update skip locked
+  loop
+    perform private.lock_token_balance(v_workspace_id);
+    v_count := v_count + 1;
+  end loop;
+  return v_count;
+end $$;
+
+ALTER FUNCTION public.settle_due_tokens(p_limit integer) OWNER TO postgres;
+
+--
+-- Name: settle_token_reservation(uuid, bigint); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.settle_token_reservation(p_reservation_id uuid, p_amount bigint) RETURNS public.workspace_token_reservations
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  perform private.require_operator(array['owner', 'ops']);
+  perform private.check_tokens(p_amount, 'settled');
+  return private.end_reservation(p_reservation_id, p_amount);
+end $$;
+
+ALTER FUNCTION public.settle_token_reservation(p_reservation_id uuid, p_amount bigint) OWNER TO postgres;
 
 --
 -- Name: start_meta_signup(uuid, text); Type: FUNCTION; Schema: public; Owner: postgres
@@ -5120,6 +6612,37 @@ end $$;
 ALTER FUNCTION public.update_contact_status(p_contact_id uuid, p_lead_status text) OWNER TO postgres;
 
 --
+-- Name: use_entitlement(uuid, text, bigint); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.use_entitlement(p_workspace_id uuid, p_key text, p_amount bigint DEFAULT 1) RETURNS TABLE(granted boolean, reason text, "limit" bigint, usage bigint)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_state record;
+begin
+  perform private.require_operator(array['owner', 'ops']);
+  if p_amount is null or p_amount not between 1 and 9007199254740991 then
+    perform private.raise_error(400, 'invalid_value', '{"field": "amount"}', 'Use 1 or more.');
+  end if;
+  -- One after the other, so that two who come at once don't share what is left for one.
+  perform 1 from public.workspace_entitlements as entitlement
+  where entitlement.workspace_id = p_workspace_id and entitlement.key = btrim(p_key) for no key update;
+  select state.* into v_state
+  from private.entitlement_state((private.find_workspace(p_workspace_id::text)).id, p_key, p_amount) as state;
+  if v_state.granted then
+    insert into public.workspace_entitlement_usage as used (workspace_id, key, period_start, used)
+    values (p_workspace_id, btrim(p_key), v_state.period_start, p_amount)
+    on conflict on constraint workspace_entitlement_usage_pkey do update set used = used.used + excluded.used
+    returning used.used into v_state.usage;
+  end if;
+  return query select v_state.granted, v_state.reason, v_state."limit", v_state.usage;
+end $$;
+
+ALTER FUNCTION public.use_entitlement(p_workspace_id uuid, p_key text, p_amount bigint) OWNER TO postgres;
+
+--
 -- Name: use_meta_signup_state(text, uuid); Type: FUNCTION; Schema: public; Owner: postgres
 --
 
@@ -5160,6 +6683,38 @@ begin
 end $$;
 
 ALTER FUNCTION public.use_meta_signup_state(p_state text, p_user_id uuid, OUT workspace_id uuid, OUT redirect_uri text) OWNER TO postgres;
+
+--
+-- Name: verify_audit_log(bigint, integer); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.verify_audit_log(p_after_number bigint DEFAULT 0, p_limit integer DEFAULT 10) RETURNS TABLE(number bigint, last_id bigint, row_count bigint, hash text, sealed_at timestamp with time zone, intact boolean, unsealed_count bigint)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+#variable_conflict use_column
+begin
+  perform private.require_operator(array['owner', 'ops', 'viewer']);
+  if p_after_number is null or p_limit is null or p_limit not between 1 and 100 then
+    perform private.raise_error(400, 'invalid_value', '{"field": "limit", "allowed": "1 to 100"}',
+      'Verify 1 to 100 seals at once.');
+  end if;
+  return query
+  select seal.number, seal.last_id, seal.row_count, seal.hash, seal.sealed_at,
+    (seal.hash, seal.row_count) = (actual.hash, actual.row_count) and seal.number = coalesce(previous.number, 0) + 1,
+    (select count(*) from public.owner_audit_log as entry
+     where entry.id > (select max(newest.last_id) from private.audit_seals as newest))
+  from private.audit_seals as seal
+  left join lateral (
+    select earlier.* from private.audit_seals as earlier where earlier.number < seal.number
+    order by earlier.number desc limit 1) as previous on true
+  cross join lateral private.audit_seal_hash(previous.hash, coalesce(previous.last_id, 0), seal.last_id) as actual
+  where seal.number > p_after_number
+  order by seal.number
+  limit p_limit;
+end $$;
+
+ALTER FUNCTION public.verify_audit_log(p_after_number bigint, p_limit integer) OWNER TO postgres;
 
 --
 -- Name: webhook_event_stats(uuid, timestamp with time zone); Type: FUNCTION; Schema: public; Owner: postgres
@@ -5243,6 +6798,19 @@ CREATE TABLE private.chat_backlog (
 );
 
 ALTER TABLE private.chat_backlog OWNER TO postgres;
+-- Name: audit_seals; Type: TABLE; Schema: private; Owner: postgres
+--
+
+CREATE TABLE private.audit_seals (
+    number bigint NOT NULL,
+    last_id bigint NOT NULL,
+    row_count bigint NOT NULL,
+    hash text NOT NULL,
+    sealed_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT audit_seals_hash_check CHECK ((hash ~ '^[0-9a-f]{64}$'::text))
+);
+
+ALTER TABLE private.audit_seals OWNER TO postgres;
 
 --
 -- Name: migration_rejects; Type: TABLE; Schema: private; Owner: postgres
@@ -5594,6 +7162,30 @@ ALTER TABLE public.outbox_messages ALTER COLUMN sequence ADD GENERATED ALWAYS AS
 );
 
 --
+-- Name: owner_audit_log_id_seq; Type: SEQUENCE; Schema: public; Owner: postgres
+--
+
+ALTER TABLE public.owner_audit_log ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.owner_audit_log_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+--
+-- Name: platform_admins; Type: TABLE; Schema: public; Owner: postgres
+--
+
+CREATE TABLE public.platform_admins (
+    user_id uuid NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+ALTER TABLE public.platform_admins OWNER TO postgres;
+
+--
 -- Name: profiles; Type: TABLE; Schema: public; Owner: postgres
 --
 
@@ -5734,19 +7326,72 @@ WITH (fillfactor='70');
 ALTER TABLE public.wa_threads OWNER TO postgres;
 
 --
--- Name: workspace_memberships; Type: TABLE; Schema: public; Owner: postgres
+-- Name: workspace_entitlement_usage; Type: TABLE; Schema: public; Owner: postgres
 --
 
-CREATE TABLE public.workspace_memberships (
+CREATE TABLE public.workspace_entitlement_usage (
     workspace_id uuid NOT NULL,
-    user_id uuid NOT NULL,
-    role text NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT workspace_memberships_role_check CHECK ((role = ANY (ARRAY['owner'::text, 'admin'::text, 'member'::text, 'viewer'::text])))
+    key text NOT NULL,
+    period_start timestamp with time zone NOT NULL,
+    used bigint DEFAULT 0 NOT NULL,
+    CONSTRAINT workspace_entitlement_usage_used_check CHECK ((used >= 0))
 );
 
-ALTER TABLE public.workspace_memberships OWNER TO postgres;
+ALTER TABLE public.workspace_entitlement_usage OWNER TO postgres;
+
+--
+-- Name: workspace_token_alerts; Type: TABLE; Schema: public; Owner: postgres
+--
+
+CREATE TABLE public.workspace_token_alerts (
+    workspace_id uuid NOT NULL,
+    id bigint NOT NULL,
+    level bigint NOT NULL,
+    balance bigint NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+ALTER TABLE public.workspace_token_alerts OWNER TO postgres;
+
+--
+-- Name: workspace_token_alerts_id_seq; Type: SEQUENCE; Schema: public; Owner: postgres
+--
+
+ALTER TABLE public.workspace_token_alerts ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.workspace_token_alerts_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+--
+-- Name: workspace_token_ledger_id_seq; Type: SEQUENCE; Schema: public; Owner: postgres
+--
+
+ALTER TABLE public.workspace_token_ledger ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.workspace_token_ledger_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+--
+-- Name: audit_seals audit_seals_last_id_key; Type: CONSTRAINT; Schema: private; Owner: postgres
+--
+
+ALTER TABLE ONLY private.audit_seals
+    ADD CONSTRAINT audit_seals_last_id_key UNIQUE (last_id);
+
+--
+-- Name: audit_seals audit_seals_pkey; Type: CONSTRAINT; Schema: private; Owner: postgres
+--
+
+ALTER TABLE ONLY private.audit_seals
+    ADD CONSTRAINT audit_seals_pkey PRIMARY KEY (number);
 
 --
 -- Name: chat_backlog chat_backlog_pkey; Type: CONSTRAINT; Schema: private; Owner: postgres
@@ -5952,6 +7597,27 @@ ALTER TABLE ONLY public.outbox_messages
     ADD CONSTRAINT outbox_messages_workspace_id_idempotency_key_key UNIQUE (workspace_id, idempotency_key);
 
 --
+-- Name: owner_audit_log owner_audit_log_pkey; Type: CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.owner_audit_log
+    ADD CONSTRAINT owner_audit_log_pkey PRIMARY KEY (id);
+
+--
+-- Name: owner_members owner_members_pkey; Type: CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.owner_members
+    ADD CONSTRAINT owner_members_pkey PRIMARY KEY (user_id);
+
+--
+-- Name: platform_admins platform_admins_pkey; Type: CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.platform_admins
+    ADD CONSTRAINT platform_admins_pkey PRIMARY KEY (user_id);
+
+--
 -- Name: profiles profiles_pkey; Type: CONSTRAINT; Schema: public; Owner: postgres
 --
 
@@ -6050,11 +7716,60 @@ ALTER TABLE ONLY public.wa_threads
     ADD CONSTRAINT wa_threads_pkey PRIMARY KEY (id);
 
 --
+-- Name: workspace_entitlement_usage workspace_entitlement_usage_pkey; Type: CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.workspace_entitlement_usage
+    ADD CONSTRAINT workspace_entitlement_usage_pkey PRIMARY KEY (workspace_id, key, period_start);
+
+--
+-- Name: workspace_entitlements workspace_entitlements_pkey; Type: CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.workspace_entitlements
+    ADD CONSTRAINT workspace_entitlements_pkey PRIMARY KEY (workspace_id, key);
+
+--
 -- Name: workspace_memberships workspace_memberships_pkey; Type: CONSTRAINT; Schema: public; Owner: postgres
 --
 
 ALTER TABLE ONLY public.workspace_memberships
     ADD CONSTRAINT workspace_memberships_pkey PRIMARY KEY (workspace_id, user_id);
+
+--
+-- Name: workspace_token_alerts workspace_token_alerts_pkey; Type: CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.workspace_token_alerts
+    ADD CONSTRAINT workspace_token_alerts_pkey PRIMARY KEY (workspace_id, id);
+
+--
+-- Name: workspace_token_balance workspace_token_balance_pkey; Type: CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.workspace_token_balance
+    ADD CONSTRAINT workspace_token_balance_pkey PRIMARY KEY (workspace_id);
+
+--
+-- Name: workspace_token_grants workspace_token_grants_pkey; Type: CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.workspace_token_grants
+    ADD CONSTRAINT workspace_token_grants_pkey PRIMARY KEY (id);
+
+--
+-- Name: workspace_token_ledger workspace_token_ledger_pkey; Type: CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.workspace_token_ledger
+    ADD CONSTRAINT workspace_token_ledger_pkey PRIMARY KEY (workspace_id, id);
+
+--
+-- Name: workspace_token_reservations workspace_token_reservations_pkey; Type: CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.workspace_token_reservations
+    ADD CONSTRAINT workspace_token_reservations_pkey PRIMARY KEY (id);
 
 --
 -- Name: workspaces workspaces_pkey; Type: CONSTRAINT; Schema: public; Owner: postgres
@@ -6239,6 +7954,24 @@ CREATE INDEX outbox_messages_thread_id_idx ON public.outbox_messages USING btree
 CREATE INDEX outbox_messages_workspace_id_connection_id_idx ON public.outbox_messages USING btree (workspace_id, connection_id);
 
 --
+-- Name: owner_audit_log_actor_id_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX owner_audit_log_actor_id_idx ON public.owner_audit_log USING btree (actor_id, id) WHERE (actor_id IS NOT NULL);
+
+--
+-- Name: owner_audit_log_occurred_at_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX owner_audit_log_occurred_at_idx ON public.owner_audit_log USING brin (occurred_at);
+
+--
+-- Name: owner_audit_log_workspace_id_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX owner_audit_log_workspace_id_idx ON public.owner_audit_log USING btree (workspace_id, id);
+
+--
 -- Name: wa_message_changes_target_id_idx; Type: INDEX; Schema: public; Owner: postgres
 --
 
@@ -6305,16 +8038,96 @@ CREATE INDEX wa_threads_workspace_id_contact_id_idx ON public.wa_threads USING b
 CREATE INDEX wa_threads_workspace_id_last_message_hour_idx ON public.wa_threads USING btree (workspace_id, last_message_hour DESC);
 
 --
+-- Name: workspace_entitlements_granted_by_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX workspace_entitlements_granted_by_idx ON public.workspace_entitlements USING btree (granted_by) WHERE (granted_by IS NOT NULL);
+
+--
 -- Name: workspace_memberships_user_id_idx; Type: INDEX; Schema: public; Owner: postgres
 --
 
 CREATE INDEX workspace_memberships_user_id_idx ON public.workspace_memberships USING btree (user_id) INCLUDE (workspace_id, role);
 
 --
+-- Name: workspace_token_balance_next_due_at_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX workspace_token_balance_next_due_at_idx ON public.workspace_token_balance USING btree (next_due_at) WHERE (next_due_at IS NOT NULL);
+
+--
+-- Name: workspace_token_grants_created_by_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX workspace_token_grants_created_by_idx ON public.workspace_token_grants USING btree (created_by) WHERE (created_by IS NOT NULL);
+
+--
+-- Name: workspace_token_grants_reference_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE UNIQUE INDEX workspace_token_grants_reference_idx ON public.workspace_token_grants USING btree (workspace_id, reference) WHERE (reference IS NOT NULL);
+
+--
+-- Name: workspace_token_grants_spendable_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX workspace_token_grants_spendable_idx ON public.workspace_token_grants USING btree (workspace_id, priority, expires_at) WHERE (status = ANY (ARRAY['scheduled'::text, 'open'::text]));
+
+--
+-- Name: workspace_token_grants_workspace_id_created_at_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX workspace_token_grants_workspace_id_created_at_idx ON public.workspace_token_grants USING btree (workspace_id, created_at DESC);
+
+--
+-- Name: workspace_token_ledger_request_reference_id_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE UNIQUE INDEX workspace_token_ledger_request_reference_id_idx ON public.workspace_token_ledger USING btree (workspace_id, reference_id) WHERE ((reference_type = 'request'::text) AND (reference_id IS NOT NULL));
+
+--
+-- Name: workspace_token_reservations_created_by_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX workspace_token_reservations_created_by_idx ON public.workspace_token_reservations USING btree (created_by) WHERE (created_by IS NOT NULL);
+
+--
+-- Name: workspace_token_reservations_open_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX workspace_token_reservations_open_idx ON public.workspace_token_reservations USING btree (workspace_id, expires_at) WHERE (status = 'open'::text);
+
+--
+-- Name: workspace_token_reservations_reference_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE UNIQUE INDEX workspace_token_reservations_reference_idx ON public.workspace_token_reservations USING btree (workspace_id, reference) WHERE (reference IS NOT NULL);
+
+--
+-- Name: workspace_token_reservations_workspace_id_created_at_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX workspace_token_reservations_workspace_id_created_at_idx ON public.workspace_token_reservations USING btree (workspace_id, created_at DESC);
+
+--
+-- Name: audit_seals audit_seals_refuse_change; Type: TRIGGER; Schema: private; Owner: postgres
+--
+
+CREATE TRIGGER audit_seals_refuse_change BEFORE DELETE OR UPDATE OR TRUNCATE ON private.audit_seals FOR EACH STATEMENT EXECUTE FUNCTION private.refuse_change();
+
+ALTER TABLE private.audit_seals ENABLE ALWAYS TRIGGER audit_seals_refuse_change;
+
+--
 -- Name: outbox_lanes outbox_lanes_delete_messages; Type: TRIGGER; Schema: private; Owner: postgres
 --
 
 CREATE TRIGGER outbox_lanes_delete_messages AFTER DELETE ON private.outbox_lanes FOR EACH ROW EXECUTE FUNCTION private.delete_outbox_lane();
+
+--
+-- Name: outbox_lanes outbox_lanes_hold_suspended; Type: TRIGGER; Schema: private; Owner: postgres
+--
+
+CREATE TRIGGER outbox_lanes_hold_suspended BEFORE INSERT OR UPDATE OF paused_until ON private.outbox_lanes FOR EACH ROW EXECUTE FUNCTION private.hold_suspended_lane();
 
 --
 -- Name: wa_connection_secrets wa_connection_secrets_forget_on_delete; Type: TRIGGER; Schema: private; Owner: postgres
@@ -6365,6 +8178,32 @@ CREATE TRIGGER contacts_set_updated_at BEFORE UPDATE ON public.contacts FOR EACH
 CREATE TRIGGER outbox_messages_queue_inserted AFTER INSERT ON public.outbox_messages REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION private.queue_inserted_outbox();
 
 --
+-- Name: owner_audit_log owner_audit_log_refuse_change; Type: TRIGGER; Schema: public; Owner: postgres
+--
+
+CREATE TRIGGER owner_audit_log_refuse_change BEFORE DELETE OR UPDATE OR TRUNCATE ON public.owner_audit_log FOR EACH STATEMENT EXECUTE FUNCTION private.refuse_change();
+
+ALTER TABLE public.owner_audit_log ENABLE ALWAYS TRIGGER owner_audit_log_refuse_change;
+
+--
+-- Name: owner_members owner_members_audit; Type: TRIGGER; Schema: public; Owner: postgres
+--
+
+CREATE TRIGGER owner_members_audit AFTER INSERT OR DELETE OR UPDATE ON public.owner_members FOR EACH ROW EXECUTE FUNCTION private.audit_row('user_id', 'email', 'role', 'active');
+
+--
+-- Name: owner_members owner_members_set_updated_at; Type: TRIGGER; Schema: public; Owner: postgres
+--
+
+CREATE TRIGGER owner_members_set_updated_at BEFORE UPDATE ON public.owner_members FOR EACH ROW EXECUTE FUNCTION private.set_updated_at();
+
+--
+-- Name: platform_admins platform_admins_audit; Type: TRIGGER; Schema: public; Owner: postgres
+--
+
+CREATE TRIGGER platform_admins_audit AFTER INSERT OR DELETE OR UPDATE ON public.platform_admins FOR EACH ROW EXECUTE FUNCTION private.audit_row('user_id');
+
+--
 -- Name: profiles profiles_set_updated_at; Type: TRIGGER; Schema: public; Owner: postgres
 --
 
@@ -6375,6 +8214,12 @@ CREATE TRIGGER profiles_set_updated_at BEFORE UPDATE ON public.profiles FOR EACH
 --
 
 CREATE TRIGGER wa_messages_set_updated_at BEFORE UPDATE ON public.wa_messages FOR EACH ROW WHEN ((new.updated_at = old.updated_at)) EXECUTE FUNCTION private.set_updated_at();
+
+--
+-- Name: wa_phone_numbers wa_phone_numbers_audit; Type: TRIGGER; Schema: public; Owner: postgres
+--
+
+CREATE TRIGGER wa_phone_numbers_audit AFTER INSERT OR DELETE OR UPDATE OF phone_number_id, waba_id, display_phone_number, status, status_reason, deleted_at ON public.wa_phone_numbers FOR EACH ROW EXECUTE FUNCTION private.audit_row('id', 'phone_number_id', 'waba_id', 'display_phone_number', 'status', 'status_reason', 'deleted_at');
 
 --
 -- Name: wa_phone_numbers wa_phone_numbers_set_updated_at; Type: TRIGGER; Schema: public; Owner: postgres
@@ -6395,6 +8240,24 @@ CREATE TRIGGER wa_templates_set_updated_at BEFORE UPDATE ON public.wa_templates 
 CREATE TRIGGER wa_threads_set_updated_at BEFORE UPDATE ON public.wa_threads FOR EACH ROW WHEN ((new.updated_at = old.updated_at)) EXECUTE FUNCTION private.set_updated_at();
 
 --
+-- Name: workspace_entitlements workspace_entitlements_audit; Type: TRIGGER; Schema: public; Owner: postgres
+--
+
+CREATE TRIGGER workspace_entitlements_audit AFTER INSERT OR DELETE OR UPDATE ON public.workspace_entitlements FOR EACH ROW EXECUTE FUNCTION private.audit_row('key', 'enabled', 'payload', 'expires_at', 'reason', 'granted_by');
+
+--
+-- Name: workspace_entitlements workspace_entitlements_set_updated_at; Type: TRIGGER; Schema: public; Owner: postgres
+--
+
+CREATE TRIGGER workspace_entitlements_set_updated_at BEFORE UPDATE ON public.workspace_entitlements FOR EACH ROW EXECUTE FUNCTION private.set_updated_at();
+
+--
+-- Name: workspace_memberships workspace_memberships_audit; Type: TRIGGER; Schema: public; Owner: postgres
+--
+
+CREATE TRIGGER workspace_memberships_audit AFTER INSERT OR DELETE OR UPDATE ON public.workspace_memberships FOR EACH ROW EXECUTE FUNCTION private.audit_row('user_id', 'role');
+
+--
 -- Name: workspace_memberships workspace_memberships_keep_an_owner; Type: TRIGGER; Schema: public; Owner: postgres
 --
 
@@ -6405,6 +8268,48 @@ CREATE CONSTRAINT TRIGGER workspace_memberships_keep_an_owner AFTER DELETE OR UP
 --
 
 CREATE TRIGGER workspace_memberships_set_updated_at BEFORE UPDATE ON public.workspace_memberships FOR EACH ROW EXECUTE FUNCTION private.set_updated_at();
+
+--
+-- Name: workspace_token_balance workspace_token_balance_delete_ledger; Type: TRIGGER; Schema: public; Owner: postgres
+--
+
+CREATE TRIGGER workspace_token_balance_delete_ledger AFTER DELETE ON public.workspace_token_balance FOR EACH ROW EXECUTE FUNCTION private.delete_token_ledger();
+
+--
+-- Name: workspace_token_balance workspace_token_balance_refuse_truncate; Type: TRIGGER; Schema: public; Owner: postgres
+--
+
+CREATE TRIGGER workspace_token_balance_refuse_truncate BEFORE TRUNCATE ON public.workspace_token_balance FOR EACH STATEMENT EXECUTE FUNCTION private.refuse_change();
+
+ALTER TABLE public.workspace_token_balance ENABLE ALWAYS TRIGGER workspace_token_balance_refuse_truncate;
+
+--
+-- Name: workspace_token_ledger workspace_token_ledger_refuse_change; Type: TRIGGER; Schema: public; Owner: postgres
+--
+
+CREATE TRIGGER workspace_token_ledger_refuse_change BEFORE UPDATE OR TRUNCATE ON public.workspace_token_ledger FOR EACH STATEMENT EXECUTE FUNCTION private.refuse_change();
+
+ALTER TABLE public.workspace_token_ledger ENABLE ALWAYS TRIGGER workspace_token_ledger_refuse_change;
+
+--
+-- Name: workspace_token_ledger workspace_token_ledger_refuse_removal; Type: TRIGGER; Schema: public; Owner: postgres
+--
+
+CREATE TRIGGER workspace_token_ledger_refuse_removal BEFORE DELETE ON public.workspace_token_ledger FOR EACH ROW EXECUTE FUNCTION private.refuse_removal();
+
+ALTER TABLE public.workspace_token_ledger ENABLE ALWAYS TRIGGER workspace_token_ledger_refuse_removal;
+
+--
+-- Name: workspaces workspaces_apply_status; Type: TRIGGER; Schema: public; Owner: postgres
+--
+
+CREATE TRIGGER workspaces_apply_status AFTER UPDATE OF status ON public.workspaces FOR EACH ROW WHEN ((old.status <> new.status)) EXECUTE FUNCTION private.apply_workspace_status();
+
+--
+-- Name: workspaces workspaces_audit; Type: TRIGGER; Schema: public; Owner: postgres
+--
+
+CREATE TRIGGER workspaces_audit AFTER INSERT OR DELETE OR UPDATE ON public.workspaces FOR EACH ROW EXECUTE FUNCTION private.audit_row('id', 'slug', 'name', 'status');
 
 --
 -- Name: workspaces workspaces_delete_webhook_events; Type: TRIGGER; Schema: public; Owner: postgres
@@ -6566,6 +8471,20 @@ ALTER TABLE ONLY public.outbox_messages
     ADD CONSTRAINT outbox_messages_thread_id_connection_id_workspace_id_fkey FOREIGN KEY (thread_id, connection_id, workspace_id) REFERENCES public.wa_threads(id, connection_id, workspace_id) ON DELETE CASCADE;
 
 --
+-- Name: owner_members owner_members_user_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.owner_members
+    ADD CONSTRAINT owner_members_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.profiles(id) ON DELETE CASCADE;
+
+--
+-- Name: platform_admins platform_admins_user_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.platform_admins
+    ADD CONSTRAINT platform_admins_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.profiles(id) ON DELETE CASCADE;
+
+--
 -- Name: profiles profiles_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
 --
 
@@ -6650,6 +8569,27 @@ ALTER TABLE ONLY public.wa_threads
     ADD CONSTRAINT wa_threads_workspace_id_contact_id_fkey FOREIGN KEY (workspace_id, contact_id) REFERENCES public.contacts(workspace_id, id) ON DELETE CASCADE;
 
 --
+-- Name: workspace_entitlement_usage workspace_entitlement_usage_workspace_id_key_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.workspace_entitlement_usage
+    ADD CONSTRAINT workspace_entitlement_usage_workspace_id_key_fkey FOREIGN KEY (workspace_id, key) REFERENCES public.workspace_entitlements(workspace_id, key) ON DELETE CASCADE;
+
+--
+-- Name: workspace_entitlements workspace_entitlements_granted_by_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.workspace_entitlements
+    ADD CONSTRAINT workspace_entitlements_granted_by_fkey FOREIGN KEY (granted_by) REFERENCES public.profiles(id) ON DELETE SET NULL;
+
+--
+-- Name: workspace_entitlements workspace_entitlements_workspace_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.workspace_entitlements
+    ADD CONSTRAINT workspace_entitlements_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES public.workspaces(id) ON DELETE CASCADE;
+
+--
 -- Name: workspace_memberships workspace_memberships_user_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
 --
 
@@ -6674,6 +8614,58 @@ ALTER TABLE private.chat_backlog ENABLE ROW LEVEL SECURITY;
 --
 
 CREATE POLICY chat_backlog_all_service ON private.chat_backlog TO service_role USING (true) WITH CHECK (true);
+-- Name: workspace_token_alerts workspace_token_alerts_workspace_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.workspace_token_alerts
+    ADD CONSTRAINT workspace_token_alerts_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES public.workspace_token_balance(workspace_id) ON DELETE CASCADE;
+
+--
+-- Name: workspace_token_balance workspace_token_balance_workspace_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.workspace_token_balance
+    ADD CONSTRAINT workspace_token_balance_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES public.workspaces(id) ON DELETE CASCADE;
+
+--
+-- Name: workspace_token_grants workspace_token_grants_created_by_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.workspace_token_grants
+    ADD CONSTRAINT workspace_token_grants_created_by_fkey FOREIGN KEY (created_by) REFERENCES public.profiles(id) ON DELETE SET NULL;
+
+--
+-- Name: workspace_token_grants workspace_token_grants_workspace_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.workspace_token_grants
+    ADD CONSTRAINT workspace_token_grants_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES public.workspace_token_balance(workspace_id) ON DELETE CASCADE;
+
+--
+-- Name: workspace_token_reservations workspace_token_reservations_created_by_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.workspace_token_reservations
+    ADD CONSTRAINT workspace_token_reservations_created_by_fkey FOREIGN KEY (created_by) REFERENCES public.profiles(id) ON DELETE SET NULL;
+
+--
+-- Name: workspace_token_reservations workspace_token_reservations_workspace_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.workspace_token_reservations
+    ADD CONSTRAINT workspace_token_reservations_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES public.workspace_token_balance(workspace_id) ON DELETE CASCADE;
+
+--
+-- Name: audit_seals; Type: ROW SECURITY; Schema: private; Owner: postgres
+--
+
+ALTER TABLE private.audit_seals ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: audit_seals audit_seals_select_service; Type: POLICY; Schema: private; Owner: postgres
+--
+
+CREATE POLICY audit_seals_select_service ON private.audit_seals FOR SELECT TO service_role USING (true);
 
 --
 -- Name: migration_rejects; Type: ROW SECURITY; Schema: private; Owner: postgres
@@ -6910,6 +8902,42 @@ ALTER TABLE public.outbox_messages ENABLE ROW LEVEL SECURITY;
 CREATE POLICY outbox_messages_select_member ON public.outbox_messages FOR SELECT TO authenticated USING ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))));
 
 --
+-- Name: owner_audit_log; Type: ROW SECURITY; Schema: public; Owner: postgres
+--
+
+ALTER TABLE public.owner_audit_log ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: owner_audit_log owner_audit_log_select_service; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY owner_audit_log_select_service ON public.owner_audit_log FOR SELECT TO service_role USING (true);
+
+--
+-- Name: owner_members; Type: ROW SECURITY; Schema: public; Owner: postgres
+--
+
+ALTER TABLE public.owner_members ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: owner_members owner_members_select_service; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY owner_members_select_service ON public.owner_members FOR SELECT TO service_role USING (true);
+
+--
+-- Name: platform_admins; Type: ROW SECURITY; Schema: public; Owner: postgres
+--
+
+ALTER TABLE public.platform_admins ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: platform_admins platform_admins_select_service; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY platform_admins_select_service ON public.platform_admins FOR SELECT TO service_role USING (true);
+
+--
 -- Name: profiles; Type: ROW SECURITY; Schema: public; Owner: postgres
 --
 
@@ -7014,6 +9042,30 @@ ALTER TABLE public.wa_threads ENABLE ROW LEVEL SECURITY;
 CREATE POLICY wa_threads_select_member ON public.wa_threads FOR SELECT TO authenticated USING ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))));
 
 --
+-- Name: workspace_entitlement_usage; Type: ROW SECURITY; Schema: public; Owner: postgres
+--
+
+ALTER TABLE public.workspace_entitlement_usage ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: workspace_entitlement_usage workspace_entitlement_usage_select_member; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY workspace_entitlement_usage_select_member ON public.workspace_entitlement_usage FOR SELECT TO authenticated USING (((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) OR ( SELECT private.is_operator() AS is_operator)));
+
+--
+-- Name: workspace_entitlements; Type: ROW SECURITY; Schema: public; Owner: postgres
+--
+
+ALTER TABLE public.workspace_entitlements ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: workspace_entitlements workspace_entitlements_select_member; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY workspace_entitlements_select_member ON public.workspace_entitlements FOR SELECT TO authenticated USING (((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) OR ( SELECT private.is_operator() AS is_operator)));
+
+--
 -- Name: workspace_memberships; Type: ROW SECURITY; Schema: public; Owner: postgres
 --
 
@@ -7024,6 +9076,66 @@ ALTER TABLE public.workspace_memberships ENABLE ROW LEVEL SECURITY;
 --
 
 CREATE POLICY workspace_memberships_select_member ON public.workspace_memberships FOR SELECT TO authenticated USING ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))));
+
+--
+-- Name: workspace_token_alerts; Type: ROW SECURITY; Schema: public; Owner: postgres
+--
+
+ALTER TABLE public.workspace_token_alerts ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: workspace_token_alerts workspace_token_alerts_select_member; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY workspace_token_alerts_select_member ON public.workspace_token_alerts FOR SELECT TO authenticated USING (((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) OR ( SELECT private.is_operator() AS is_operator)));
+
+--
+-- Name: workspace_token_balance; Type: ROW SECURITY; Schema: public; Owner: postgres
+--
+
+ALTER TABLE public.workspace_token_balance ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: workspace_token_balance workspace_token_balance_select_member; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY workspace_token_balance_select_member ON public.workspace_token_balance FOR SELECT TO authenticated USING (((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) OR ( SELECT private.is_operator() AS is_operator)));
+
+--
+-- Name: workspace_token_grants; Type: ROW SECURITY; Schema: public; Owner: postgres
+--
+
+ALTER TABLE public.workspace_token_grants ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: workspace_token_grants workspace_token_grants_select_member; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY workspace_token_grants_select_member ON public.workspace_token_grants FOR SELECT TO authenticated USING (((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) OR ( SELECT private.is_operator() AS is_operator)));
+
+--
+-- Name: workspace_token_ledger; Type: ROW SECURITY; Schema: public; Owner: postgres
+--
+
+ALTER TABLE public.workspace_token_ledger ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: workspace_token_ledger workspace_token_ledger_select_member; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY workspace_token_ledger_select_member ON public.workspace_token_ledger FOR SELECT TO authenticated USING (((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) OR ( SELECT private.is_operator() AS is_operator)));
+
+--
+-- Name: workspace_token_reservations; Type: ROW SECURITY; Schema: public; Owner: postgres
+--
+
+ALTER TABLE public.workspace_token_reservations ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: workspace_token_reservations workspace_token_reservations_select_member; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY workspace_token_reservations_select_member ON public.workspace_token_reservations FOR SELECT TO authenticated USING (((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) OR ( SELECT private.is_operator() AS is_operator)));
 
 --
 -- Name: workspaces; Type: ROW SECURITY; Schema: public; Owner: postgres
@@ -7159,6 +9271,34 @@ REVOKE ALL ON FUNCTION private.assign_message_seq() FROM PUBLIC;
 --
 
 REVOKE ALL ON FUNCTION private.broadcast_message() FROM PUBLIC;
+-- Name: FUNCTION apply_workspace_status(); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.apply_workspace_status() FROM PUBLIC;
+
+--
+-- Name: FUNCTION audit(p_action text, p_workspace_id uuid, p_before jsonb, p_after jsonb, p_reason text); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.audit(p_action text, p_workspace_id uuid, p_before jsonb, p_after jsonb, p_reason text) FROM PUBLIC;
+
+--
+-- Name: FUNCTION audit_row(); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.audit_row() FROM PUBLIC;
+
+--
+-- Name: FUNCTION audit_seal_hash(p_previous_hash text, p_after_id bigint, p_last_id bigint); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.audit_seal_hash(p_previous_hash text, p_after_id bigint, p_last_id bigint) FROM PUBLIC;
+
+--
+-- Name: FUNCTION caller_role(); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.caller_role() FROM PUBLIC;
 
 --
 -- Name: FUNCTION cancel_automated_outbox(p_thread_ids uuid[], p_reason text); Type: ACL; Schema: private; Owner: postgres
@@ -7173,6 +9313,18 @@ GRANT ALL ON FUNCTION private.cancel_automated_outbox(p_thread_ids uuid[], p_rea
 
 REVOKE ALL ON FUNCTION private.cancel_queued_outbox(p_ids uuid[], p_reason text) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.cancel_queued_outbox(p_ids uuid[], p_reason text) TO service_role;
+
+--
+-- Name: FUNCTION check_entitlement_payload(p_payload jsonb); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.check_entitlement_payload(p_payload jsonb) FROM PUBLIC;
+
+--
+-- Name: FUNCTION check_tokens(p_amount bigint, p_reason text); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.check_tokens(p_amount bigint, p_reason text) FROM PUBLIC;
 
 --
 -- Name: FUNCTION complete_whatsapp_messages(p_items private.whatsapp_item[]); Type: ACL; Schema: private; Owner: postgres
@@ -7209,6 +9361,12 @@ GRANT ALL ON FUNCTION private.deactivate_connections(p_connection_ids uuid[], p_
 REVOKE ALL ON FUNCTION private.delete_outbox_lane() FROM PUBLIC;
 
 --
+-- Name: FUNCTION delete_token_ledger(); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.delete_token_ledger() FROM PUBLIC;
+
+--
 -- Name: FUNCTION delete_webhook_events(); Type: ACL; Schema: private; Owner: postgres
 --
 
@@ -7220,6 +9378,25 @@ REVOKE ALL ON FUNCTION private.delete_webhook_events() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION private.end_outbox_leases() FROM PUBLIC;
 GRANT ALL ON FUNCTION private.end_outbox_leases() TO service_role;
+
+--
+-- Name: TABLE workspace_token_reservations; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT SELECT ON TABLE public.workspace_token_reservations TO authenticated;
+GRANT SELECT ON TABLE public.workspace_token_reservations TO service_role;
+
+--
+-- Name: FUNCTION end_reservation(p_reservation_id uuid, p_amount bigint); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.end_reservation(p_reservation_id uuid, p_amount bigint) FROM PUBLIC;
+
+--
+-- Name: FUNCTION ended_grant_tokens(p_workspace_id uuid); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.ended_grant_tokens(p_workspace_id uuid) FROM PUBLIC;
 
 --
 -- Name: FUNCTION ensure_outbox_lane(p_workspace_id uuid, p_connection_id uuid, p_channel text); Type: ACL; Schema: private; Owner: postgres
@@ -7241,6 +9418,31 @@ GRANT ALL ON FUNCTION private.ensure_whatsapp_contact(p_workspace_id uuid, p_wab
 
 REVOKE ALL ON FUNCTION private.ensure_whatsapp_threads(p_events jsonb, p_records private.whatsapp_record[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.ensure_whatsapp_threads(p_events jsonb, p_records private.whatsapp_record[]) TO service_role;
+
+--
+-- Name: FUNCTION entitlement_state(p_workspace_id uuid, p_key text, p_amount bigint, OUT granted boolean, OUT reason text, OUT "limit" bigint, OUT usage bigint, OUT period_start timestamp with time zone); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.entitlement_state(p_workspace_id uuid, p_key text, p_amount bigint, OUT granted boolean, OUT reason text, OUT "limit" bigint, OUT usage bigint, OUT period_start timestamp with time zone) FROM PUBLIC;
+
+--
+-- Name: TABLE workspaces; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT SELECT ON TABLE public.workspaces TO authenticated;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.workspaces TO service_role;
+
+--
+-- Name: FUNCTION find_workspace(p_ref text); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.find_workspace(p_ref text) FROM PUBLIC;
+
+--
+-- Name: FUNCTION follow_deduction(p_workspace_id uuid, p_delta bigint, p_balance bigint); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.follow_deduction(p_workspace_id uuid, p_delta bigint, p_balance bigint) FROM PUBLIC;
 
 --
 -- Name: FUNCTION forget_vault_secret(); Type: ACL; Schema: private; Owner: postgres
@@ -7267,6 +9469,18 @@ GRANT ALL ON FUNCTION private.hold_back_outbox(p_ids uuid[], p_error_codes integ
 
 REVOKE ALL ON FUNCTION private.is_my_chat_topic(p_topic text) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.is_my_chat_topic(p_topic text) TO authenticated;
+-- Name: FUNCTION hold_suspended_lane(); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.hold_suspended_lane() FROM PUBLIC;
+
+--
+-- Name: FUNCTION is_operator(p_roles text[]); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.is_operator(p_roles text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.is_operator(p_roles text[]) TO authenticated;
+GRANT ALL ON FUNCTION private.is_operator(p_roles text[]) TO service_role;
 
 --
 -- Name: FUNCTION is_service(); Type: ACL; Schema: private; Owner: postgres
@@ -7309,6 +9523,17 @@ GRANT ALL ON FUNCTION private.leave_outbox_lines(p_line_ids bigint[], p_heads bi
 --
 
 REVOKE ALL ON FUNCTION private.lock_own_message(p_message_id uuid, p_for_all_owners boolean) FROM PUBLIC;
+-- Name: TABLE workspace_token_balance; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT SELECT ON TABLE public.workspace_token_balance TO authenticated;
+GRANT SELECT ON TABLE public.workspace_token_balance TO service_role;
+
+--
+-- Name: FUNCTION lock_token_balance(p_workspace_id uuid); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.lock_token_balance(p_workspace_id uuid) FROM PUBLIC;
 
 --
 -- Name: FUNCTION lock_unsettled_outbox(p_ids uuid[]); Type: ACL; Schema: private; Owner: postgres
@@ -7449,6 +9674,18 @@ REVOKE ALL ON FUNCTION private.pause_outbox_lanes(p_connection_ids uuid[], p_sco
 GRANT ALL ON FUNCTION private.pause_outbox_lanes(p_connection_ids uuid[], p_scopes text[], p_reasons text[]) TO service_role;
 
 --
+-- Name: FUNCTION plan_token_balance(p_workspace_id uuid); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.plan_token_balance(p_workspace_id uuid) FROM PUBLIC;
+
+--
+-- Name: FUNCTION post_tokens(p_workspace_id uuid, p_delta bigint, p_reason text, p_reference_type text, p_reference_id text, p_granted bigint, p_released bigint); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.post_tokens(p_workspace_id uuid, p_delta bigint, p_reason text, p_reference_type text, p_reference_id text, p_granted bigint, p_released bigint) FROM PUBLIC;
+
+--
 -- Name: FUNCTION queue_inserted_outbox(); Type: ACL; Schema: private; Owner: postgres
 --
 
@@ -7477,10 +9714,28 @@ REVOKE ALL ON FUNCTION private.refresh_whatsapp_messages(p_message_ids uuid[]) F
 GRANT ALL ON FUNCTION private.refresh_whatsapp_messages(p_message_ids uuid[]) TO service_role;
 
 --
+-- Name: FUNCTION refuse_amount(p_account public.workspace_token_balance, p_amount bigint); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.refuse_amount(p_account public.workspace_token_balance, p_amount bigint) FROM PUBLIC;
+
+--
 -- Name: FUNCTION refuse_change(); Type: ACL; Schema: private; Owner: postgres
 --
 
 REVOKE ALL ON FUNCTION private.refuse_change() FROM PUBLIC;
+
+--
+-- Name: FUNCTION refuse_reference(p_reference text, p_amount bigint, p_first_amount bigint); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.refuse_reference(p_reference text, p_amount bigint, p_first_amount bigint) FROM PUBLIC;
+
+--
+-- Name: FUNCTION refuse_removal(); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.refuse_removal() FROM PUBLIC;
 
 --
 -- Name: FUNCTION replay_whatsapp_orphans(p_phone_number_id text, p_waba_id text); Type: ACL; Schema: private; Owner: postgres
@@ -7513,6 +9768,10 @@ REVOKE ALL ON FUNCTION private.require_chat_writer(p_chat_id uuid) FROM PUBLIC;
 --
 
 REVOKE ALL ON FUNCTION private.require_message_text(p_body text, p_has_attachments boolean) FROM PUBLIC;
+-- Name: FUNCTION require_operator(p_roles text[]); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.require_operator(p_roles text[]) FROM PUBLIC;
 
 --
 -- Name: FUNCTION require_role(p_workspace_id uuid, p_roles text[], p_missing_code text, p_detail jsonb); Type: ACL; Schema: private; Owner: postgres
@@ -7570,6 +9829,12 @@ GRANT ALL ON FUNCTION private.shrink_outbox_lease(p_token bigint, p_ids uuid[]) 
 
 REVOKE ALL ON FUNCTION private.signup_state_hash(p_state text) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.signup_state_hash(p_state text) TO service_role;
+
+--
+-- Name: FUNCTION spend_token_grants(p_workspace_id uuid); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.spend_token_grants(p_workspace_id uuid) FROM PUBLIC;
 
 --
 -- Name: FUNCTION store_connection_secret(p_connection_id uuid, p_ciphertext text, p_meta_user_id text); Type: ACL; Schema: private; Owner: postgres
@@ -7645,6 +9910,46 @@ GRANT ALL ON FUNCTION private.withdraw_outbox(p_ids uuid[]) TO service_role;
 
 REVOKE ALL ON FUNCTION public.add_chat_members(p_chat_id uuid, p_user_ids uuid[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.add_chat_members(p_chat_id uuid, p_user_ids uuid[]) TO authenticated;
+-- Name: TABLE workspace_entitlements; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT SELECT ON TABLE public.workspace_entitlements TO authenticated;
+GRANT SELECT ON TABLE public.workspace_entitlements TO service_role;
+
+--
+-- Name: FUNCTION write_entitlement(p_workspace_id uuid, p_key text, p_enabled boolean, p_payload jsonb, p_expires_at timestamp with time zone, p_reason text); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.write_entitlement(p_workspace_id uuid, p_key text, p_enabled boolean, p_payload jsonb, p_expires_at timestamp with time zone, p_reason text) FROM PUBLIC;
+
+--
+-- Name: TABLE owner_members; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT SELECT ON TABLE public.owner_members TO service_role;
+
+--
+-- Name: FUNCTION add_operator(p_email text, p_role text); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.add_operator(p_email text, p_role text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.add_operator(p_email text, p_role text) TO authenticated;
+GRANT ALL ON FUNCTION public.add_operator(p_email text, p_role text) TO service_role;
+
+--
+-- Name: TABLE workspace_token_ledger; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT SELECT ON TABLE public.workspace_token_ledger TO authenticated;
+GRANT SELECT ON TABLE public.workspace_token_ledger TO service_role;
+
+--
+-- Name: FUNCTION apply_workspace_token_delta(p_workspace_id uuid, p_delta bigint, p_reason text, p_reference text); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.apply_workspace_token_delta(p_workspace_id uuid, p_delta bigint, p_reason text, p_reference text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.apply_workspace_token_delta(p_workspace_id uuid, p_delta bigint, p_reason text, p_reference text) TO authenticated;
+GRANT ALL ON FUNCTION public.apply_workspace_token_delta(p_workspace_id uuid, p_delta bigint, p_reason text, p_reference text) TO service_role;
 
 --
 -- Name: FUNCTION cancel_outbox(p_ids uuid[], p_reason text); Type: ACL; Schema: public; Owner: postgres
@@ -7652,6 +9957,22 @@ GRANT ALL ON FUNCTION public.add_chat_members(p_chat_id uuid, p_user_ids uuid[])
 
 REVOKE ALL ON FUNCTION public.cancel_outbox(p_ids uuid[], p_reason text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.cancel_outbox(p_ids uuid[], p_reason text) TO service_role;
+
+--
+-- Name: FUNCTION check_entitlement(p_workspace_id uuid, p_key text, p_amount bigint); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.check_entitlement(p_workspace_id uuid, p_key text, p_amount bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.check_entitlement(p_workspace_id uuid, p_key text, p_amount bigint) TO authenticated;
+GRANT ALL ON FUNCTION public.check_entitlement(p_workspace_id uuid, p_key text, p_amount bigint) TO service_role;
+
+--
+-- Name: FUNCTION check_token_balances(); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.check_token_balances() FROM PUBLIC;
+GRANT ALL ON FUNCTION public.check_token_balances() TO authenticated;
+GRANT ALL ON FUNCTION public.check_token_balances() TO service_role;
 
 --
 -- Name: FUNCTION claim_outbox(p_limit integer, p_worker text); Type: ACL; Schema: public; Owner: postgres
@@ -7772,6 +10093,12 @@ GRANT ALL ON FUNCTION public.get_chat_messages(p_chat_id uuid, p_before_seq bigi
 
 REVOKE ALL ON FUNCTION public.get_latest_seq(p_chat_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.get_latest_seq(p_chat_id uuid) TO authenticated;
+-- Name: FUNCTION find_workspace(p_ref text); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.find_workspace(p_ref text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.find_workspace(p_ref text) TO authenticated;
+GRANT ALL ON FUNCTION public.find_workspace(p_ref text) TO service_role;
 
 --
 -- Name: FUNCTION get_outbox_stats(p_workspace_id uuid); Type: ACL; Schema: public; Owner: postgres
@@ -7800,6 +10127,27 @@ GRANT ALL ON FUNCTION public.get_unread_count(p_chat_id uuid) TO authenticated;
 
 REVOKE ALL ON FUNCTION public.get_unread_counts(p_workspace_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.get_unread_counts(p_workspace_id uuid) TO authenticated;
+-- Name: FUNCTION get_workspace_overview(p_workspace_id uuid); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.get_workspace_overview(p_workspace_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.get_workspace_overview(p_workspace_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION public.get_workspace_overview(p_workspace_id uuid) TO service_role;
+
+--
+-- Name: TABLE workspace_token_grants; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT SELECT ON TABLE public.workspace_token_grants TO authenticated;
+GRANT SELECT ON TABLE public.workspace_token_grants TO service_role;
+
+--
+-- Name: FUNCTION grant_workspace_tokens(p_workspace_id uuid, p_amount bigint, p_reason text, p_reference text, p_expires_at timestamp with time zone, p_priority integer, p_effective_at timestamp with time zone); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.grant_workspace_tokens(p_workspace_id uuid, p_amount bigint, p_reason text, p_reference text, p_expires_at timestamp with time zone, p_priority integer, p_effective_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.grant_workspace_tokens(p_workspace_id uuid, p_amount bigint, p_reason text, p_reference text, p_expires_at timestamp with time zone, p_priority integer, p_effective_at timestamp with time zone) TO authenticated;
+GRANT ALL ON FUNCTION public.grant_workspace_tokens(p_workspace_id uuid, p_amount bigint, p_reason text, p_reference text, p_expires_at timestamp with time zone, p_priority integer, p_effective_at timestamp with time zone) TO service_role;
 
 --
 -- Name: FUNCTION ingest_whatsapp_events(p_events jsonb); Type: ACL; Schema: public; Owner: postgres
@@ -7828,6 +10176,12 @@ GRANT ALL ON FUNCTION public.leave_chat(p_chat_id uuid) TO authenticated;
 
 REVOKE ALL ON FUNCTION public.list_chats(p_workspace_id uuid, p_limit integer, p_before timestamp with time zone, p_before_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.list_chats(p_workspace_id uuid, p_limit integer, p_before timestamp with time zone, p_before_id uuid) TO authenticated;
+-- Name: FUNCTION list_operators(); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.list_operators() FROM PUBLIC;
+GRANT ALL ON FUNCTION public.list_operators() TO authenticated;
+GRANT ALL ON FUNCTION public.list_operators() TO service_role;
 
 --
 -- Name: FUNCTION list_outbox(p_status text, p_workspace_id uuid, p_connection_id uuid, p_limit integer, p_before timestamp with time zone); Type: ACL; Schema: public; Owner: postgres
@@ -7835,6 +10189,14 @@ GRANT ALL ON FUNCTION public.list_chats(p_workspace_id uuid, p_limit integer, p_
 
 REVOKE ALL ON FUNCTION public.list_outbox(p_status text, p_workspace_id uuid, p_connection_id uuid, p_limit integer, p_before timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.list_outbox(p_status text, p_workspace_id uuid, p_connection_id uuid, p_limit integer, p_before timestamp with time zone) TO service_role;
+
+--
+-- Name: FUNCTION list_workspaces(p_search text, p_status text, p_after_slug text, p_limit integer); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.list_workspaces(p_search text, p_status text, p_after_slug text, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.list_workspaces(p_search text, p_status text, p_after_slug text, p_limit integer) TO authenticated;
+GRANT ALL ON FUNCTION public.list_workspaces(p_search text, p_status text, p_after_slug text, p_limit integer) TO service_role;
 
 --
 -- Name: FUNCTION maintain_outbox(p_archive_after interval); Type: ACL; Schema: public; Owner: postgres
@@ -7891,6 +10253,35 @@ GRANT ALL ON FUNCTION public.release_lost_claims(p_worker text, p_held_tokens bi
 
 REVOKE ALL ON FUNCTION public.remove_chat_member(p_chat_id uuid, p_user_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.remove_chat_member(p_chat_id uuid, p_user_id uuid) TO authenticated;
+-- Name: FUNCTION release_token_reservation(p_reservation_id uuid); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.release_token_reservation(p_reservation_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.release_token_reservation(p_reservation_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION public.release_token_reservation(p_reservation_id uuid) TO service_role;
+
+--
+-- Name: TABLE workspace_memberships; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT SELECT ON TABLE public.workspace_memberships TO authenticated;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.workspace_memberships TO service_role;
+
+--
+-- Name: FUNCTION remove_member(p_workspace_id uuid, p_user_id uuid); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.remove_member(p_workspace_id uuid, p_user_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.remove_member(p_workspace_id uuid, p_user_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION public.remove_member(p_workspace_id uuid, p_user_id uuid) TO service_role;
+
+--
+-- Name: FUNCTION remove_operator(p_email text); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.remove_operator(p_email text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.remove_operator(p_email text) TO authenticated;
+GRANT ALL ON FUNCTION public.remove_operator(p_email text) TO service_role;
 
 --
 -- Name: FUNCTION replay_orphan_events(p_phone_number_id text); Type: ACL; Schema: public; Owner: postgres
@@ -7905,6 +10296,14 @@ GRANT ALL ON FUNCTION public.replay_orphan_events(p_phone_number_id text) TO ser
 
 REVOKE ALL ON FUNCTION public.replay_whatsapp_events(p_events jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.replay_whatsapp_events(p_events jsonb) TO service_role;
+
+--
+-- Name: FUNCTION reserve_workspace_tokens(p_workspace_id uuid, p_amount bigint, p_reason text, p_reference text, p_seconds integer); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.reserve_workspace_tokens(p_workspace_id uuid, p_amount bigint, p_reason text, p_reference text, p_seconds integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.reserve_workspace_tokens(p_workspace_id uuid, p_amount bigint, p_reason text, p_reference text, p_seconds integer) TO authenticated;
+GRANT ALL ON FUNCTION public.reserve_workspace_tokens(p_workspace_id uuid, p_amount bigint, p_reason text, p_reference text, p_seconds integer) TO service_role;
 
 --
 -- Name: FUNCTION resolve_connection_for_thread(p_thread_id uuid); Type: ACL; Schema: public; Owner: postgres
@@ -7956,6 +10355,26 @@ GRANT ALL ON FUNCTION public.send_message(p_chat_id uuid, p_body text, p_client_
 
 REVOKE ALL ON FUNCTION public.send_messages(p_chat_id uuid, p_messages jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.send_messages(p_chat_id uuid, p_messages jsonb) TO authenticated;
+-- Name: FUNCTION seal_audit_log(p_limit integer); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.seal_audit_log(p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.seal_audit_log(p_limit integer) TO authenticated;
+GRANT ALL ON FUNCTION public.seal_audit_log(p_limit integer) TO service_role;
+
+--
+-- Name: TABLE owner_audit_log; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT SELECT ON TABLE public.owner_audit_log TO service_role;
+
+--
+-- Name: FUNCTION search_audit_log(p_workspace_id uuid, p_action text, p_actor text, p_since timestamp with time zone, p_until timestamp with time zone, p_search text, p_before_id bigint, p_limit integer); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.search_audit_log(p_workspace_id uuid, p_action text, p_actor text, p_since timestamp with time zone, p_until timestamp with time zone, p_search text, p_before_id bigint, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.search_audit_log(p_workspace_id uuid, p_action text, p_actor text, p_since timestamp with time zone, p_until timestamp with time zone, p_search text, p_before_id bigint, p_limit integer) TO authenticated;
+GRANT ALL ON FUNCTION public.search_audit_log(p_workspace_id uuid, p_action text, p_actor text, p_since timestamp with time zone, p_until timestamp with time zone, p_search text, p_before_id bigint, p_limit integer) TO service_role;
 
 --
 -- Name: TABLE wa_messages; Type: ACL; Schema: public; Owner: postgres
@@ -7978,6 +10397,60 @@ GRANT ALL ON FUNCTION public.send_whatsapp_text(p_thread_id uuid, p_body text, p
 
 REVOKE ALL ON FUNCTION public.set_typing(p_chat_id uuid, p_typing boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.set_typing(p_chat_id uuid, p_typing boolean) TO authenticated;
+-- Name: FUNCTION set_member_role(p_workspace_id uuid, p_user_id uuid, p_role text); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.set_member_role(p_workspace_id uuid, p_user_id uuid, p_role text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.set_member_role(p_workspace_id uuid, p_user_id uuid, p_role text) TO authenticated;
+GRANT ALL ON FUNCTION public.set_member_role(p_workspace_id uuid, p_user_id uuid, p_role text) TO service_role;
+
+--
+-- Name: FUNCTION set_token_alerts(p_workspace_id uuid, p_levels bigint[]); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.set_token_alerts(p_workspace_id uuid, p_levels bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.set_token_alerts(p_workspace_id uuid, p_levels bigint[]) TO authenticated;
+GRANT ALL ON FUNCTION public.set_token_alerts(p_workspace_id uuid, p_levels bigint[]) TO service_role;
+
+--
+-- Name: FUNCTION set_workspace_entitlement(p_slug text, p_key text, p_enabled boolean, p_expires_at timestamp with time zone, p_reason text); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.set_workspace_entitlement(p_slug text, p_key text, p_enabled boolean, p_expires_at timestamp with time zone, p_reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.set_workspace_entitlement(p_slug text, p_key text, p_enabled boolean, p_expires_at timestamp with time zone, p_reason text) TO authenticated;
+GRANT ALL ON FUNCTION public.set_workspace_entitlement(p_slug text, p_key text, p_enabled boolean, p_expires_at timestamp with time zone, p_reason text) TO service_role;
+
+--
+-- Name: FUNCTION set_workspace_entitlement_payload(p_workspace_id uuid, p_key text, p_enabled boolean, p_payload jsonb, p_expires_at timestamp with time zone, p_reason text); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.set_workspace_entitlement_payload(p_workspace_id uuid, p_key text, p_enabled boolean, p_payload jsonb, p_expires_at timestamp with time zone, p_reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.set_workspace_entitlement_payload(p_workspace_id uuid, p_key text, p_enabled boolean, p_payload jsonb, p_expires_at timestamp with time zone, p_reason text) TO authenticated;
+GRANT ALL ON FUNCTION public.set_workspace_entitlement_payload(p_workspace_id uuid, p_key text, p_enabled boolean, p_payload jsonb, p_expires_at timestamp with time zone, p_reason text) TO service_role;
+
+--
+-- Name: FUNCTION set_workspace_status(p_workspace_id uuid, p_status text, p_reason text); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.set_workspace_status(p_workspace_id uuid, p_status text, p_reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.set_workspace_status(p_workspace_id uuid, p_status text, p_reason text) TO authenticated;
+GRANT ALL ON FUNCTION public.set_workspace_status(p_workspace_id uuid, p_status text, p_reason text) TO service_role;
+
+--
+-- Name: FUNCTION settle_due_tokens(p_limit integer); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.settle_due_tokens(p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.settle_due_tokens(p_limit integer) TO authenticated;
+GRANT ALL ON FUNCTION public.settle_due_tokens(p_limit integer) TO service_role;
+
+--
+-- Name: FUNCTION settle_token_reservation(p_reservation_id uuid, p_amount bigint); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.settle_token_reservation(p_reservation_id uuid, p_amount bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.settle_token_reservation(p_reservation_id uuid, p_amount bigint) TO authenticated;
+GRANT ALL ON FUNCTION public.settle_token_reservation(p_reservation_id uuid, p_amount bigint) TO service_role;
 
 --
 -- Name: FUNCTION start_meta_signup(p_workspace_id uuid, p_redirect_uri text, OUT state text, OUT expires_at timestamp with time zone); Type: ACL; Schema: public; Owner: postgres
@@ -8071,11 +10544,27 @@ GRANT ALL ON FUNCTION public.update_contact_status(p_contact_id uuid, p_lead_sta
 GRANT ALL ON FUNCTION public.update_contact_status(p_contact_id uuid, p_lead_status text) TO service_role;
 
 --
+-- Name: FUNCTION use_entitlement(p_workspace_id uuid, p_key text, p_amount bigint); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.use_entitlement(p_workspace_id uuid, p_key text, p_amount bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.use_entitlement(p_workspace_id uuid, p_key text, p_amount bigint) TO authenticated;
+GRANT ALL ON FUNCTION public.use_entitlement(p_workspace_id uuid, p_key text, p_amount bigint) TO service_role;
+
+--
 -- Name: FUNCTION use_meta_signup_state(p_state text, p_user_id uuid, OUT workspace_id uuid, OUT redirect_uri text); Type: ACL; Schema: public; Owner: postgres
 --
 
 REVOKE ALL ON FUNCTION public.use_meta_signup_state(p_state text, p_user_id uuid, OUT workspace_id uuid, OUT redirect_uri text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.use_meta_signup_state(p_state text, p_user_id uuid, OUT workspace_id uuid, OUT redirect_uri text) TO service_role;
+
+--
+-- Name: FUNCTION verify_audit_log(p_after_number bigint, p_limit integer); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.verify_audit_log(p_after_number bigint, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.verify_audit_log(p_after_number bigint, p_limit integer) TO authenticated;
+GRANT ALL ON FUNCTION public.verify_audit_log(p_after_number bigint, p_limit integer) TO service_role;
 
 --
 -- Name: FUNCTION webhook_event_stats(p_workspace_id uuid, p_since timestamp with time zone); Type: ACL; Schema: public; Owner: postgres
@@ -8186,6 +10675,12 @@ GRANT USAGE ON SEQUENCE public.meta_webhook_events_id_seq TO service_role;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.orphan_webhook_events TO service_role;
 
 --
+-- Name: TABLE platform_admins; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT SELECT ON TABLE public.platform_admins TO service_role;
+
+--
 -- Name: TABLE profiles; Type: ACL; Schema: public; Owner: postgres
 --
 
@@ -8237,11 +10732,18 @@ GRANT SELECT ON TABLE public.wa_threads TO authenticated;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.wa_threads TO service_role;
 
 --
--- Name: TABLE workspace_memberships; Type: ACL; Schema: public; Owner: postgres
+-- Name: TABLE workspace_entitlement_usage; Type: ACL; Schema: public; Owner: postgres
 --
 
-GRANT SELECT ON TABLE public.workspace_memberships TO authenticated;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.workspace_memberships TO service_role;
+GRANT SELECT ON TABLE public.workspace_entitlement_usage TO authenticated;
+GRANT SELECT ON TABLE public.workspace_entitlement_usage TO service_role;
+
+--
+-- Name: TABLE workspace_token_alerts; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT SELECT ON TABLE public.workspace_token_alerts TO authenticated;
+GRANT SELECT ON TABLE public.workspace_token_alerts TO service_role;
 
 --
 -- PostgreSQL database dump complete

@@ -27,18 +27,22 @@ from qero.errors import (
     SettingsError,
     Unavailable,
 )
+from qero.services.audit import Audit
 from qero.services.call_logs import CallLogs
 from qero.services.candidates import Candidates
 from qero.services.chats import Chats
 from qero.services.connections import Connections
 from qero.services.contacts import Contacts
+from qero.services.entitlements import Entitlements
 from qero.services.events import Events
 from qero.services.follow_ups import FollowUps
 from qero.services.notes import Notes
+from qero.services.operators import Operators
 from qero.services.outbox import Outbox
 from qero.services.rate_limits import RateLimits
 from qero.services.signup import Signup, SignupCompletion
 from qero.services.threads import Threads
+from qero.services.tokens import Tokens
 from qero.services.webhooks import WebhookEndpoint, Webhooks
 from qero.services.workspaces import Workspaces
 from qero.settings import Settings
@@ -46,6 +50,7 @@ from qero.settings import Settings
 __version__ = "0.1.0"
 
 __all__ = [
+    "Audit",
     "CallLogs",
     "Candidates",
     "ChatSession",
@@ -55,6 +60,7 @@ __all__ = [
     "Conflict",
     "Connections",
     "Contacts",
+    "Entitlements",
     "Events",
     "FollowUps",
     "InvalidInput",
@@ -64,6 +70,7 @@ __all__ = [
     "NotAuthenticated",
     "NotFound",
     "Notes",
+    "Operators",
     "Outbox",
     "PermissionDenied",
     "QeroError",
@@ -75,6 +82,7 @@ __all__ = [
     "Signup",
     "SignupCompletion",
     "Threads",
+    "Tokens",
     "Unavailable",
     "UserClient",
     "WebhookEndpoint",

@@ -205,6 +205,10 @@ REGISTRY: Mapping[str, ErrorSpec] = {
             "The message was written by somebody else.",
             "Only who wrote a message changes it; owners of the chat may delete it.",
         ),
+        operator_required=(
+            "Only operators of the platform may do this.",
+            "Ask an operator; `qero ops owners add` makes one.",
+        ),
         phone_number_not_yours=(
             "The token from Meta gives no access to this phone number, or the number isn't the business account's.",
             "Sign up again and share the number's WhatsApp business account with the app.",
@@ -240,6 +244,16 @@ REGISTRY: Mapping[str, ErrorSpec] = {
         thread_not_found=("Thread not found.", "Check the id; it may belong to another workspace."),
         chat_not_found=("Chat not found.", "Check the id; only chats you are a member of can be named."),
         message_not_found=("Message not found.", "Check the id; only messages of your chats can be named."),
+        member_not_found=("Nobody of that id is a member of the workspace.", "Check the id of the user."),
+        account_not_found=(
+            "There is no account with this e-mail.",
+            "Check the e-mail; the person has to sign up first.",
+        ),
+        operator_not_found=(
+            "Nobody with this e-mail is an operator.",
+            "Check the e-mail; `qero ops owners list` shows them.",
+        ),
+        reservation_not_found=("There is no such reservation of tokens.", "Check the id of the reservation."),
         event_not_found=(
             "There is no such webhook event.",
             "Check the ids that the detail names; `qero events list` shows what there is.",
@@ -272,6 +286,10 @@ REGISTRY: Mapping[str, ErrorSpec] = {
         lease_lost=(
             "The lease on this batch has ended; another worker may own it.",
             "Drop the batch; extend leases sooner when sends are slow.",
+        ),
+        reference_conflict=(
+            "The reference was used for another amount.",
+            "Use a new reference for something new; repeat one only with the same amount.",
         ),
         idempotency_conflict=(
             "The idempotency key was used for a different message.",
@@ -313,6 +331,14 @@ REGISTRY: Mapping[str, ErrorSpec] = {
         meta_refused=(
             "Meta refused the request.",
             "Read Meta's reason in the detail, mend it there, then start again.",
+        ),
+        workspace_suspended=(
+            "The workspace is suspended: everything can be read, nothing written or sent.",
+            "Ask the operators of the platform to activate it again.",
+        ),
+        reservation_ended=(
+            "The reservation of tokens has ended in another way.",
+            "Deduct what the work cost by itself, with a reference of its own.",
         ),
         last_owner=(
             "A workspace needs an owner, and this is the last one.",
@@ -372,6 +398,14 @@ REGISTRY: Mapping[str, ErrorSpec] = {
         recipient_missing=(
             "The contact has neither a phone number nor a WhatsApp identity.",
             "Add a phone number to the contact.",
+        ),
+    ),
+    **_specs(
+        LimitExceeded,
+        402,
+        insufficient_tokens=(
+            "The workspace doesn't have that many tokens free.",
+            "Grant tokens first, or ask for fewer; the detail says how many there are.",
         ),
     ),
     **_specs(
@@ -476,6 +510,7 @@ def _class_by_status(status: int) -> type[QeroError]:
     by_status: dict[int, type[QeroError]] = {
         400: InvalidInput,
         401: NotAuthenticated,
+        402: LimitExceeded,
         403: PermissionDenied,
         404: NotFound,
         409: Conflict,

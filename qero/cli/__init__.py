@@ -72,6 +72,7 @@ def main() -> None:
             events,
             followups,
             local,
+            ops,
             outbox,
             secrets,
             serve,

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, get_args
 from uuid import UUID
@@ -18,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 from qero.cli import JsonOption, app, err, out, print_json, print_lines
+from qero.cli.moments import past_moment
 from qero.clients.factory import Clients, ServiceClient
 from qero.errors import QeroError
 from qero.models.events import (
@@ -42,7 +42,6 @@ events = typer.Typer(
 )
 app.add_typer(events, name="events")
 
-_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 _STATUSES: tuple[str, ...] = get_args(EventStatus)
 _KINDS: tuple[str, ...] = get_args(EventKind)
 
@@ -54,19 +53,6 @@ def _one_of(allowed: tuple[str, ...]) -> Callable[[str], str]:
         return text
 
     return check
-
-
-def _moment(text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    ago = re.fullmatch(r"(\d{1,5})([mhd])", text)
-    if ago:
-        return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise typer.BadParameter("give 30m, 24h or 7d, or a date like 2026-01-31 or 2026-01-31T08:00+01:00") from error
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 WorkspaceOption = Annotated[
@@ -127,7 +113,7 @@ def list_events(
     if orphans and (workspace or status):
         raise typer.BadParameter("orphans belong to no workspace and have no status")
     kinds: Any = kind or ()
-    moment = _moment(since)
+    moment = past_moment(since)
     found: Sequence[Event | Orphan] = (
         asyncio.run(_orphans(kinds, number, moment, before, limit))
         if orphans
@@ -209,7 +195,7 @@ def replay(
     else:
         kinds: Any = kind or ()
         _end_with_events(
-            asyncio.run(_replay(event_ids, workspace, status, kinds, number, _moment(since))), as_json=as_json
+            asyncio.run(_replay(event_ids, workspace, status, kinds, number, past_moment(since))), as_json=as_json
         )
 
 
@@ -219,7 +205,7 @@ def stats(workspace: WorkspaceOption = None, since: SinceOption = None, as_json:
 
     `qero events stats --since 7d`
     """
-    found = asyncio.run(_stats(workspace, _moment(since)))
+    found = asyncio.run(_stats(workspace, past_moment(since)))
     if as_json:
         print_json(found.model_dump(mode="json"))
         return

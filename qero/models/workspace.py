@@ -28,6 +28,16 @@ class Membership(Row):
     role: Role
 
 
+class MemberRole(Row):
+    """What somebody is in a workspace."""
+
+    workspace_id: UUID
+    user_id: UUID
+    role: Role
+    created_at: datetime
+    updated_at: datetime
+
+
 class WhoAmI(Row):
     """Who the API takes a client for, and what it can see."""
 

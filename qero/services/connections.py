@@ -91,6 +91,7 @@ class Connections:
         Raises:
             InvalidState: `connection_not_found`, none such, or another workspace's.
             PermissionDenied: `role_required`, only owners and admins disconnect.
+            InvalidState: `workspace_suspended`.
             NotFound: `workspace_not_found`, the caller has just left it.
         SQL: public.disconnect_wa_phone_number
         """

@@ -135,6 +135,7 @@ class Contacts:
         Raises:
             NotFound: `contact_not_found`, none such, or another workspace's.
             PermissionDenied: `role_required`, viewers only read.
+            InvalidState: `workspace_suspended`.
             InvalidInput: `lead_status_invalid`; the detail lists the allowed values.
         SQL: public.update_contact_status
         """

@@ -44,6 +44,7 @@ class Signup:
 
         Raises:
             PermissionDenied: `role_required`, only owners and admins connect numbers.
+            InvalidState: `workspace_suspended`.
             NotFound: `workspace_not_found`.
             InvalidState: `signup_not_offered`, by redirect, while no absolute address is set.
             InvalidInput: `invalid_value`, the address of the redirect.

@@ -83,7 +83,8 @@ class Threads:
             NotFound: `thread_not_found`, none such, or another workspace's.
             PermissionDenied: `role_required`, viewers only read.
             InvalidInput: `body_required`, `body_too_long`, `recipient_missing`, `invalid_value` for the key.
-            InvalidState: `window_closed` (send a template), `connection_not_found`, `connection_inactive`.
+            InvalidState: `window_closed` (send a template), `connection_not_found`, `connection_inactive`,
+                `workspace_suspended`.
             Conflict: `idempotency_conflict`, the key belongs to a different message.
         SQL: public.send_whatsapp_text
         """

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from qero.clients.factory import Client
 from qero.clients.rpc import call, execute
-from qero.models.workspace import WhoAmI, Workspace
+from qero.models.workspace import MemberRole, Role, WhoAmI, Workspace
 
 
 class Workspaces:
@@ -53,3 +53,33 @@ class Workspaces:
         SQL: public.create_workspace
         """
         return await call(self._client, "create_workspace", Workspace, p_slug=slug, p_name=name)
+
+    async def set_member_role(self, workspace_id: UUID, user_id: UUID, role: Role) -> MemberRole:
+        """Give a member another role. Only owners make or unmake owners. Idempotent.
+
+        Raises:
+            NotFound: `workspace_not_found`, or `member_not_found`.
+            PermissionDenied: `role_required`.
+            InvalidState: `last_owner`, or `workspace_suspended`.
+            InvalidInput: `invalid_value`, the role.
+        SQL: public.set_member_role
+        """
+        return await call(
+            self._client,
+            "set_member_role",
+            MemberRole,
+            p_workspace_id=workspace_id,
+            p_user_id=user_id,
+            p_role=role,
+        )
+
+    async def remove_member(self, workspace_id: UUID, user_id: UUID) -> MemberRole:
+        """Take a member out of a workspace, or, by one's own id, leave it; returns what they were.
+
+        Raises:
+            NotFound: `workspace_not_found`, or `member_not_found`, also when it was done before.
+            PermissionDenied: `role_required`, only owners remove owners, and only they and admins others.
+            InvalidState: `last_owner`, or `workspace_suspended`.
+        SQL: public.remove_member
+        """
+        return await call(self._client, "remove_member", MemberRole, p_workspace_id=workspace_id, p_user_id=user_id)

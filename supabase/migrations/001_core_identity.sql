@@ -1,8 +1,8 @@
 -- Purpose:   profiles, workspaces and memberships, and the private helpers every policy and RPC builds on.
 -- Needs:     auth.users, auth.uid(), auth.role().
 -- Used by:   every later migration; qero.services.workspaces, qero.services.identity.
--- Raises:    PT401 not_authenticated · PT403 role_required · PT404 workspace_not_found · PT409 slug_taken, last_owner
---            · PT400 slug_invalid, invalid_value.
+-- Raises:    PT401 not_authenticated · PT403 role_required · PT404 workspace_not_found · PT409 slug_taken, last_owner,
+--            workspace_suspended · PT400 slug_invalid, invalid_value.
 -- Roll back: drop schema private cascade; drop table workspace_memberships, workspaces, profiles cascade; drop trigger
 --            profiles_mirror_auth_users on auth.users. Loses every workspace: back up first.
 
@@ -138,16 +138,19 @@ begin
   where membership.user_id = (select auth.uid());
 end $$;
 
+-- Where the caller may act as one of the roles: in a suspended workspace everybody only reads.
 create or replace function private.my_workspace_ids_as(variadic p_roles text[]) returns setof uuid
 language plpgsql stable security definer set search_path = '' rows 10 as $$
 begin
   return query
   select membership.workspace_id from public.workspace_memberships as membership
-  where membership.user_id = (select auth.uid()) and membership.role = any (p_roles);
+  join public.workspaces as workspace on workspace.id = membership.workspace_id
+  where membership.user_id = (select auth.uid()) and membership.role = any (p_roles) and workspace.status = 'active';
 end $$;
 
 -- For definer RPCs: the caller may act in the workspace with one of the roles, or is the service. A workspace the
--- caller isn't in gives p_missing_code, so that it looks the same as a row that doesn't exist.
+-- caller isn't in gives p_missing_code, so that it looks the same as a row that doesn't exist. What viewers may not do
+-- is writing, which nobody does in a suspended workspace.
 create or replace function private.require_role(
   p_workspace_id uuid, p_roles text[], p_missing_code text, p_detail jsonb
 ) returns void
@@ -170,6 +173,11 @@ begin
   elsif not v_role = any (p_roles) then
     perform private.raise_error(403, 'role_required', jsonb_build_object('role', v_role, 'needs', p_roles),
       'Ask an owner or admin of the workspace.');
+  elsif not 'viewer' = any (p_roles) and exists (
+    select 1 from public.workspaces as workspace where workspace.id = p_workspace_id and workspace.status = 'suspended'
+  ) then
+    perform private.raise_error(409, 'workspace_suspended', jsonb_build_object('workspace_id', p_workspace_id),
+      'Ask the operators of the platform; until they activate it again, everything can be read.');
   end if;
 end $$;
 

@@ -15,7 +15,7 @@ from qero.models.whatsapp import Thread
 from qero.models.workspace import Workspace
 from tests.support import Number, World, digits
 
-IDENTITIES = ("anon", "owner", "admin", "member", "viewer", "stranger", "removed", "service")
+IDENTITIES = ("anon", "owner", "admin", "member", "viewer", "stranger", "removed", "operator", "service")
 MEMBERS = ("owner", "admin", "member", "viewer")
 SECRET = "ciphertext-that-nobody-may-see"
 
@@ -35,6 +35,9 @@ class Cast:
     foreign_thread: Thread
     spare_number: Number
     """Disconnected by some test."""
+    emails: dict[str, str]
+    settled_reservation: UUID
+    released_reservation: UUID
     rows: dict[str, dict[str, Any]] = field(default_factory=dict)
     spare_message_id: UUID = field(default_factory=uuid4)
     """In the chat; deleted by some test."""
@@ -96,6 +99,16 @@ async def make_cast(world: World) -> Cast:
     number, foreign_number = await world.number(workspace), await world.number(foreign)
     thread, foreign_thread = await world.thread(number), await world.thread(foreign_number)
     users = {name: await world.user(name) for name in IDENTITIES if name not in ("anon", "service")}
+    await world.rows("select add_operator(%s)", users["operator"].email)
+    await world.rows(
+        """
+        select set_workspace_entitlement_payload(%s, 'meta_hub', true, '{"limit": 100}', null, 'test'),
+          use_entitlement(%s, 'meta_hub', 1), set_token_alerts(%s, '{950}'),
+          apply_workspace_token_delta(%s, 1000, 'test'), apply_workspace_token_delta(%s, -60, 'test')
+        """,
+        *[workspace.id] * 5,
+    )
+    reserve = "select id from reserve_workspace_tokens(%s, 10, 'test')"
     cast = Cast(
         world,
         workspace,
@@ -111,6 +124,9 @@ async def make_cast(world: World) -> Cast:
         foreign_number,
         foreign_thread,
         await world.number(workspace),
+        {name: user.email for name, user in users.items()},
+        await world.scalar(reserve, workspace.id),
+        await world.scalar(reserve, workspace.id),
     )
     outbox_id = await cast.insert("outbox_messages", **new_outbox(cast))
     orphan_id = await cast.insert("orphan_webhook_events", **new_orphan(cast))
@@ -139,7 +155,11 @@ async def make_cast(world: World) -> Cast:
     candidate_id = await cast.insert("tma_candidates", **new_candidate(cast))
     await cast.insert("user_contact_settings", **new_contact_settings(cast, thread.contact_id, "member"))
     await cast.insert("user_tma_settings", **new_tma_settings(cast, candidate_id, "member"))
-    cast.rows |= {
+    grant_id = await world.scalar("select id from grant_workspace_tokens(%s, 10, 'test')", workspace.id)
+    entry_id = await world.scalar("select min(id) from workspace_token_ledger where workspace_id = %s", workspace.id)
+    alert_id = await world.scalar("select min(id) from workspace_token_alerts where workspace_id = %s", workspace.id)
+    audit_id = await world.scalar("select min(id) from owner_audit_log where workspace_id = %s", workspace.id)
+    cast.rows = {
         "contact_call_logs": {"id": log_id},
         "contact_events": {"id": event_row_id},
         "contact_notes": {"id": note_id},
@@ -156,6 +176,9 @@ async def make_cast(world: World) -> Cast:
         "meta_webhook_events": {"id": event_id},
         "orphan_webhook_events": {"id": orphan_id},
         "outbox_messages": {"id": outbox_id},
+        "owner_audit_log": {"id": audit_id},
+        "owner_members": {"user_id": users["operator"].id},
+        "platform_admins": {"user_id": users["operator"].id},
         "profiles": {"id": users["member"].id},
         "wa_message_changes": {"wa_message_id": wamid},
         "rate_limit_counters": {"key": counter_key},
@@ -164,6 +187,13 @@ async def make_cast(world: World) -> Cast:
         "wa_phone_numbers": {"id": number.connection.id},
         "wa_templates": {"id": template_id},
         "wa_threads": {"id": thread.id},
+        "workspace_entitlement_usage": {"workspace_id": workspace.id, "key": "meta_hub"},
+        "workspace_entitlements": {"workspace_id": workspace.id, "key": "meta_hub"},
+        "workspace_token_alerts": {"id": alert_id},
+        "workspace_token_balance": {"workspace_id": workspace.id},
+        "workspace_token_grants": {"id": grant_id},
+        "workspace_token_ledger": {"id": entry_id},
+        "workspace_token_reservations": {"id": cast.settled_reservation},
         "workspace_memberships": {"workspace_id": workspace.id, "user_id": users["member"].id},
         "workspaces": {"id": workspace.id},
     }
@@ -324,3 +354,30 @@ def new_identity(cast: Cast) -> dict[str, Any]:
         "kind": "wa_id",
         "value": digits(11),
     }
+
+
+def new_ops_row(cast: Cast, table: str) -> dict[str, Any]:
+    """A row of a table of the ops console, which only its functions write."""
+    workspace = {"workspace_id": cast.workspace.id}
+    match table:
+        case "owner_audit_log":
+            return {"action": "owner.tokens.granted", **workspace}
+        case "workspace_entitlements":
+            return {"key": uuid4().hex, **workspace}
+        case "workspace_entitlement_usage":
+            return {"key": "meta_hub", "period_start": f"{digits(3)}0-01-01T00:00:00Z", **workspace}
+        case "workspace_token_ledger":
+            return {"delta": 1, "balance_after": 1, "reason": "test", **workspace}
+        case "workspace_token_grants":
+            return {"amount": 1, "remaining": 1, "reason": "test", **workspace}
+        case "workspace_token_reservations":
+            return {
+                "amount": 1,
+                "reason": "test",
+                "expires_at": "2100-01-01T00:00:00Z",
+                "status": "released",
+                **workspace,
+            }
+        case "workspace_token_alerts":
+            return {"level": 1, "balance": 1, **workspace}
+    raise AssertionError(f"no row for {table}")

@@ -28,6 +28,10 @@ TABLES_WITHOUT_WORKSPACE: Mapping[str, str] = {
     "private.chat_backlog": "a part of one chat, which names it; only migrations' owner knows it",
     "private.migration_rejects": "what was rejected may have none",
     "public.rate_limit_counters": "whatever the key names",
+    "public.owner_members": "operates every workspace",
+    "public.platform_admins": "operates every workspace",
+    "public.owner_audit_log": "outlives the workspace, and operators belong to none",
+    "private.audit_seals": "a part of the audit log",
 }
 
 IDS_WITHOUT_REFERENCE: Mapping[str, str] = {
@@ -35,6 +39,11 @@ IDS_WITHOUT_REFERENCE: Mapping[str, str] = {
     " would be written with every message",
     "public.meta_webhook_events.workspace_id": "would be checked for each item against the one row that all items of a"
     " workspace share; a number's workspace gives it, and a trigger removes the events of one that goes",
+    "public.owner_audit_log.workspace_id": "outlives the workspace",
+    "public.owner_audit_log.actor_id": "outlives the account",
+    "public.workspace_token_ledger.workspace_id": "would be checked for each row against the one balance that all of a"
+    " workspace share; what writes it has just changed that, and a trigger removes the rows of one that goes",
+    "public.workspace_token_ledger.actor_id": "never changes, whatever becomes of the account",
     "private.wa_connection_secrets.vault_secret_id": "a secret of the Vault extension, which a database may lack",
 }
 

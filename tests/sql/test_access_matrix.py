@@ -38,6 +38,7 @@ class Rule:
 
 
 SERVICE_ONLY = Rule()
+NOBODY = Rule(may=())
 
 
 def readable(*may: str) -> Rule:
@@ -58,6 +59,10 @@ NOBODY = Rule(())
 PERSONAL = Access(
     Rule(("member",), SIGNED_IN), insert=Rule(WRITERS), update=Rule(("member",), SIGNED_IN), delete=NOBODY
 )
+SHOWN = Access(readable(*MEMBERS, "operator"), NOBODY, NOBODY, NOBODY)
+"""What the functions of the ops console write and members see."""
+KEPT = Access(SERVICE_ONLY, NOBODY, NOBODY, NOBODY)
+"""What the functions of the ops console write for themselves."""
 
 TABLES: Mapping[str, Access] = {
     "contact_call_logs": Access(readable(*MEMBERS)),
@@ -78,6 +83,9 @@ TABLES: Mapping[str, Access] = {
     "meta_webhook_events": Access(readable("owner", "admin")),
     "orphan_webhook_events": Access(SERVICE_ONLY),
     "outbox_messages": Access(readable(*MEMBERS)),
+    "owner_audit_log": KEPT,
+    "owner_members": KEPT,
+    "platform_admins": KEPT,
     # The profile asked for is the member's.
     "profiles": Access(readable(*MEMBERS), update=Rule(("member", "service"), SIGNED_IN)),
     "wa_message_changes": Access(SERVICE_ONLY),
@@ -87,7 +95,14 @@ TABLES: Mapping[str, Access] = {
     "wa_phone_numbers": Access(readable(*MEMBERS)),
     "wa_templates": Access(readable(*MEMBERS)),
     "wa_threads": Access(readable(*MEMBERS)),
+    "workspace_entitlement_usage": SHOWN,
+    "workspace_entitlements": SHOWN,
     "workspace_memberships": Access(readable(*MEMBERS)),
+    "workspace_token_alerts": SHOWN,
+    "workspace_token_balance": SHOWN,
+    "workspace_token_grants": SHOWN,
+    "workspace_token_ledger": SHOWN,
+    "workspace_token_reservations": SHOWN,
     "workspaces": Access(readable(*MEMBERS)),
 }
 
@@ -110,6 +125,9 @@ UPDATED = {
     "meta_webhook_events": "kind",
     "orphan_webhook_events": "hits",
     "outbox_messages": "priority",
+    "owner_audit_log": "action",
+    "owner_members": "role",
+    "platform_admins": "created_at",
     "profiles": "full_name",
     "wa_message_changes": "actor",
     "rate_limit_counters": "used",
@@ -118,7 +136,14 @@ UPDATED = {
     "wa_phone_numbers": "status",
     "wa_templates": "status",
     "wa_threads": "status",
+    "workspace_entitlement_usage": "used",
+    "workspace_entitlements": "enabled",
     "workspace_memberships": "role",
+    "workspace_token_alerts": "level",
+    "workspace_token_balance": "balance",
+    "workspace_token_grants": "remaining",
+    "workspace_token_ledger": "delta",
+    "workspace_token_reservations": "status",
     "workspaces": "name",
 }
 
@@ -187,11 +212,18 @@ async def new_row(cast: Cast, table: str) -> dict[str, Any]:
         case "workspace_memberships":
             user_id = await cast.new_user()
             return {"workspace_id": cast.workspace.id, "user_id": user_id, "role": "viewer"}
+        case "owner_members":
+            return {"user_id": await cast.new_user(), "email": "somebody@example.com"}
+        case "platform_admins":
+            return {"user_id": await cast.new_user()}
+        case "workspace_token_balance":
+            workspace = await cast.insert("workspaces", slug=f"w-{uuid4().hex[:12]}", name="New")
+            return {"workspace_id": workspace}
         case "profiles":
             user_id = await cast.new_user()
             await database.execute("delete from profiles where id = %s", [user_id])
             return {"id": user_id}
-    raise AssertionError(f"no row for {table}")
+    return access.new_ops_row(cast, table)
 
 
 def filters(key: Mapping[str, Any]) -> dict[str, str]:
@@ -284,7 +316,7 @@ async def test_delete(table: str, cast: Cast) -> None:
     "table",
     [
         "wa_connection_secrets", "outbox_lanes", "outbox_ready", "outbox_lines", "outbox_waiting", "outbox_leases",
-        "outbox_problems", "outbox_archive", "migration_rejects", "chat_backlog",
+        "outbox_problems", "outbox_archive", "migration_rejects", "chat_backlog", "audit_seals",
     ],
 )  # fmt: skip
 async def test_private_tables_are_out_of_reach_whatever_the_caller_asks_for(table: str, cast: Cast) -> None:
@@ -301,8 +333,13 @@ REFUSED = "42501"
 
 
 def by_role(
-    *, members: str = REFUSED, viewer: str | None = None, outside: str = REFUSED, service: str = OK
-) -> Mapping[str, str]:
+    *,
+    members: str = REFUSED,
+    viewer: str | None = None,
+    outside: str = REFUSED,
+    operator: str | None = None,
+    service: str = OK,
+) -> dict[str, str]:
     """What each identity is told: `ok`, a code, or the refusal by grants."""
     return {
         "anon": REFUSED,
@@ -312,11 +349,18 @@ def by_role(
         "viewer": viewer or members,
         "stranger": outside,
         "removed": outside,
+        "operator": operator or outside,
         "service": service,
     }
 
 
 SERVICE_RPC = by_role()
+OPERATOR_RPC = by_role(members="operator_required", outside="operator_required", operator=OK)
+
+
+def of_workspace(**arguments: Any) -> Callable[[Cast], dict[str, Any]]:
+    return lambda cast: {"p_workspace_id": cast.workspace.id, **arguments}
+
 
 IN_CHAT = by_role(members=OK, outside="chat_not_found", service=REFUSED)
 WRITING_IN_CHAT = by_role(members=OK, viewer="role_required", outside="chat_not_found", service=REFUSED)
@@ -488,6 +532,61 @@ RPCS: Mapping[str, tuple[Mapping[str, str], Callable[[Cast], dict[str, Any]]]] =
         # Whoever isn't in the chat sees no cursor, so everything looks unread.
         lambda cast: {"p_message": {"chat_id": cast.rows["chats"]["id"], "seq": 1}},
     ),
+    "add_operator": (OPERATOR_RPC, lambda cast: {"p_email": cast.emails["operator"]}),
+    "apply_workspace_token_delta": (OPERATOR_RPC, of_workspace(p_delta=1, p_reason="test")),
+    "check_entitlement": (
+        by_role(members=OK, outside="workspace_not_found", operator=OK),
+        of_workspace(p_key="meta_hub"),
+    ),
+    "check_token_balances": (OPERATOR_RPC, lambda _: {}),
+    "find_workspace": (OPERATOR_RPC, lambda cast: {"p_ref": cast.workspace.slug}),
+    "get_workspace_overview": (OPERATOR_RPC, of_workspace()),
+    "grant_workspace_tokens": (OPERATOR_RPC, of_workspace(p_amount=1, p_reason="test")),
+    "list_operators": (OPERATOR_RPC, lambda _: {}),
+    "list_workspaces": (OPERATOR_RPC, lambda _: {}),
+    "release_token_reservation": (OPERATOR_RPC, lambda cast: {"p_reservation_id": cast.released_reservation}),
+    "remove_member": (
+        by_role(members="role_required", outside="workspace_not_found", service="member_not_found")
+        | {"owner": "member_not_found", "admin": "member_not_found"},
+        of_workspace(p_user_id=str(uuid4())),
+    ),
+    "remove_operator": (
+        by_role(
+            members="operator_required",
+            outside="operator_required",
+            operator="operator_not_found",
+            service="operator_not_found",
+        ),
+        lambda _: {"p_email": "nobody@example.com"},
+    ),
+    "reserve_workspace_tokens": (OPERATOR_RPC, of_workspace(p_amount=1, p_reason="test")),
+    "seal_audit_log": (OPERATOR_RPC, lambda _: {}),
+    "search_audit_log": (OPERATOR_RPC, lambda _: {}),
+    "set_member_role": (
+        by_role(members="role_required", outside="workspace_not_found") | {"owner": OK, "admin": OK},
+        lambda cast: {
+            "p_workspace_id": cast.workspace.id,
+            "p_user_id": cast.user_ids["viewer"],
+            "p_role": "viewer",
+        },
+    ),
+    "set_token_alerts": (OPERATOR_RPC, of_workspace(p_levels=[950])),
+    "set_workspace_entitlement": (
+        OPERATOR_RPC,
+        lambda cast: {"p_slug": cast.workspace.slug, "p_key": "meta_hub", "p_enabled": True},
+    ),
+    "set_workspace_entitlement_payload": (
+        OPERATOR_RPC,
+        of_workspace(p_key="core_os", p_enabled=True, p_payload={}),
+    ),
+    "set_workspace_status": (OPERATOR_RPC, of_workspace(p_status="active")),
+    "settle_due_tokens": (OPERATOR_RPC, lambda _: {}),
+    "settle_token_reservation": (
+        OPERATOR_RPC,
+        lambda cast: {"p_reservation_id": cast.settled_reservation, "p_amount": 1},
+    ),
+    "use_entitlement": (OPERATOR_RPC, of_workspace(p_key="meta_hub")),
+    "verify_audit_log": (OPERATOR_RPC, lambda _: {}),
     "cancel_outbox": (SERVICE_RPC, lambda _: {"p_ids": []}),
     "claim_outbox": (SERVICE_RPC, lambda _: {"p_limit": 1, "p_worker": "matrix"}),
     "complete_outbox": (SERVICE_RPC, lambda _: {"p_token": 0, "p_results": []}),

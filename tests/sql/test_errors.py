@@ -254,6 +254,46 @@ def opening(**arguments: Any) -> Provocation:
     return calling("member", "create_chat", **given)
 
 
+def operating(function: str, **arguments: Any) -> Provocation:
+    """A call by an operator about the cast's workspace."""
+    return calling("operator", function, p_workspace_id=lambda cast: cast.workspace.id, **arguments)
+
+
+async def in_a_suspended_workspace(cast: Cast) -> httpx.Response:
+    workspace = await cast.world.workspace(owner="owner")
+    await cast.rpc("operator", "set_workspace_status", p_workspace_id=workspace.id, p_status="suspended")
+    return await cast.rpc("owner", "start_meta_signup", p_workspace_id=workspace.id)
+
+
+async def an_owner_made_by_an_admin(cast: Cast) -> httpx.Response:
+    return await cast.rpc(
+        "admin",
+        "set_member_role",
+        p_workspace_id=cast.workspace.id,
+        p_user_id=cast.user_ids["viewer"],
+        p_role="owner",
+    )
+
+
+async def an_owner_removed_by_an_admin(cast: Cast) -> httpx.Response:
+    return await cast.rpc("admin", "remove_member", p_workspace_id=cast.workspace.id, p_user_id=cast.user_ids["owner"])
+
+
+async def same_reference_twice(cast: Cast) -> httpx.Response:
+    reference = str(uuid4())
+    deltas = {"p_workspace_id": cast.workspace.id, "p_reason": "test", "p_reference": reference}
+    assert (await cast.rpc("operator", "apply_workspace_token_delta", **deltas, p_delta=1)).status_code == 200
+    return await cast.rpc("operator", "apply_workspace_token_delta", **deltas, p_delta=2)
+
+
+async def settled_twice(cast: Cast) -> httpx.Response:
+    reservation_id = await cast.world.scalar(
+        "select id from reserve_workspace_tokens(%s, 5, 'test')", cast.workspace.id
+    )
+    await cast.rpc("operator", "settle_token_reservation", p_reservation_id=reservation_id, p_amount=1)
+    return await cast.rpc("operator", "settle_token_reservation", p_reservation_id=reservation_id, p_amount=2)
+
+
 PROVOKED: list[tuple[str, str, Provocation, dict[str, Any]]] = [
     ("assign_message_seq", "already_exists", repeated_insert, {"client_generated_id": ..., "id": ...}),
     (
@@ -355,6 +395,218 @@ PROVOKED: list[tuple[str, str, Provocation, dict[str, Any]]] = [
         "invalid_value",
         in_chat("member", "get_chat_changes", p_after_rev=-1),
         {"fields": ..., "allowed": "1 to 1000"},
+    ),
+    (
+        "require_operator",
+        "operator_required",
+        calling("owner", "list_operators"),
+        {"needs": ["owner", "ops", "viewer"]},
+    ),
+    ("require_role", "workspace_suspended", in_a_suspended_workspace, {"workspace_id": ...}),
+    (
+        "add_operator",
+        "account_not_found",
+        calling("operator", "add_operator", p_email="nobody@example.com"),
+        {"email": "nobody@example.com"},
+    ),
+    (
+        "add_operator",
+        "invalid_value",
+        calling("operator", "add_operator", p_email="nobody@example.com", p_role="king"),
+        {"field": "role", "allowed": ["owner", "ops", "viewer"]},
+    ),
+    (
+        "remove_operator",
+        "operator_not_found",
+        calling("operator", "remove_operator", p_email=None),
+        {"email": None},
+    ),
+    (
+        "set_member_role",
+        "invalid_value",
+        calling("owner", "set_member_role", p_workspace_id=lambda cast: cast.workspace.id, p_user_id=None, p_role="x"),
+        {"field": "role", "allowed": ...},
+    ),
+    (
+        "set_member_role",
+        "member_not_found",
+        calling(
+            "owner", "set_member_role", p_workspace_id=lambda cast: cast.workspace.id, p_user_id=None, p_role="viewer"
+        ),
+        {"workspace_id": ..., "user_id": None},
+    ),
+    ("set_member_role", "role_required", an_owner_made_by_an_admin, {"needs": ["owner"]}),
+    (
+        "remove_member",
+        "member_not_found",
+        calling("owner", "remove_member", p_workspace_id=lambda cast: cast.workspace.id, p_user_id=None),
+        {"workspace_id": ..., "user_id": None},
+    ),
+    ("remove_member", "role_required", an_owner_removed_by_an_admin, {"needs": ["owner"]}),
+    (
+        "find_workspace",
+        "workspace_not_found",
+        calling("operator", "find_workspace", p_ref="no-such"),
+        {"workspace": "no-such"},
+    ),
+    (
+        "find_workspace",
+        "workspace_not_found",
+        calling("operator", "get_workspace_overview", p_workspace_id=None),
+        {"workspace": None},
+    ),
+    (
+        "check_entitlement_payload",
+        "invalid_value",
+        operating("set_workspace_entitlement_payload", p_key="k", p_enabled=True, p_payload=[1]),
+        {"field": "payload"},
+    ),
+    *(
+        (
+            "check_entitlement_payload",
+            "invalid_value",
+            operating("set_workspace_entitlement_payload", p_key="k", p_enabled=True, p_payload={"limit": limit}),
+            {"field": "payload.limit"},
+        )
+        for limit in ("many", True, -1, 1e300)
+    ),
+    (
+        "check_entitlement_payload",
+        "invalid_value",
+        operating("set_workspace_entitlement_payload", p_key="k", p_enabled=True, p_payload={"period": "week"}),
+        {"field": "payload.period", "allowed": ["day", "month", "year"]},
+    ),
+    *(
+        (
+            "write_entitlement",
+            "invalid_value",
+            operating(
+                "set_workspace_entitlement_payload", p_key=key, p_enabled=enabled, p_payload=None, p_reason=reason
+            ),
+            {"fields": ["key", "enabled", "reason"]},
+        )
+        for key, enabled, reason in (
+            (" ", True, None),
+            (None, True, None),
+            ("k" * 101, True, None),
+            ("k", None, None),
+            ("k", True, "r" * 501),
+        )
+    ),
+    (
+        "check_entitlement",
+        "invalid_value",
+        operating("check_entitlement", p_key="meta_hub", p_amount=-1),
+        {"field": "amount"},
+    ),
+    ("use_entitlement", "invalid_value", operating("use_entitlement", p_key="x", p_amount=0), {"field": "amount"}),
+    *(
+        (
+            "check_tokens",
+            "invalid_value",
+            operating("apply_workspace_token_delta", p_delta=delta, p_reason=reason),
+            {"fields": ["amount", "reason"]},
+        )
+        for delta, reason in ((0, "r"), (None, "r"), (10**15 + 1, "r"), (1, None), (1, " "), (1, "r" * 501))
+    ),
+    (
+        "refuse_reference",
+        "reference_conflict",
+        same_reference_twice,
+        {"reference": ..., "amount": 2, "first_amount": 1},
+    ),
+    (
+        "refuse_amount",
+        "insufficient_tokens",
+        operating("apply_workspace_token_delta", p_delta=-(10**12), p_reason="test"),
+        {"balance": ..., "reserved": ..., "needed": 10**12},
+    ),
+    *(
+        (
+            "grant_workspace_tokens",
+            "invalid_value",
+            operating("grant_workspace_tokens", p_reason="r", **({"p_amount": 1} | given)),
+            {"fields": ["amount", "priority", "expires_at"]},
+        )
+        for given in (
+            {"p_amount": -1},
+            {"p_priority": 101},
+            {"p_priority": None},
+            {"p_expires_at": "2020-01-01T00:00:00Z"},
+            {"p_expires_at": "2100-01-01T00:00:00Z", "p_effective_at": "2100-01-01T00:00:00Z"},
+        )
+    ),
+    (
+        "reserve_workspace_tokens",
+        "invalid_value",
+        operating("reserve_workspace_tokens", p_amount=1, p_reason="r", p_seconds=0),
+        {"fields": ["amount", "seconds"]},
+    ),
+    (
+        "end_reservation",
+        "reservation_not_found",
+        calling("operator", "release_token_reservation", p_reservation_id=str(UUID(int=0))),
+        {"reservation_id": str(UUID(int=0))},
+    ),
+    *(
+        (
+            "end_reservation",
+            "invalid_value",
+            calling(
+                "operator",
+                "settle_token_reservation",
+                p_reservation_id=lambda cast: cast.settled_reservation,
+                p_amount=amount,
+            ),
+            {"field": "amount", "reserved": 10},
+        )
+        for amount in (11, -1)
+    ),
+    (
+        "end_reservation",
+        "reservation_ended",
+        settled_twice,
+        {"reservation_id": ..., "status": "settled", "settled_amount": 1},
+    ),
+    (
+        "settle_due_tokens",
+        "invalid_value",
+        calling("operator", "settle_due_tokens", p_limit=0),
+        {"field": "limit", "allowed": "1 to 1000"},
+    ),
+    *(
+        ("set_token_alerts", "invalid_value", operating("set_token_alerts", p_levels=levels), {"field": "levels"})
+        for levels in (None, [-1], [None], [*range(21)])
+    ),
+    (
+        "list_workspaces",
+        "invalid_value",
+        calling("operator", "list_workspaces", p_status="gone"),
+        {"fields": ["limit", "status"]},
+    ),
+    (
+        "set_workspace_status",
+        "invalid_value",
+        operating("set_workspace_status", p_status="gone"),
+        {"fields": ["status", "reason"]},
+    ),
+    (
+        "search_audit_log",
+        "invalid_value",
+        calling("operator", "search_audit_log", p_limit=1001),
+        {"field": "limit", "allowed": "1 to 1000"},
+    ),
+    (
+        "seal_audit_log",
+        "invalid_value",
+        calling("operator", "seal_audit_log", p_limit=0),
+        {"field": "limit", "allowed": "1 to 10000"},
+    ),
+    (
+        "verify_audit_log",
+        "invalid_value",
+        calling("operator", "verify_audit_log", p_limit=101),
+        {"field": "limit", "allowed": "1 to 100"},
     ),
     ("create_workspace", "slug_taken", taken_slug, {"slug": ...}),
     (
@@ -874,6 +1126,7 @@ async def test_a_mistake_is_answered_with_its_code(
 ELSEWHERE = {
     ("require_user", "not_authenticated"): "test_a_session_without_a_user_is_refused",
     ("refuse_change", "append_only"): "test_append_only_rows_stay_as_they_are",
+    ("refuse_removal", "append_only"): "tests/sql/test_operators.py",
     ("keep_an_owner", "last_owner"): "tests/sql/test_workspaces.py",
 }
 
@@ -884,7 +1137,9 @@ async def test_every_raise_is_provoked(cast: Cast) -> None:
     )
     raised = {(name, code) for name, body in bodies for _, code in RAISE.findall(body)}
     provoked = {
-        (function, code) for function, code, _, _ in PROVOKED if function != "require_role" or code == "role_required"
+        (function, code)
+        for function, code, _, _ in PROVOKED
+        if function != "require_role" or code in ("role_required", "workspace_suspended")
     }
     assert raised == provoked | ELSEWHERE.keys()
 
@@ -917,6 +1172,9 @@ async def test_every_raise_is_provoked(cast: Cast) -> None:
         "public.join_chat(gen_random_uuid())",
         "public.delete_message(gen_random_uuid())",
         "public.disconnect_wa_phone_number(gen_random_uuid())",
+        "public.list_operators()",
+        "public.check_entitlement(gen_random_uuid(), 'meta_hub')",
+        "public.set_member_role(gen_random_uuid(), gen_random_uuid(), 'owner')",
     ],
 )
 def test_a_session_without_a_user_is_refused(call: str, rolled_back: RolledBack) -> None:

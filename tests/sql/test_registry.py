@@ -130,6 +130,10 @@ _NOT_FROM_HERE = {
     "FollowUps.counts": {"invalid_value"},
     "Events.replay": {"invalid_value"},  # they always send an array
     "Events.replay_orphans": {"invalid_value"},
+    "Entitlements.check": {"operator_required", "role_required", "workspace_suspended"},  # who can see it may ask
+    "Tokens.release": {"invalid_value", "workspace_not_found"},  # a reservation goes with its workspace
+    "Tokens.settle": {"workspace_not_found"},
+    "Tokens.settle_due": {"workspace_not_found"},
     "Webhooks.ingest": {"invalid_value"},
     "Webhooks.receive": {"invalid_value"},
     "WebhookEndpoint.receive": {"invalid_value"},
