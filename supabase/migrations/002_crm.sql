@@ -338,12 +338,14 @@ end $$;
 ------------------------------------------------------------------------------------------------------------------------
 -- Indexes
 ------------------------------------------------------------------------------------------------------------------------
-create unique index if not exists contacts_workspace_id_email_idx
-  on public.contacts (workspace_id, lower(email)) where deleted_at is null and email is not null;
-create unique index if not exists contacts_workspace_id_phone_idx
-  on public.contacts (workspace_id, phone) where deleted_at is null and phone is not null;
-create index if not exists contacts_merged_email_idx
-  on public.contacts (workspace_id, lower(email)) where merged_into is not null and email is not null;
+-- What is looked for first, so that a query can ask for an index of these and no other: while a new table has no
+-- statistics, the planner takes any index that begins with the workspace for as good.
+create unique index if not exists contacts_email_workspace_id_idx
+  on public.contacts (lower(email), workspace_id) where deleted_at is null and email is not null;
+create unique index if not exists contacts_phone_workspace_id_idx
+  on public.contacts (phone, workspace_id) where deleted_at is null and phone is not null;
+create index if not exists contacts_merged_email_workspace_id_idx
+  on public.contacts (lower(email), workspace_id) where merged_into is not null and email is not null;
 create index if not exists contacts_workspace_id_merged_into_idx
   on public.contacts (workspace_id, merged_into) where merged_into is not null;
 create index if not exists contacts_workspace_id_created_at_idx
@@ -367,10 +369,10 @@ create index if not exists contact_call_logs_user_id_idx
 create index if not exists contact_events_workspace_id_contact_id_idx
   on public.contact_events (workspace_id, contact_id, occurred_at desc, id desc);
 create index if not exists contact_events_actor_id_idx on public.contact_events (actor_id) where actor_id is not null;
-create unique index if not exists tma_candidates_workspace_id_email_idx
-  on public.tma_candidates (workspace_id, lower(email)) where email is not null;
-create unique index if not exists tma_candidates_workspace_id_phone_idx
-  on public.tma_candidates (workspace_id, phone) where phone is not null;
+create unique index if not exists tma_candidates_email_workspace_id_idx
+  on public.tma_candidates (lower(email), workspace_id) where email is not null;
+create unique index if not exists tma_candidates_phone_workspace_id_idx
+  on public.tma_candidates (phone, workspace_id) where phone is not null;
 create index if not exists tma_candidates_workspace_id_created_at_idx
   on public.tma_candidates (workspace_id, created_at desc, id desc);
 create index if not exists tma_candidates_workspace_id_name_idx
@@ -520,7 +522,7 @@ end $$;
 create or replace function private.refuse_contact(p_constraint text, p_workspace_id uuid, p_fields jsonb) returns void
 language plpgsql stable security invoker set search_path = '' as $$
 declare
-  v_field constant text := case p_constraint when 'contacts_workspace_id_email_idx' then 'email' else 'phone' end;
+  v_field constant text := case p_constraint when 'contacts_email_workspace_id_idx' then 'email' else 'phone' end;
 begin
   if p_constraint = 'contacts_workspace_id_assigned_to_fkey' then
     perform private.raise_error(400, 'invalid_value', '{"field": "assigned_to"}', 'Only a member can be in charge.');
@@ -627,7 +629,7 @@ comment on function public.update_contact_status(uuid, text) is
 create or replace function private.refuse_candidate(p_constraint text, p_workspace_id uuid, p_fields jsonb) returns void
 language plpgsql stable security invoker set search_path = '' as $$
 declare
-  v_field constant text := case p_constraint when 'tma_candidates_workspace_id_email_idx' then 'email' else 'phone' end;
+  v_field constant text := case p_constraint when 'tma_candidates_email_workspace_id_idx' then 'email' else 'phone' end;
 begin
   if p_constraint = 'tma_candidates_status_tags_check' then
     perform private.raise_error(400, 'invalid_value', '{"field": "status_tags", "allowed": ["A", "B", "C"]}',

@@ -78,7 +78,7 @@ async def test_broken_constraints_are_named_and_values_are_not(world: World) -> 
 
     twice = await failure(insert(phone=phone, name=HUSH))
     assert seen(twice) == (Conflict, "already_exists", 409, False)
-    assert twice.detail == {"sqlstate": "23505", "constraint": "contacts_workspace_id_phone_idx"}
+    assert twice.detail == {"sqlstate": "23505", "constraint": "contacts_phone_workspace_id_idx"}
     assert phone not in repr(twice.to_dict())
 
     refused = await failure(insert(email=HUSH))
