@@ -44,7 +44,7 @@ class ListedChat(Chat):
     mention_count: int
     """Unread messages that mention the caller."""
     other_member_ids: list[UUID]
-    """Up to ten."""
+    """Up to three, enough to call it by; `Chats.members` has all."""
 
 
 class ChatMember(Row):

@@ -14,59 +14,42 @@ set statement_timeout = '60s';
 ------------------------------------------------------------------------------------------------------------------------
 -- Numbering
 ------------------------------------------------------------------------------------------------------------------------
--- The one place that hands out numbers. The chat's row is locked first, so numbers follow the order of the commits, and
--- what the sender has sent already is looked up under the lock, so a repetition takes none. Returns the message with
--- its numbers, or the one that stands there already.
-create or replace function private.take_message_seq(p_message public.chat_messages) returns public.chat_messages
-language plpgsql security invoker set search_path = '' as $$
-declare
-  v_existing public.chat_messages;
-  v_workspace_id uuid;
-begin
-  select chat.workspace_id, chat.last_seq + 1, chat.last_rev + 1 into v_workspace_id, p_message.seq, p_message.rev
-  from public.chats as chat where chat.id = p_message.chat_id for no key update;
-  if p_message.client_generated_id is not null then
-    select message.* into v_existing from public.chat_messages as message
-    where message.sender_id = p_message.sender_id and message.client_generated_id = p_message.client_generated_id
-      and message.chat_id = p_message.chat_id;
-    if found then
-      return v_existing;
-    end if;
-  end if;
-  p_message.workspace_id := coalesce(p_message.workspace_id, v_workspace_id);
-  -- Under the lock, so that times follow the numbers.
-  p_message.created_at := coalesce(p_message.created_at, clock_timestamp());
-  update public.chats as chat
-  set last_seq = p_message.seq, last_rev = p_message.rev, last_message_at = p_message.created_at,
-    last_message_sender_id = p_message.sender_id, last_message_preview = left(p_message.body, 120)
-  where chat.id = p_message.chat_id;
-  -- Whoever writes has read what stands above.
-  update public.chat_members as member
-  set last_delivered_seq = p_message.seq, last_read_seq = p_message.seq, unread_deleted_count = 0,
-    unread_mention_count = 0
-  where member.chat_id = p_message.chat_id and member.user_id = p_message.sender_id;
-  if p_message.mentions <> '{}' then
-    update public.chat_members as member set unread_mention_count = member.unread_mention_count + 1
-    where member.chat_id = p_message.chat_id and member.user_id = any (p_message.mentions)
-      and member.user_id is distinct from p_message.sender_id;
-  end if;
-  return p_message;
-end $$;
-
--- For rows that are inserted without a number: by the service, or by what wrote here before there were numbers.
+-- For rows that are inserted without a number: by the service, or by what wrote here before there were numbers. The chat's
+-- row is locked first, here as in send_message, so numbers follow the order of the commits.
 create or replace function private.assign_message_seq() returns trigger
 language plpgsql security definer set search_path = '' as $$
 declare
-  v_numbered public.chat_messages := private.take_message_seq(new);
+  v_existing_id uuid;
 begin
+  new.created_at := coalesce(new.created_at, clock_timestamp());
+  update public.chats as chat
+  set last_seq = chat.last_seq + 1, last_rev = chat.last_rev + 1, last_message_at = new.created_at,
+    last_message_sender_id = new.sender_id, last_message_preview = left(new.body, 120)
+  where chat.id = new.chat_id
+  returning coalesce(new.workspace_id, chat.workspace_id), chat.last_seq, chat.last_rev
+  into new.workspace_id, new.seq, new.rev;
   -- An error, because skipping the row or leaving it to `on conflict` would hide that it is there, or burn its number.
-  if v_numbered.id <> new.id then
+  select message.id into v_existing_id from public.chat_messages as message
+  where message.sender_id = new.sender_id and message.client_generated_id = new.client_generated_id
+    and message.chat_id = new.chat_id;
+  if found then
     perform private.raise_error(409, 'already_exists',
-      jsonb_build_object('client_generated_id', new.client_generated_id, 'id', v_numbered.id),
+      jsonb_build_object('client_generated_id', new.client_generated_id, 'id', v_existing_id),
       'Read the message that the detail names.');
   end if;
-  return v_numbered;
+  update public.chat_members as member
+  set last_delivered_seq = new.seq, last_read_seq = new.seq, unread_deleted_count = 0, unread_mention_count = 0
+  where member.chat_id = new.chat_id and member.user_id = new.sender_id;
+  perform private.count_mentions(new);
+  return new;
 end $$;
+
+create or replace function private.count_mentions(p_message public.chat_messages) returns void
+language sql security invoker set search_path = '' as $$
+  update public.chat_members as member set unread_mention_count = member.unread_mention_count + 1
+  where member.chat_id = p_message.chat_id and member.user_id = any (p_message.mentions)
+    and member.user_id is distinct from p_message.sender_id
+$$;
 
 do $$
 begin
@@ -248,6 +231,51 @@ language sql security invoker set search_path = '' as $$
   select realtime.send(p_payload, p_event, 'chat:' || p_chat_id, true)
 $$;
 
+-- What is wrong with a message, apart from its text.
+create or replace function private.require_message_parts(
+  p_chat_id uuid, p_client_generated_id text, p_attachments jsonb, p_mentions uuid[], p_reply_to bigint
+) returns void
+language plpgsql stable security invoker set search_path = '' as $$
+declare
+  v_unknown uuid[];
+  v_latest bigint;
+begin
+  if coalesce(length(p_client_generated_id), 0) not between 1 and 100 then
+    perform private.raise_error(400, 'invalid_value', jsonb_build_object('field', 'client_generated_id'),
+      'Name each message by an id of your own of 1 to 100 characters; a uuid is fine.');
+  end if;
+  if p_attachments <> '[]' and (
+    jsonb_typeof(p_attachments) <> 'array' or length(p_attachments::text) > 20000
+    or jsonb_array_length(p_attachments) > 10
+    or exists (
+      select 1 from jsonb_array_elements(p_attachments) as attachment
+      where (jsonb_typeof(attachment.value) = 'object' and jsonb_typeof(attachment.value -> 'ref') = 'string'
+        and length(attachment.value ->> 'ref') between 1 and 2000) is not true)
+  ) then
+    perform private.raise_error(400, 'invalid_value', jsonb_build_object('field', 'attachments'),
+      'Give up to 10 objects, each with a "ref" of 1 to 2000 characters, and 20,000 characters in all.');
+  end if;
+  if p_mentions <> '{}' then
+    select array_agg(mention.user_id) into v_unknown from unnest(p_mentions) as mention (user_id)
+    where not exists (
+      select 1 from public.chat_members as member
+      where member.chat_id = p_chat_id and member.user_id = mention.user_id);
+    if v_unknown is not null or cardinality(p_mentions) > 50 then
+      perform private.raise_error(400, 'reference_not_found',
+        jsonb_build_object('field', 'mentions', 'ids', v_unknown), 'Mention at most 50 people, all in the chat.');
+    end if;
+  end if;
+  if p_reply_to is not null then
+    -- Numbers have no gaps and never go away, so this needs neither a look at the message nor a lock.
+    select chat.last_seq into v_latest from public.chats as chat where chat.id = p_chat_id;
+    if p_reply_to not between 1 and v_latest then
+      perform private.raise_error(400, 'reference_not_found',
+        jsonb_build_object('field', 'reply_to', 'latest_seq', v_latest),
+        'Reply to a message by its number in this chat.');
+    end if;
+  end if;
+end $$;
+
 create or replace function private.append_message(
   p_member public.chat_members, p_body text, p_client_generated_id text, p_attachments jsonb, p_mentions uuid[],
   p_reply_to bigint
@@ -255,55 +283,57 @@ create or replace function private.append_message(
 language plpgsql security invoker set search_path = '' as $$
 declare
   v_message public.chat_messages;
-  v_numbered public.chat_messages;
-  v_unknown uuid[];
 begin
-  if coalesce(length(p_client_generated_id), 0) not between 1 and 100 then
-    perform private.raise_error(400, 'invalid_value', jsonb_build_object('field', 'client_generated_id'),
-      'Name each message by an id of your own of 1 to 100 characters; a uuid is fine.');
+  p_attachments := coalesce(p_attachments, '[]');
+  p_mentions := coalesce(p_mentions, '{}');
+  perform private.require_message_text(p_body, p_attachments <> '[]');
+  -- A plain text pays for nothing more.
+  if p_attachments <> '[]' or p_mentions <> '{}' or p_reply_to is not null
+    or coalesce(length(p_client_generated_id), 0) not between 1 and 100 then
+    perform private.require_message_parts(p_member.chat_id, p_client_generated_id, p_attachments, p_mentions,
+      p_reply_to);
+    p_mentions := array(select distinct mention from unnest(p_mentions) as mention);
   end if;
-  v_message.attachments := coalesce(p_attachments, '[]');
-  if v_message.attachments <> '[]' and (
-    jsonb_typeof(v_message.attachments) <> 'array' or length(v_message.attachments::text) > 20000
-    or jsonb_array_length(v_message.attachments) > 10
-    or exists (
-      select 1 from jsonb_array_elements(v_message.attachments) as attachment
-      where (jsonb_typeof(attachment.value) = 'object' and jsonb_typeof(attachment.value -> 'ref') = 'string'
-        and length(attachment.value ->> 'ref') between 1 and 2000) is not true)
-  ) then
-    perform private.raise_error(400, 'invalid_value', jsonb_build_object('field', 'attachments'),
-      'Give up to 10 objects, each with a "ref" of 1 to 2000 characters, and 20,000 characters in all.');
+  -- The lock on the chat's row comes as late as can be, and everything under it is one statement. Whoever waits for it
+  -- gets the number after this one, once this one is committed.
+  with counted as (
+    update public.chats as chat
+    set last_seq = chat.last_seq + 1, last_rev = chat.last_rev + 1,
+      -- Taken under the lock, so that times follow the numbers.
+      last_message_at = clock_timestamp(), last_message_sender_id = p_member.user_id,
+      last_message_preview = left(nullif(p_body, ''), 120)
+    where chat.id = p_member.chat_id
+    returning chat.last_seq, chat.last_rev, chat.last_message_at
+  ), message as (
+    insert into public.chat_messages (workspace_id, chat_id, sender_id, client_generated_id, body, attachments,
+      mentions, reply_to, created_at, seq, rev)
+    select p_member.workspace_id, p_member.chat_id, p_member.user_id, p_client_generated_id, nullif(p_body, ''),
+      p_attachments, p_mentions, p_reply_to, counted.last_message_at, counted.last_seq, counted.last_rev
+    from counted
+    on conflict (sender_id, client_generated_id, chat_id) do nothing
+    returning *
+  ), cursors as (
+    -- Whoever writes has read what stands above.
+    update public.chat_members as member
+    set last_delivered_seq = message.seq, last_read_seq = message.seq, unread_deleted_count = 0,
+      unread_mention_count = 0
+    from message where member.chat_id = message.chat_id and member.user_id = message.sender_id
+  )
+  select message.* into v_message from message;
+  if not found then
+    -- A repetition: the number goes back before anybody has seen it, and the first message is the answer.
+    update public.chats as chat
+    set last_seq = chat.last_seq - 1, last_rev = chat.last_rev - 1, last_message_at = latest.created_at,
+      last_message_sender_id = latest.sender_id, last_message_preview = left(latest.body, 120)
+    from public.chat_messages as latest
+    where chat.id = p_member.chat_id and latest.chat_id = chat.id and latest.seq = chat.last_seq - 1;
+    select message.* into v_message from public.chat_messages as message
+    where message.sender_id = p_member.user_id and message.client_generated_id = p_client_generated_id
+      and message.chat_id = p_member.chat_id;
+  elsif p_mentions <> '{}' then
+    perform private.count_mentions(v_message);
   end if;
-  perform private.require_message_text(p_body, v_message.attachments <> '[]');
-  v_message.mentions := coalesce(p_mentions, '{}');
-  if v_message.mentions <> '{}' then
-    select coalesce(array_agg(distinct mention.user_id), '{}'),
-      array_agg(distinct mention.user_id) filter (where member.user_id is null)
-    into v_message.mentions, v_unknown
-    from unnest(v_message.mentions) as mention (user_id)
-    left join public.chat_members as member on member.chat_id = p_member.chat_id and member.user_id = mention.user_id;
-    if v_unknown is not null or cardinality(v_message.mentions) > 50 then
-      perform private.raise_error(400, 'reference_not_found',
-        jsonb_build_object('field', 'mentions', 'ids', v_unknown), 'Mention at most 50 people, all in the chat.');
-    end if;
-  end if;
-  v_message.id := gen_random_uuid();
-  v_message.chat_id := p_member.chat_id;
-  v_message.workspace_id := p_member.workspace_id;
-  v_message.sender_id := p_member.user_id;
-  v_message.client_generated_id := p_client_generated_id;
-  v_message.body := nullif(p_body, '');
-  v_message.reply_to := p_reply_to;
-  v_numbered := private.take_message_seq(v_message);
-  if v_numbered.id <> v_message.id then
-    return v_numbered;
-  elsif p_reply_to not between 1 and v_numbered.seq - 1 then
-    perform private.raise_error(400, 'reference_not_found',
-      jsonb_build_object('field', 'reply_to', 'latest_seq', v_numbered.seq - 1),
-      'Reply to a message by its number in this chat.');
-  end if;
-  insert into public.chat_messages values (v_numbered.*);
-  return v_numbered;
+  return v_message;
 end $$;
 
 ------------------------------------------------------------------------------------------------------------------------
@@ -833,21 +863,22 @@ language sql stable security definer set search_path = '' as $$
     -- Enough for a list; all of them are in chat_members.
     array(
       select other.user_id from public.chat_members as other
-      where other.chat_id = page.id and other.user_id <> page.user_id limit 10)
-  from page order by page.active_at desc, page.id desc
+      where other.chat_id = page.id and other.user_id <> page.user_id limit 3)
+  from page
+  order by page.active_at desc, page.id desc
 $$;
 comment on function public.list_chats(uuid, integer, timestamptz, uuid) is
-  'The caller''s chats, newest activity first, each with its last message, unread and mention counts and up to ten '
-  'other members.';
+  'The caller''s chats, newest activity first, each with its last message, unread and mention counts and up to '
+  'three other members.';
 
 ------------------------------------------------------------------------------------------------------------------------
 -- Grants on functions
 ------------------------------------------------------------------------------------------------------------------------
 -- Chats are people's: the service isn't a member of any and uses the tables.
 revoke all on function
-  private.take_message_seq(public.chat_messages), private.assign_message_seq(), private.number_chat_batch(integer),
+  private.assign_message_seq(), private.count_mentions(public.chat_messages), private.number_chat_batch(integer),
   private.require_chat_member(uuid), private.require_chat_writer(uuid), private.require_message_text(text, boolean),
-  private.tell_chat(uuid, text, jsonb),
+  private.require_message_parts(uuid, text, jsonb, uuid[], bigint), private.tell_chat(uuid, text, jsonb),
   private.append_message(public.chat_members, text, text, jsonb, uuid[], bigint),
   private.add_to_chat(public.chats, uuid[], text), private.after_leaving_chat(),
   private.lock_own_message(uuid, boolean), private.move_cursors(public.chat_members, bigint, boolean),
