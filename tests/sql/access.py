@@ -159,7 +159,7 @@ async def make_cast(world: World) -> Cast:
     entry_id = await world.scalar("select min(id) from workspace_token_ledger where workspace_id = %s", workspace.id)
     alert_id = await world.scalar("select min(id) from workspace_token_alerts where workspace_id = %s", workspace.id)
     audit_id = await world.scalar("select min(id) from owner_audit_log where workspace_id = %s", workspace.id)
-    cast.rows = {
+    cast.rows |= {
         "contact_call_logs": {"id": log_id},
         "contact_events": {"id": event_row_id},
         "contact_notes": {"id": note_id},
