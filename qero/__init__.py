@@ -26,6 +26,10 @@ from qero.errors import (
     SettingsError,
     Unavailable,
 )
+from qero.models.candidate import CandidateFilter, CandidatePatch
+from qero.models.contact import ContactFilter, ContactPatch
+from qero.models.imports import ImportRow
+from qero.models.personal import CandidateSettingsPatch, ContactSettingsPatch
 from qero.services.call_logs import CallLogs
 from qero.services.candidates import Candidates
 from qero.services.connections import Connections
@@ -45,14 +49,21 @@ __version__ = "0.1.0"
 
 __all__ = [
     "CallLogs",
+    "CandidateFilter",
+    "CandidatePatch",
+    "CandidateSettingsPatch",
     "Candidates",
     "Client",
     "Clients",
     "Conflict",
     "Connections",
+    "ContactFilter",
+    "ContactPatch",
+    "ContactSettingsPatch",
     "Contacts",
     "Events",
     "FollowUps",
+    "ImportRow",
     "InvalidInput",
     "InvalidState",
     "LimitExceeded",
