@@ -27,8 +27,8 @@ async def import_all(
     seen: dict[str, int | None] = {}
     source = iter(rows)
     waiting = list(islice(source, batch))
+    answer = _sent(waiting, send, seen)
     while waiting:
-        answer = asyncio.ensure_future(send([row for row in waiting if _first(row, seen) is None]))
         try:
             # In a thread, so that the request leaves meanwhile.
             following = await asyncio.to_thread(_read, source, batch)
@@ -38,16 +38,32 @@ async def import_all(
         outcomes = iter(await answer)
         settled = []
         for row in waiting:
-            if (first := _first(row, seen)) is not None:
-                settled.append((row, RowOutcome(outcome="skipped", problems=[f"it repeats row {first}"])))
-            else:
+            if (first := _first(row, seen)) is None:
                 settled.append((row, next(outcomes)))
+            else:
+                settled.append((row, RowOutcome(outcome="skipped", problems=[f"it repeats row {first}"])))
         for row, outcome in settled:
             if outcome.outcome != "invalid":
                 for key in _keys(row):
                     seen.setdefault(key, row.row)
-        yield settled
         waiting = following
+        answer = _sent(waiting, send, seen)
+        # The next batch leaves before somebody looks at this one.
+        await asyncio.sleep(0)
+        try:
+            yield settled
+        except BaseException:
+            await asyncio.gather(answer, return_exceptions=True)
+            raise
+
+
+def _sent(waiting: list[ImportRow], send: Send, seen: dict[str, int | None]) -> asyncio.Future[list[RowOutcome]]:
+    """The answer to the rows that repeat no earlier one, on its way."""
+    return asyncio.ensure_future(_answer([row for row in waiting if _first(row, seen) is None], send))
+
+
+async def _answer(fresh: list[ImportRow], send: Send) -> list[RowOutcome]:
+    return await send(fresh) if fresh else []
 
 
 def _read(source: Iterator[ImportRow], count: int) -> list[ImportRow]:

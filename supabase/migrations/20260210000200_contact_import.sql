@@ -34,8 +34,10 @@ returns table (
 )
 language sql stable security invoker set search_path = '' as $$
   with given as materialized (
-    select item.ordinality::integer as place, coalesce(item."row", item.ordinality::integer) as label, nullif(btrim(item.name), '') as name,
-      private.normal_email(item.email) as email, private.normal_phone(item.phone) as phone,
+    select item.ordinality::integer as place, coalesce(item."row", item.ordinality::integer) as label,
+      nullif(btrim(item.name), '') as name, nullif(lower(btrim(item.email)), '') as email,
+      -- Most numbers are in their normal form already.
+      case when item.phone ~ '^\+[1-9][0-9]{6,14}$' then item.phone else private.normal_phone(item.phone) end as phone,
       nullif(btrim(item.lead_status), '') as lead_status,
       case when jsonb_typeof(item.tags) = 'array' then array(select jsonb_array_elements_text(item.tags)) end as tags,
       case when jsonb_typeof(item.status_tags) = 'array'
