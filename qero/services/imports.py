@@ -6,6 +6,9 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from itertools import islice
 
+import stamina
+
+from qero.errors import QeroError
 from qero.models.imports import ImportRow, RowOutcome
 
 BATCH = 2000
@@ -21,6 +24,8 @@ async def import_all(
 
     A row that repeats the e-mail or phone of an earlier one is skipped, whatever batch that was in: the first counts.
     Holds one batch of rows, and reads the next while one is on its way.
+
+    What may be repeated is, four times at most.
 
     Raises: what `send` raises; the batches before are imported. Importing all of it again is safe.
     """
@@ -63,7 +68,16 @@ def _sent(waiting: list[ImportRow], send: Send, seen: dict[str, int | None]) -> 
 
 
 async def _answer(fresh: list[ImportRow], send: Send) -> list[RowOutcome]:
-    return await send(fresh) if fresh else []
+    if fresh:
+        # Somebody may write the same people at the same time, or the network fail: sending them again is safe.
+        async for attempt in stamina.retry_context(on=_may_be_repeated, attempts=4, timeout=60):
+            with attempt:
+                return await send(fresh)
+    return []
+
+
+def _may_be_repeated(error: Exception) -> bool:
+    return isinstance(error, QeroError) and error.retryable
 
 
 def _read(source: Iterator[ImportRow], count: int) -> list[ImportRow]:
