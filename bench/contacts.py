@@ -80,7 +80,7 @@ BY_HAND: dict[str, LiteralString] = {
         and settings.follow_up_at < (current_date + 1)::timestamp at time zone 'UTC'
       order by follow_up_at, id limit 50
     """,
-    "search": PAGE + " and contact.search_text like '%%person 4711%%'" + NEWEST,
+    "search": PAGE + " and contact.search_text like '%%person%%' and contact.search_text like '%%4711%%'" + NEWEST,
     "search, a common word": PAGE + " and contact.search_text like '%%example%%'" + NEWEST,
 }
 OURS: dict[str, LiteralString] = {

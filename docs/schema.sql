@@ -30,6 +30,93 @@ CREATE SCHEMA public;
 ALTER SCHEMA public OWNER TO pg_database_owner;
 
 --
+-- Name: follow_up; Type: TYPE; Schema: private; Owner: postgres
+--
+
+CREATE TYPE private.follow_up AS (
+	kind text,
+	id uuid,
+	workspace_id uuid,
+	name text,
+	email text,
+	phone text,
+	status text,
+	follow_up_at timestamp with time zone,
+	follow_up_note text,
+	bucket text,
+	cursor text
+);
+
+ALTER TYPE private.follow_up OWNER TO postgres;
+
+--
+-- Name: my_candidate; Type: TYPE; Schema: private; Owner: postgres
+--
+
+CREATE TYPE private.my_candidate AS (
+	id uuid,
+	workspace_id uuid,
+	name text,
+	email text,
+	phone text,
+	status_tags text[],
+	tags text[],
+	source text,
+	created_by uuid,
+	created_at timestamp with time zone,
+	updated_at timestamp with time zone,
+	my_status text,
+	follow_up_at timestamp with time zone,
+	follow_up_note text,
+	cursor text
+);
+
+ALTER TYPE private.my_candidate OWNER TO postgres;
+
+--
+-- Name: my_contact; Type: TYPE; Schema: private; Owner: postgres
+--
+
+CREATE TYPE private.my_contact AS (
+	id uuid,
+	workspace_id uuid,
+	name text,
+	email text,
+	phone text,
+	lead_status text,
+	status_tags text[],
+	tags text[],
+	source text,
+	marketing_opted_out boolean,
+	assigned_to uuid,
+	created_by uuid,
+	created_at timestamp with time zone,
+	updated_at timestamp with time zone,
+	my_status text,
+	follow_up_at timestamp with time zone,
+	follow_up_note text,
+	cursor text
+);
+
+ALTER TYPE private.my_contact OWNER TO postgres;
+
+--
+-- Name: timeline_item; Type: TYPE; Schema: private; Owner: postgres
+--
+
+CREATE TYPE private.timeline_item AS (
+	kind text,
+	id text,
+	occurred_at timestamp with time zone,
+	actor_id uuid,
+	body text,
+	detail jsonb,
+	cursor text
+);
+
+ALTER TYPE private.timeline_item OWNER TO postgres;
+
+--
 -- Name: whatsapp_item; Type: TYPE; Schema: private; Owner: postgres
 --
 
@@ -1043,6 +1130,30 @@ ALTER FUNCTION private.cancel_queued_outbox(p_ids uuid[], p_reason text) OWNER T
 --
 
 CREATE FUNCTION private.check_entitlement_payload(p_payload jsonb) RETURNS void
+-- Name: check_import(jsonb); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.check_import(p_rows jsonb) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+begin
+  if jsonb_typeof(p_rows) is distinct from 'array' then
+    perform private.raise_error(400, 'invalid_value', '{"field": "rows"}', 'Send an array of rows.');
+  elsif jsonb_array_length(p_rows) > 5000 then
+    perform private.raise_error(400, 'too_many_rows',
+      jsonb_build_object('field', 'rows', 'count', jsonb_array_length(p_rows), 'limit', 5000),
+      'Send at most 5,000 rows at once.');
+  end if;
+end $$;
+
+ALTER FUNCTION private.check_import(p_rows jsonb) OWNER TO postgres;
+
+--
+-- Name: check_my_status(text, text[]); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.check_my_status(p_my_status text, p_allowed text[]) RETURNS void
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO ''
     AS $$
@@ -1080,6 +1191,153 @@ begin
 end $$;
 
 ALTER FUNCTION private.check_tokens(p_amount bigint, p_reason text) OWNER TO postgres;
+  if p_my_status <> all (p_allowed) then
+    perform private.raise_error(400, 'invalid_value',
+      jsonb_build_object('field', 'my_status', 'value', left(p_my_status, 50), 'allowed', p_allowed),
+      'Use one of the allowed statuses.');
+  end if;
+end $$;
+
+ALTER FUNCTION private.check_my_status(p_my_status text, p_allowed text[]) OWNER TO postgres;
+
+--
+-- Name: check_page(text, text, integer); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.check_page(p_sort text, p_after text, p_limit integer) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $_$
+begin
+  if p_sort is null or p_sort not in ('created_at', 'name') then
+    perform private.raise_error(400, 'invalid_value',
+      jsonb_build_object('field', 'sort', 'value', left(p_sort, 50), 'allowed', array['created_at', 'name']),
+      'Sort by one of the allowed fields.');
+  elsif not coalesce(p_limit between 1 and 200, false) then
+    perform private.raise_error(400, 'invalid_value', '{"field": "limit", "allowed": "1 to 200"}',
+      'Ask for 1 to 200 at once.');
+  elsif p_after is not null and (not pg_input_is_valid(left(p_after, 36), 'uuid') or substr(p_after, 37, 1) <> ':'
+    or (p_sort = 'created_at' and substr(p_after, 38) !~ '^-?[0-9]{1,17}$'))
+  then
+    perform private.raise_error(400, 'invalid_value', '{"field": "after"}',
+      'Send the cursor of the page before, with the same sorting.');
+  end if;
+end $_$;
+
+ALTER FUNCTION private.check_page(p_sort text, p_after text, p_limit integer) OWNER TO postgres;
+
+--
+-- Name: checked_fields(jsonb, text[]); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.checked_fields(p_fields jsonb, p_allowed text[]) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $_$
+declare
+  v_lead_statuses constant text[] := array['new', 'pending', 'queued', 'contacted', 'engaged', 'qualified', 'lost'];
+  v_field text;
+  v_value jsonb;
+  v_text text;
+  v_checked jsonb := '{}';
+begin
+  if jsonb_typeof(p_fields) is distinct from 'object' then
+    perform private.raise_error(400, 'invalid_value', '{"field": "fields"}', 'Send an object of fields by name.');
+  end if;
+  for v_field, v_value in select * from jsonb_each(p_fields) loop
+    if not v_field = any (p_allowed) then
+      perform private.raise_error(400, 'field_unknown',
+        jsonb_build_object('field', left(v_field, 100), 'allowed', p_allowed), 'Use the fields that are allowed.');
+    end if;
+    v_text := p_fields ->> v_field;
+    if v_field in ('tags', 'status_tags') then
+      if jsonb_typeof(v_value) is distinct from 'array' or jsonb_array_length(v_value) > 50 or exists (
+        select from jsonb_array_elements(v_value) as tag
+        where jsonb_typeof(tag.value) <> 'string' or length(tag.value #>> '{}') not between 1 and 100)
+      then
+        perform private.raise_error(400, 'invalid_value', jsonb_build_object('field', v_field),
+          'Send at most 50 tags, each a text of 1 to 100 characters.');
+      end if;
+    elsif v_field = 'lead_status' then
+      if not coalesce(v_text = any (v_lead_statuses), false) then
+        perform private.raise_error(400, 'lead_status_invalid',
+          jsonb_build_object('field', 'lead_status', 'value', left(v_text, 50), 'allowed', v_lead_statuses),
+          'Use one of the allowed lead statuses.');
+      end if;
+    elsif v_value <> 'null'::jsonb then
+      v_text := case v_field when 'email' then private.normal_email(v_text) when 'phone' then private.normal_phone(v_text)
+        else btrim(v_text) end;
+      if jsonb_typeof(v_value) <> 'string'
+        or (v_field = 'name' and length(v_text) not between 1 and 300)
+        or (v_field = 'email' and not coalesce(
+          length(v_text) <= 320 and v_text ~ '^[^@[:space:]]+@[^@[:space:]]+$', false))
+        or (v_field = 'phone' and not coalesce(v_text ~ '^\+[1-9][0-9]{6,14}$', false))
+        or (v_field = 'source' and length(v_text) not between 1 and 100)
+        or (v_field = 'assigned_to' and not pg_input_is_valid(v_text, 'uuid'))
+      then
+        perform private.raise_error(400, 'invalid_value',
+          jsonb_build_object('field', v_field, 'value', left(v_text, 100)),
+          case v_field
+            when 'name' then 'Give a name of 1 to 300 characters.'
+            when 'email' then 'Give an e-mail address.'
+            when 'phone' then 'Give the phone number with its country, as +491701234567.'
+            when 'assigned_to' then 'Give the id of a member.'
+            else 'Give a text of 1 to 100 characters.' end);
+      end if;
+      v_value := to_jsonb(v_text);
+    elsif v_field = 'source' then
+      perform private.raise_error(400, 'invalid_value', '{"field": "source"}', 'Give a text of 1 to 100 characters.');
+    end if;
+    v_checked := v_checked || jsonb_build_object(v_field, v_value);
+  end loop;
+  return v_checked;
+end $_$;
+
+ALTER FUNCTION private.checked_fields(p_fields jsonb, p_allowed text[]) OWNER TO postgres;
+
+--
+-- Name: checked_settings(jsonb, text[]); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.checked_settings(p_patch jsonb, p_statuses text[]) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+declare
+  v_allowed constant text[] := array['status', 'follow_up_at', 'follow_up_note'];
+  v_unknown text;
+begin
+  if jsonb_typeof(p_patch) is distinct from 'object' then
+    perform private.raise_error(400, 'invalid_value', '{"field": "patch"}', 'Send an object of settings by name.');
+  end if;
+  select key into v_unknown from jsonb_object_keys(p_patch) as key where key <> all (v_allowed) limit 1;
+  if v_unknown is not null then
+    perform private.raise_error(400, 'field_unknown',
+      jsonb_build_object('field', left(v_unknown, 100), 'allowed', v_allowed), 'Use the fields that are allowed.');
+  end if;
+  if p_patch ->> 'status' <> all (p_statuses) then
+    perform private.raise_error(400, 'invalid_value',
+      jsonb_build_object('field', 'status', 'value', left(p_patch ->> 'status', 50), 'allowed', p_statuses),
+      'Use one of the allowed statuses, or null for none.');
+  end if;
+  if p_patch ->> 'follow_up_at' is not null and not coalesce(
+    case when pg_input_is_valid(p_patch ->> 'follow_up_at', 'timestamptz')
+      then (p_patch ->> 'follow_up_at')::timestamptz >= '1970-01-01T00:00:00Z'
+        and (p_patch ->> 'follow_up_at')::timestamptz < '3000-01-01T00:00:00Z' end, false)
+  then
+    perform private.raise_error(400, 'invalid_value',
+      jsonb_build_object('field', 'follow_up_at', 'value', left(p_patch ->> 'follow_up_at', 50)),
+      'Give a time with its zone, or null for none.');
+  end if;
+  if length(p_patch ->> 'follow_up_note') > 2000 then
+    perform private.raise_error(400, 'invalid_value', '{"field": "follow_up_note", "limit": 2000}',
+      'Write at most 2,000 characters.');
+  end if;
+  return p_patch || case when p_patch ? 'follow_up_note'
+    then jsonb_build_object('follow_up_note', nullif(btrim(p_patch ->> 'follow_up_note'), '')) else '{}' end;
+end $$;
+
+ALTER FUNCTION private.checked_settings(p_patch jsonb, p_statuses text[]) OWNER TO postgres;
 
 --
 -- Name: complete_whatsapp_messages(private.whatsapp_item[]); Type: FUNCTION; Schema: private; Owner: postgres
@@ -1209,6 +1467,54 @@ begin
 end $_$;
 
 ALTER FUNCTION private.connection_secret(p_connection_id uuid) OWNER TO postgres;
+
+--
+-- Name: count_of_contacts(uuid, jsonb, uuid[], uuid[], boolean); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.count_of_contacts(p_workspace_id uuid, p_filter jsonb, p_only uuid[], p_without uuid[], p_exact boolean) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $_$
+declare
+  v_query text;
+  v_count bigint;
+  v_plan jsonb;
+begin
+  perform private.require_role(p_workspace_id, array['owner', 'admin', 'member', 'viewer'], 'workspace_not_found',
+    jsonb_build_object('workspace', p_workspace_id));
+  v_query := 'select 1 from public.contacts as person where person.workspace_id = $1 and person.deleted_at is null'
+    || case when p_only is null then '' else ' and person.id = any ($2)' end
+    || case when p_without is null then '' else ' and person.id <> all ($3)' end
+    || private.people_conditions(p_filter);
+  execute 'select count(*) from (' || v_query || case when p_exact then '' else ' limit 5001' end || ') as found'
+    into v_count using p_workspace_id, p_only, p_without;
+  if not p_exact and v_count > 5000 then
+    execute 'explain (format json) ' || v_query into v_plan using p_workspace_id, p_only, p_without;
+    return jsonb_build_object(
+      'count', greatest(v_count, (v_plan -> 0 -> 'Plan' ->> 'Plan Rows')::bigint), 'is_exact', false);
+  end if;
+  return jsonb_build_object('count', v_count, 'is_exact', true);
+end $_$;
+
+ALTER FUNCTION private.count_of_contacts(p_workspace_id uuid, p_filter jsonb, p_only uuid[], p_without uuid[], p_exact boolean) OWNER TO postgres;
+
+--
+-- Name: cursor_time(text); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.cursor_time(p_cursor text) RETURNS timestamp with time zone
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path TO ''
+    AS $$
+  select timestamptz 'epoch' + p_cursor::bigint * interval '1 microsecond'
+$$;
+
+ALTER FUNCTION private.cursor_time(p_cursor text) OWNER TO postgres;
+
+SET default_tablespace = '';
+
+SET default_table_access_method = heap;
 
 --
 -- Name: wa_phone_numbers; Type: TABLE; Schema: public; Owner: postgres
@@ -1695,6 +2001,31 @@ begin
 end $$;
 
 ALTER FUNCTION private.follow_deduction(p_workspace_id uuid, p_delta bigint, p_balance bigint) OWNER TO postgres;
+-- Name: follow_up_range(text); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.follow_up_range(p_due text, OUT p_from timestamp with time zone, OUT p_to timestamp with time zone) RETURNS record
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+declare
+  v_zone constant text := coalesce(
+    (select profile.timezone from public.profiles as profile where profile.id = (select auth.uid())), 'UTC');
+  v_midnight constant timestamptz := ((now() at time zone v_zone)::date + 1)::timestamp at time zone v_zone;
+begin
+  case p_due
+    when 'overdue' then p_from := '-infinity'; p_to := now();
+    when 'today' then p_from := now(); p_to := v_midnight;
+    when 'due' then p_from := '-infinity'; p_to := v_midnight;
+    when 'upcoming' then p_from := v_midnight; p_to := 'infinity';
+    when 'any' then p_from := '-infinity'; p_to := 'infinity';
+    else
+      perform private.raise_error(400, 'invalid_value', jsonb_build_object('field', 'due', 'value', left(p_due, 50),
+        'allowed', array['overdue', 'today', 'due', 'upcoming', 'any']), 'Use one of the allowed values.');
+  end case;
+end $$;
+
+ALTER FUNCTION private.follow_up_range(p_due text, OUT p_from timestamp with time zone, OUT p_to timestamp with time zone) OWNER TO postgres;
 
 --
 -- Name: forget_vault_secret(); Type: FUNCTION; Schema: private; Owner: postgres
@@ -1827,6 +2158,60 @@ CREATE FUNCTION private.is_operator(p_roles text[] DEFAULT ARRAY['owner'::text, 
 $$;
 
 ALTER FUNCTION private.is_operator(p_roles text[]) OWNER TO postgres;
+-- Name: import_rows(jsonb); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.import_rows(p_rows jsonb) RETURNS TABLE(place integer, label integer, name text, email text, phone text, lead_status text, tags text[], status_tags text[], problems text[], repeats integer)
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $_$
+  with given as materialized (
+    select item.ordinality::integer as place, coalesce(item."row", item.ordinality::integer) as label,
+      nullif(btrim(item.name), '') as name, nullif(lower(btrim(item.email)), '') as email,
+      -- Most numbers are in their normal form already.
+      case when item.phone ~ '^\+[1-9][0-9]{6,14}$' then item.phone else private.normal_phone(item.phone) end as phone,
+      nullif(btrim(item.lead_status), '') as lead_status,
+      case when jsonb_typeof(item.tags) = 'array' then array(select jsonb_array_elements_text(item.tags)) end as tags,
+      case when jsonb_typeof(item.status_tags) = 'array'
+        then array(select jsonb_array_elements_text(item.status_tags)) end as status_tags
+    from rows from (jsonb_to_recordset(p_rows) as (
+      "row" integer, name text, email text, phone text, lead_status text, tags jsonb, status_tags jsonb))
+      with ordinality as item
+  ), checked as materialized (
+    select given.*, array_remove(array[
+      -- By a name alone it couldn't be found again, and repeating the import would double it.
+      case when num_nonnulls(given.email, given.phone) = 0 then 'it has neither e-mail nor phone' end,
+      case when length(given.name) > 300 then 'name: longer than 300 characters' end,
+      case when length(given.email) > 320 or given.email !~ '^[^@[:space:]]+@[^@[:space:]]+$'
+        then 'email: no e-mail address' end,
+      case when given.phone !~ '^\+[1-9][0-9]{6,14}$' then 'phone: no number with its country, as +491701234567' end,
+      case when given.lead_status not in ('new', 'pending', 'queued', 'contacted', 'engaged', 'qualified', 'lost')
+        then 'lead_status: none of new, pending, queued, contacted, engaged, qualified, lost' end,
+      case when cardinality(given.tags) > 50 or exists (
+        select from unnest(given.tags) as tag where length(tag) not between 1 and 100)
+        then 'tags: more than 50, or one that hasn''t 1 to 100 characters' end,
+      case when cardinality(given.status_tags) > 50 or exists (
+        select from unnest(given.status_tags) as tag where length(tag) not between 1 and 100)
+        then 'status_tags: more than 50, or one that hasn''t 1 to 100 characters' end
+    ], null) as problems
+    from given
+  )
+  select checked.place, checked.label, checked.name, checked.email, checked.phone, checked.lead_status, checked.tags,
+    checked.status_tags, checked.problems,
+    case
+      when checked.problems <> '{}' then null
+      when checked.email is not null and first_value(checked.place) over email_twins < checked.place
+        then first_value(checked.label) over email_twins
+      when checked.phone is not null and first_value(checked.place) over phone_twins < checked.place
+        then first_value(checked.label) over phone_twins
+    end
+  from checked
+  window
+    email_twins as (partition by checked.email, checked.problems = '{}' order by checked.place),
+    phone_twins as (partition by checked.phone, checked.problems = '{}' order by checked.place)
+$_$;
+
+ALTER FUNCTION private.import_rows(p_rows jsonb) OWNER TO postgres;
 
 --
 -- Name: is_service(); Type: FUNCTION; Schema: private; Owner: postgres
@@ -2247,6 +2632,37 @@ begin
 end $$;
 
 ALTER FUNCTION private.messages_as_json(p_chat_id uuid, p_messages public.chat_messages[]) OWNER TO postgres;
+-- Name: merge_threads(uuid, uuid); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.merge_threads(p_from uuid, p_into uuid) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_waiting uuid[] := private.withdraw_threads(array[p_from]);
+begin
+  update public.outbox_messages as outbox set thread_id = p_into where outbox.thread_id = p_from;
+  -- They join the line of their new thread.
+  perform private.queue_outbox(v_waiting) where v_waiting <> '{}';
+  update public.wa_messages as message set thread_id = p_into where message.thread_id = p_from;
+  update public.wa_threads as thread
+  set status = case when 'open' in (thread.status, old.status) then 'open' else thread.status end,
+    snoozed_until = case when 'open' in (thread.status, old.status) then null else thread.snoozed_until end,
+    assignee_id = coalesce(thread.assignee_id, old.assignee_id),
+    tags = array(select distinct tag from unnest(thread.tags || old.tags) as tag order by tag),
+    last_inbound_at = greatest(thread.last_inbound_at, old.last_inbound_at),
+    last_message_body = case when old.last_message_at > coalesce(thread.last_message_at, '-infinity')
+      then old.last_message_body else thread.last_message_body end,
+    last_message_at = greatest(thread.last_message_at, old.last_message_at),
+    unread_count = thread.unread_count + old.unread_count,
+    automation_stopped_at = greatest(thread.automation_stopped_at, old.automation_stopped_at)
+  from public.wa_threads as old
+  where thread.id = p_into and old.id = p_from;
+  delete from public.wa_threads as thread where thread.id = p_from;
+end $$;
+
+ALTER FUNCTION private.merge_threads(p_from uuid, p_into uuid) OWNER TO postgres;
 
 --
 -- Name: mirror_auth_user(); Type: FUNCTION; Schema: private; Owner: postgres
@@ -2281,6 +2697,10 @@ ALTER FUNCTION private.mirror_auth_user() OWNER TO postgres;
 --
 
 CREATE FUNCTION private.move_cursors(p_member public.chat_members, p_up_to_seq bigint, p_read boolean) RETURNS public.chat_members
+-- Name: move_follow_up(uuid, timestamp with time zone, boolean); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.move_follow_up(p_id uuid, p_at timestamp with time zone, p_is_done boolean) RETURNS jsonb
     LANGUAGE plpgsql
     SET search_path TO ''
     AS $$
@@ -2323,6 +2743,27 @@ begin
 end $$;
 
 ALTER FUNCTION private.move_cursors(p_member public.chat_members, p_up_to_seq bigint, p_read boolean) OWNER TO postgres;
+  v_user_id constant uuid := private.require_user();
+  v_moved jsonb;
+begin
+  update public.user_contact_settings as settings
+  set follow_up_at = p_at, follow_up_note = case when p_is_done then null else settings.follow_up_note end
+  where settings.user_id = v_user_id and settings.contact_id = p_id and settings.follow_up_at is not null
+  returning to_jsonb(settings) || jsonb_build_object('kind', 'contact', 'id', settings.contact_id) into v_moved;
+  if not found then
+    update public.user_tma_settings as settings
+    set follow_up_at = p_at, follow_up_note = case when p_is_done then null else settings.follow_up_note end
+    where settings.user_id = v_user_id and settings.tma_id = p_id and settings.follow_up_at is not null
+    returning to_jsonb(settings) || jsonb_build_object('kind', 'candidate', 'id', settings.tma_id) into v_moved;
+  end if;
+  if not found then
+    perform private.raise_error(404, 'follow_up_not_found', jsonb_build_object('id', p_id),
+      'Schedule a follow-up for this contact or candidate first.');
+  end if;
+  return v_moved;
+end $$;
+
+ALTER FUNCTION private.move_follow_up(p_id uuid, p_at timestamp with time zone, p_is_done boolean) OWNER TO postgres;
 
 --
 -- Name: move_whatsapp_threads(uuid[], timestamp with time zone[], text[], timestamp with time zone[], timestamp with time zone[], integer[]); Type: FUNCTION; Schema: private; Owner: postgres
@@ -2371,12 +2812,14 @@ ALTER FUNCTION private.my_chat_ids() OWNER TO postgres;
 --
 
 CREATE FUNCTION private.my_workspace_ids() RETURNS SETOF uuid
-    LANGUAGE sql STABLE SECURITY DEFINER
+    LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 10
     SET search_path TO ''
     AS $$
+begin
+  return query
   select membership.workspace_id from public.workspace_memberships as membership
-  where membership.user_id = (select auth.uid())
-$$;
+  where membership.user_id = (select auth.uid());
+end $$;
 
 ALTER FUNCTION private.my_workspace_ids() OWNER TO postgres;
 
@@ -2385,15 +2828,45 @@ ALTER FUNCTION private.my_workspace_ids() OWNER TO postgres;
 --
 
 CREATE FUNCTION private.my_workspace_ids_as(VARIADIC p_roles text[]) RETURNS SETOF uuid
-    LANGUAGE sql STABLE SECURITY DEFINER
+    LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 10
     SET search_path TO ''
     AS $$
+begin
+  return query
   select membership.workspace_id from public.workspace_memberships as membership
   join public.workspaces as workspace on workspace.id = membership.workspace_id
   where membership.user_id = (select auth.uid()) and membership.role = any (p_roles) and workspace.status = 'active'
 $$;
+  where membership.user_id = (select auth.uid()) and membership.role = any (p_roles);
+end $$;
 
 ALTER FUNCTION private.my_workspace_ids_as(VARIADIC p_roles text[]) OWNER TO postgres;
+
+--
+-- Name: normal_email(text); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.normal_email(p_email text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path TO ''
+    AS $$
+  select nullif(lower(btrim(p_email)), '')
+$$;
+
+ALTER FUNCTION private.normal_email(p_email text) OWNER TO postgres;
+
+--
+-- Name: normal_phone(text); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.normal_phone(p_phone text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path TO ''
+    AS $$
+  select nullif(regexp_replace(regexp_replace(p_phone, '[[:space:]().\-/]', '', 'g'), '^00', '+'), '')
+$$;
+
+ALTER FUNCTION private.normal_phone(p_phone text) OWNER TO postgres;
 
 --
 -- Name: note_outbox_problems(uuid[]); Type: FUNCTION; Schema: private; Owner: postgres
@@ -2599,6 +3072,112 @@ $$;
 ALTER FUNCTION private.outbox_turn(p_served integer) OWNER TO postgres;
 
 --
+-- Name: tma_candidates; Type: TABLE; Schema: public; Owner: postgres
+--
+
+CREATE TABLE public.tma_candidates (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    workspace_id uuid NOT NULL,
+    name text,
+    email text,
+    phone text,
+    status_tags text[] DEFAULT '{}'::text[] NOT NULL,
+    tags text[] DEFAULT '{}'::text[] NOT NULL,
+    source text DEFAULT 'manual'::text NOT NULL,
+    created_by uuid,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    search_text text GENERATED ALWAYS AS (lower(((((COALESCE(name, ''::text) || ' '::text) || COALESCE(email, ''::text)) || ' '::text) || COALESCE(phone, ''::text)))) STORED,
+    CONSTRAINT tma_candidates_email_check CHECK (((length(email) <= 320) AND (email ~ '^[^@[:space:]]+@[^@[:space:]]+$'::text))),
+    CONSTRAINT tma_candidates_name_check CHECK (((length(name) >= 1) AND (length(name) <= 300))),
+    CONSTRAINT tma_candidates_phone_check CHECK ((phone ~ '^\+[1-9][0-9]{6,14}$'::text)),
+    CONSTRAINT tma_candidates_status_tags_check CHECK ((status_tags <@ ARRAY['A'::text, 'B'::text, 'C'::text]))
+);
+
+ALTER TABLE public.tma_candidates OWNER TO postgres;
+
+--
+-- Name: page_of_candidates(uuid, jsonb, uuid[], uuid[], text, boolean, text, integer); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.page_of_candidates(p_workspace_id uuid, p_filter jsonb, p_only uuid[], p_without uuid[], p_sort text, p_descending boolean, p_after text, p_limit integer) RETURNS SETOF public.tma_candidates
+    LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 50
+    SET search_path TO ''
+    AS $_$
+begin
+  if not exists (
+    select from public.workspace_memberships as membership
+    where membership.user_id = (select auth.uid()) and membership.workspace_id = p_workspace_id)
+  then
+    perform private.require_role(p_workspace_id, array['owner', 'admin', 'member', 'viewer'], 'workspace_not_found',
+      jsonb_build_object('workspace', p_workspace_id));
+  end if;
+  return query execute 'select person.* from public.tma_candidates as person where person.workspace_id = $1'
+    || case when p_only is null then '' else ' and person.id = any ($2)' end
+    || case when p_without is null then '' else ' and person.id <> all ($3)' end
+    || private.people_conditions(p_filter) || private.people_page(p_sort, p_descending, p_after, p_limit)
+    using p_workspace_id, p_only, p_without;
+end $_$;
+
+ALTER FUNCTION private.page_of_candidates(p_workspace_id uuid, p_filter jsonb, p_only uuid[], p_without uuid[], p_sort text, p_descending boolean, p_after text, p_limit integer) OWNER TO postgres;
+
+--
+-- Name: contacts; Type: TABLE; Schema: public; Owner: postgres
+--
+
+CREATE TABLE public.contacts (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    workspace_id uuid NOT NULL,
+    name text,
+    email text,
+    phone text,
+    lead_status text DEFAULT 'new'::text NOT NULL,
+    status_tags text[] DEFAULT '{}'::text[] NOT NULL,
+    tags text[] DEFAULT '{}'::text[] NOT NULL,
+    source text DEFAULT 'manual'::text NOT NULL,
+    marketing_opted_out boolean DEFAULT false NOT NULL,
+    marketing_preference_at timestamp with time zone,
+    assigned_to uuid,
+    created_by uuid,
+    merged_into uuid,
+    deleted_at timestamp with time zone,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    search_text text GENERATED ALWAYS AS (lower(((((COALESCE(name, ''::text) || ' '::text) || COALESCE(email, ''::text)) || ' '::text) || COALESCE(phone, ''::text)))) STORED,
+    CONSTRAINT contacts_email_check CHECK (((length(email) <= 320) AND (email ~ '^[^@[:space:]]+@[^@[:space:]]+$'::text))),
+    CONSTRAINT contacts_lead_status_check CHECK ((lead_status = ANY (ARRAY['new'::text, 'pending'::text, 'queued'::text, 'contacted'::text, 'engaged'::text, 'qualified'::text, 'lost'::text]))),
+    CONSTRAINT contacts_merged_into_check CHECK (((merged_into IS NULL) OR ((merged_into <> id) AND (deleted_at IS NOT NULL)))),
+    CONSTRAINT contacts_name_check CHECK (((length(name) >= 1) AND (length(name) <= 300))),
+    CONSTRAINT contacts_phone_check CHECK ((phone ~ '^\+[1-9][0-9]{6,14}$'::text))
+);
+
+ALTER TABLE public.contacts OWNER TO postgres;
+
+--
+-- Name: page_of_contacts(uuid, jsonb, uuid[], text, boolean, text, integer); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.page_of_contacts(p_workspace_id uuid, p_filter jsonb, p_without uuid[], p_sort text, p_descending boolean, p_after text, p_limit integer) RETURNS SETOF public.contacts
+    LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 50
+    SET search_path TO ''
+    AS $_$
+begin
+  if not exists (
+    select from public.workspace_memberships as membership
+    where membership.user_id = (select auth.uid()) and membership.workspace_id = p_workspace_id)
+  then
+    perform private.require_role(p_workspace_id, array['owner', 'admin', 'member', 'viewer'], 'workspace_not_found',
+      jsonb_build_object('workspace', p_workspace_id));
+  end if;
+  return query execute 'select person.* from public.contacts as person where person.workspace_id = $1'
+    || ' and person.deleted_at is null' || case when p_without is null then '' else ' and person.id <> all ($2)' end
+    || private.people_conditions(p_filter) || private.people_page(p_sort, p_descending, p_after, p_limit)
+    using p_workspace_id, p_without;
+end $_$;
+
+ALTER FUNCTION private.page_of_contacts(p_workspace_id uuid, p_filter jsonb, p_without uuid[], p_sort text, p_descending boolean, p_after text, p_limit integer) OWNER TO postgres;
+
+--
 -- Name: pause_outbox_lanes(uuid[], text[], text[]); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
@@ -2699,6 +3278,82 @@ begin
 end $$;
 
 ALTER FUNCTION private.post_tokens(p_workspace_id uuid, p_delta bigint, p_reason text, p_reference_type text, p_reference_id text, p_granted bigint, p_released bigint) OWNER TO postgres;
+-- Name: people_conditions(jsonb); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.people_conditions(p_filter jsonb) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+declare
+  v_conditions text := '';
+  v_pattern text;
+begin
+  if p_filter ? 'search' then
+    foreach v_pattern in array private.search_patterns(p_filter ->> 'search') loop
+      v_conditions := v_conditions || ' and person.search_text like ' || quote_literal(v_pattern);
+    end loop;
+  end if;
+  if p_filter ? 'lead_statuses' then
+    v_conditions := v_conditions || ' and person.lead_status = any ('
+      || quote_literal(array(select jsonb_array_elements_text(p_filter -> 'lead_statuses'))::text) || ')';
+  end if;
+  if p_filter ? 'tags' then
+    v_conditions := v_conditions || ' and person.tags @> '
+      || quote_literal(array(select jsonb_array_elements_text(p_filter -> 'tags'))::text);
+  end if;
+  if p_filter ? 'status_tags' then
+    v_conditions := v_conditions || ' and person.status_tags @> '
+      || quote_literal(array(select jsonb_array_elements_text(p_filter -> 'status_tags'))::text);
+  end if;
+  if p_filter ? 'assigned_to' then
+    v_conditions := v_conditions || ' and person.assigned_to = ' || quote_literal(p_filter ->> 'assigned_to');
+  end if;
+  return v_conditions;
+end $$;
+
+ALTER FUNCTION private.people_conditions(p_filter jsonb) OWNER TO postgres;
+
+--
+-- Name: people_page(text, boolean, text, integer); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.people_page(p_sort text, p_descending boolean, p_after text, p_limit integer) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+declare
+  v_key constant text := case p_sort when 'name' then 'lower(coalesce(person.name, ''''))' else 'person.created_at' end;
+  v_direction constant text := case when p_descending then ' desc' else '' end;
+begin
+  return case when p_after is null then '' else
+      ' and (' || v_key || ', person.id) ' || case when p_descending then '<' else '>' end || ' ('
+      || case p_sort when 'name' then quote_literal(substr(p_after, 38))
+        else quote_literal(private.cursor_time(substr(p_after, 38))::text) || '::timestamptz' end
+      || ', ' || quote_literal(left(p_after, 36)) || '::uuid)' end
+    || ' order by ' || v_key || v_direction || ', person.id' || v_direction || ' limit ' || p_limit;
+end $$;
+
+ALTER FUNCTION private.people_page(p_sort text, p_descending boolean, p_after text, p_limit integer) OWNER TO postgres;
+
+--
+-- Name: personal_rows(); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.personal_rows() RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+begin
+  if private.is_service() then
+    return '{}'::jsonb;
+  end if;
+  return jsonb_build_object(
+    'user_contact_settings', (select count(*) from public.user_contact_settings),
+    'user_tma_settings', (select count(*) from public.user_tma_settings));
+end $$;
+
+ALTER FUNCTION private.personal_rows() OWNER TO postgres;
 
 --
 -- Name: queue_inserted_outbox(); Type: FUNCTION; Schema: private; Owner: postgres
@@ -2794,6 +3449,24 @@ end $$;
 ALTER FUNCTION private.raise_error(p_status integer, p_code text, p_detail jsonb, p_hint text) OWNER TO postgres;
 
 --
+-- Name: record_lead_status(); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.record_lead_status() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  insert into public.contact_events (workspace_id, contact_id, kind, actor_id, detail)
+  values (new.workspace_id, new.id, 'lead_status_changed',
+    (select profile.id from public.profiles as profile where profile.id = (select auth.uid())),
+    jsonb_build_object('from', old.lead_status, 'to', new.lead_status));
+  return null;
+end $$;
+
+ALTER FUNCTION private.record_lead_status() OWNER TO postgres;
+
+--
 -- Name: refresh_whatsapp_messages(uuid[]); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
@@ -2862,6 +3535,30 @@ begin
 end $$;
 
 ALTER FUNCTION private.refuse_amount(p_account public.workspace_token_balance, p_amount bigint) OWNER TO postgres;
+-- Name: refuse_candidate(text, uuid, jsonb); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.refuse_candidate(p_constraint text, p_workspace_id uuid, p_fields jsonb) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+declare
+  v_field constant text := case p_constraint when 'tma_candidates_email_workspace_id_idx' then 'email' else 'phone' end;
+begin
+  if p_constraint = 'tma_candidates_status_tags_check' then
+    perform private.raise_error(400, 'invalid_value', '{"field": "status_tags", "allowed": ["A", "B", "C"]}',
+      'Rate with A, B or C.');
+  end if;
+  perform private.raise_error(409, 'candidate_exists',
+    jsonb_build_object('field', v_field, 'candidate_id', (
+      select candidate.id from public.tma_candidates as candidate
+      where candidate.workspace_id = p_workspace_id
+        and ((v_field = 'email' and lower(candidate.email) = p_fields ->> 'email')
+          or (v_field = 'phone' and candidate.phone = p_fields ->> 'phone')))),
+    'Use the candidate that the detail names.');
+end $$;
+
+ALTER FUNCTION private.refuse_candidate(p_constraint text, p_workspace_id uuid, p_fields jsonb) OWNER TO postgres;
 
 --
 -- Name: refuse_change(); Type: FUNCTION; Schema: private; Owner: postgres
@@ -2914,6 +3611,29 @@ begin
 end $$;
 
 ALTER FUNCTION private.refuse_removal() OWNER TO postgres;
+-- Name: refuse_contact(text, uuid, jsonb); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.refuse_contact(p_constraint text, p_workspace_id uuid, p_fields jsonb) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+declare
+  v_field constant text := case p_constraint when 'contacts_email_workspace_id_idx' then 'email' else 'phone' end;
+begin
+  if p_constraint = 'contacts_workspace_id_assigned_to_fkey' then
+    perform private.raise_error(400, 'invalid_value', '{"field": "assigned_to"}', 'Only a member can be in charge.');
+  end if;
+  perform private.raise_error(409, 'contact_exists',
+    jsonb_build_object('field', v_field, 'contact_id', (
+      select contact.id from public.contacts as contact
+      where contact.workspace_id = p_workspace_id and contact.deleted_at is null
+        and ((v_field = 'email' and lower(contact.email) = p_fields ->> 'email')
+          or (v_field = 'phone' and contact.phone = p_fields ->> 'phone')))),
+    'Use the contact that the detail names, or merge the two.');
+end $$;
+
+ALTER FUNCTION private.refuse_contact(p_constraint text, p_workspace_id uuid, p_fields jsonb) OWNER TO postgres;
 
 --
 -- Name: replay_whatsapp_orphans(text, text); Type: FUNCTION; Schema: private; Owner: postgres
@@ -3138,6 +3858,27 @@ begin
 end $$;
 
 ALTER FUNCTION private.return_outbox(p_ids uuid[]) OWNER TO postgres;
+
+--
+-- Name: search_patterns(text); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.search_patterns(p_search text) RETURNS text[]
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $_$
+declare
+  v_search constant text := lower(btrim(p_search));
+begin
+  if v_search ~ '^[+0-9(][0-9 ()./-]*$' and v_search ~ '[0-9]' then
+    return array['%' || ltrim(regexp_replace(v_search, '[^0-9]', '', 'g'), '0') || '%'];
+  end if;
+  return array(
+    select '%' || replace(replace(replace(word.value, '\', '\\'), '%', '\%'), '_', '\_') || '%'
+    from regexp_split_to_table(v_search, '\s+') as word (value) where word.value <> '');
+end $_$;
+
+ALTER FUNCTION private.search_patterns(p_search text) OWNER TO postgres;
 
 --
 -- Name: set_updated_at(); Type: FUNCTION; Schema: private; Owner: postgres
@@ -3464,6 +4205,17 @@ CREATE FUNCTION private.tell_chat(p_chat_id uuid, p_event text, p_payload jsonb)
 $$;
 
 ALTER FUNCTION private.tell_chat(p_chat_id uuid, p_event text, p_payload jsonb) OWNER TO postgres;
+-- Name: time_cursor(timestamp with time zone); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.time_cursor(p_at timestamp with time zone) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path TO ''
+    AS $$
+  select ((extract(epoch from p_at) * 1000000)::bigint)::text
+$$;
+
+ALTER FUNCTION private.time_cursor(p_at timestamp with time zone) OWNER TO postgres;
 
 --
 -- Name: wa_status_rank(text); Type: FUNCTION; Schema: private; Owner: postgres
@@ -3747,6 +4499,43 @@ ALTER TABLE public.owner_members OWNER TO postgres;
 --
 
 CREATE FUNCTION public.add_operator(p_email text, p_role text DEFAULT 'owner'::text) RETURNS public.owner_members
+-- Name: withdraw_threads(uuid[]); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.withdraw_threads(p_thread_ids uuid[]) RETURNS uuid[]
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $$
+  select private.withdraw_outbox(array(
+    select outbox.id from public.outbox_messages as outbox
+    where outbox.thread_id = any (p_thread_ids) and outbox.status = 'queued'
+    order by outbox.id for update))
+$$;
+
+ALTER FUNCTION private.withdraw_threads(p_thread_ids uuid[]) OWNER TO postgres;
+
+--
+-- Name: contact_notes; Type: TABLE; Schema: public; Owner: postgres
+--
+
+CREATE TABLE public.contact_notes (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    workspace_id uuid NOT NULL,
+    contact_id uuid NOT NULL,
+    author_id uuid,
+    body text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT contact_notes_body_check CHECK (((length(body) >= 1) AND (length(body) <= 10000)))
+);
+
+ALTER TABLE public.contact_notes OWNER TO postgres;
+
+--
+-- Name: add_contact_note(uuid, text); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.add_contact_note(p_contact_id uuid, p_body text) RETURNS public.contact_notes
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     AS $$
@@ -3895,6 +4684,23 @@ begin
 end $$;
 
 ALTER FUNCTION public.apply_workspace_token_delta(p_workspace_id uuid, p_delta bigint, p_reason text, p_reference text) OWNER TO postgres;
+  v_workspace_id constant uuid := (
+    select contact.workspace_id from public.contacts as contact
+    where contact.id = p_contact_id and contact.deleted_at is null);
+  v_note public.contact_notes;
+begin
+  perform private.require_role(v_workspace_id, array['owner', 'admin', 'member'], 'contact_not_found',
+    jsonb_build_object('contact_id', p_contact_id));
+  if not coalesce(length(btrim(p_body)) between 1 and 10000, false) then
+    perform private.raise_error(400, 'invalid_value', '{"field": "body"}', 'Write 1 to 10,000 characters.');
+  end if;
+  insert into public.contact_notes (workspace_id, contact_id, author_id, body)
+  values (v_workspace_id, p_contact_id, (select auth.uid()), btrim(p_body))
+  returning * into v_note;
+  return v_note;
+end $$;
+
+ALTER FUNCTION public.add_contact_note(p_contact_id uuid, p_body text) OWNER TO postgres;
 
 --
 -- Name: cancel_outbox(uuid[], text); Type: FUNCTION; Schema: public; Owner: postgres
@@ -4181,6 +4987,19 @@ end $$;
 ALTER FUNCTION public.claim_outbox(p_limit integer, p_worker text) OWNER TO postgres;
 
 --
+-- Name: complete_follow_up(uuid); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.complete_follow_up(p_id uuid) RETURNS jsonb
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $$
+  select private.move_follow_up(p_id, null, true)
+$$;
+
+ALTER FUNCTION public.complete_follow_up(p_id uuid) OWNER TO postgres;
+
+--
 -- Name: complete_outbox(bigint, jsonb); Type: FUNCTION; Schema: public; Owner: postgres
 --
 
@@ -4312,6 +5131,68 @@ ALTER FUNCTION public.connect_wa_phone_number(p_workspace_id uuid, p_waba_id tex
 --
 
 CREATE FUNCTION public.create_chat(p_workspace_id uuid, p_kind text, p_title text DEFAULT NULL::text, p_member_ids uuid[] DEFAULT '{}'::uuid[]) RETURNS public.chats
+-- Name: count_contacts(uuid, text, text[], text[], uuid, text, text, boolean); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.count_contacts(p_workspace_id uuid, p_search text DEFAULT NULL::text, p_lead_statuses text[] DEFAULT NULL::text[], p_tags text[] DEFAULT NULL::text[], p_assigned_to uuid DEFAULT NULL::uuid, p_my_status text DEFAULT NULL::text, p_follow_up text DEFAULT NULL::text, p_exact boolean DEFAULT true) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_range record := private.follow_up_range(coalesce(p_follow_up, 'any'));
+begin
+  perform private.check_my_status(p_my_status, array['hot', 'working', 'follow_up', 'none']);
+  return private.count_of_contacts(p_workspace_id,
+    jsonb_strip_nulls(jsonb_build_object('search', p_search, 'lead_statuses', p_lead_statuses, 'tags', p_tags,
+      'assigned_to', p_assigned_to)),
+    case when p_follow_up is not null or p_my_status <> 'none' then array(
+      select marked.contact_id from public.user_contact_settings as marked
+      where marked.user_id = (select auth.uid())
+        and (p_my_status is null or marked.status is not distinct from nullif(p_my_status, 'none'))
+        and (p_follow_up is null or (marked.follow_up_at >= v_range.p_from and marked.follow_up_at < v_range.p_to))) end,
+    case when p_my_status = 'none' then array(
+      select marked.contact_id from public.user_contact_settings as marked
+      where marked.user_id = (select auth.uid()) and marked.status is not null) end,
+    coalesce(p_exact, true));
+end $$;
+
+ALTER FUNCTION public.count_contacts(p_workspace_id uuid, p_search text, p_lead_statuses text[], p_tags text[], p_assigned_to uuid, p_my_status text, p_follow_up text, p_exact boolean) OWNER TO postgres;
+
+--
+-- Name: count_follow_ups(uuid); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.count_follow_ups(p_workspace_id uuid DEFAULT NULL::uuid) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+declare
+  v_user_id constant uuid := private.require_user();
+  v_midnight constant timestamptz := (private.follow_up_range('upcoming')).p_from;
+begin
+  return (
+    select jsonb_build_object(
+      'overdue', count(*) filter (where due.follow_up_at < now()),
+      'today', count(*) filter (where due.follow_up_at >= now() and due.follow_up_at < v_midnight),
+      'upcoming', count(*) filter (where due.follow_up_at >= v_midnight))
+    from (
+      select settings.follow_up_at from public.user_contact_settings as settings
+      where settings.user_id = v_user_id and settings.follow_up_at is not null
+        and (p_workspace_id is null or settings.workspace_id = p_workspace_id)
+      union all
+      select settings.follow_up_at from public.user_tma_settings as settings
+      where settings.user_id = v_user_id and settings.follow_up_at is not null
+        and (p_workspace_id is null or settings.workspace_id = p_workspace_id)
+    ) as due);
+end $$;
+
+ALTER FUNCTION public.count_follow_ups(p_workspace_id uuid) OWNER TO postgres;
+
+--
+-- Name: create_candidate(uuid, jsonb); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.create_candidate(p_workspace_id uuid, p_fields jsonb) RETURNS public.tma_candidates
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     AS $$
@@ -4348,6 +5229,65 @@ begin
 end $$;
 
 ALTER FUNCTION public.create_chat(p_workspace_id uuid, p_kind text, p_title text, p_member_ids uuid[]) OWNER TO postgres;
+  v_fields jsonb;
+  v_candidate public.tma_candidates;
+  v_constraint text;
+begin
+  perform private.require_role(
+    (select workspace.id from public.workspaces as workspace where workspace.id = p_workspace_id),
+    array['owner', 'admin', 'member'], 'workspace_not_found', jsonb_build_object('workspace', p_workspace_id));
+  v_fields := private.checked_fields(p_fields, array['name', 'email', 'phone', 'tags', 'status_tags', 'source']);
+  if num_nonnulls(v_fields ->> 'name', v_fields ->> 'email', v_fields ->> 'phone') = 0 then
+    perform private.raise_error(400, 'invalid_value', '{"field": "name"}', 'Give a name, an e-mail or a phone number.');
+  end if;
+  v_candidate := jsonb_populate_record(null::public.tma_candidates, v_fields);
+  insert into public.tma_candidates (workspace_id, name, email, phone, tags, status_tags, source, created_by)
+  values (p_workspace_id, v_candidate.name, v_candidate.email, v_candidate.phone, coalesce(v_candidate.tags, '{}'),
+    coalesce(v_candidate.status_tags, '{}'), coalesce(v_candidate.source, 'manual'), (select auth.uid()))
+  returning * into v_candidate;
+  return v_candidate;
+exception when unique_violation or check_violation then
+  get stacked diagnostics v_constraint = constraint_name;
+  perform private.refuse_candidate(v_constraint, p_workspace_id, v_fields);
+end $$;
+
+ALTER FUNCTION public.create_candidate(p_workspace_id uuid, p_fields jsonb) OWNER TO postgres;
+
+--
+-- Name: create_contact(uuid, jsonb); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.create_contact(p_workspace_id uuid, p_fields jsonb) RETURNS public.contacts
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_fields jsonb;
+  v_contact public.contacts;
+  v_constraint text;
+begin
+  perform private.require_role(
+    (select workspace.id from public.workspaces as workspace where workspace.id = p_workspace_id),
+    array['owner', 'admin', 'member'], 'workspace_not_found', jsonb_build_object('workspace', p_workspace_id));
+  v_fields := private.checked_fields(p_fields,
+    array['name', 'email', 'phone', 'lead_status', 'tags', 'status_tags', 'source', 'assigned_to']);
+  if num_nonnulls(v_fields ->> 'name', v_fields ->> 'email', v_fields ->> 'phone') = 0 then
+    perform private.raise_error(400, 'invalid_value', '{"field": "name"}', 'Give a name, an e-mail or a phone number.');
+  end if;
+  v_contact := jsonb_populate_record(null::public.contacts, v_fields);
+  insert into public.contacts (workspace_id, name, email, phone, lead_status, tags, status_tags, source, assigned_to,
+    created_by)
+  values (p_workspace_id, v_contact.name, v_contact.email, v_contact.phone, coalesce(v_contact.lead_status, 'new'),
+    coalesce(v_contact.tags, '{}'), coalesce(v_contact.status_tags, '{}'), coalesce(v_contact.source, 'manual'),
+    v_contact.assigned_to, (select auth.uid()))
+  returning * into v_contact;
+  return v_contact;
+exception when unique_violation or foreign_key_violation then
+  get stacked diagnostics v_constraint = constraint_name;
+  perform private.refuse_contact(v_constraint, p_workspace_id, v_fields);
+end $$;
+
+ALTER FUNCTION public.create_contact(p_workspace_id uuid, p_fields jsonb) OWNER TO postgres;
 
 --
 -- Name: workspaces; Type: TABLE; Schema: public; Owner: postgres
@@ -4426,6 +5366,28 @@ ALTER FUNCTION public.deauthorize_meta_user(p_meta_user_id text) OWNER TO postgr
 --
 
 CREATE FUNCTION public.delete_message(p_message_id uuid) RETURNS public.chat_messages
+-- Name: delete_candidate(uuid); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.delete_candidate(p_candidate_id uuid) RETURNS uuid
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  perform private.require_role(
+    (select candidate.workspace_id from public.tma_candidates as candidate where candidate.id = p_candidate_id),
+    array['owner', 'admin', 'member'], 'candidate_not_found', jsonb_build_object('candidate_id', p_candidate_id));
+  delete from public.tma_candidates as candidate where candidate.id = p_candidate_id;
+  return p_candidate_id;
+end $$;
+
+ALTER FUNCTION public.delete_candidate(p_candidate_id uuid) OWNER TO postgres;
+
+--
+-- Name: delete_contact(uuid); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.delete_contact(p_contact_id uuid) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     AS $$
@@ -4453,6 +5415,63 @@ begin
 end $$;
 
 ALTER FUNCTION public.delete_message(p_message_id uuid) OWNER TO postgres;
+  v_workspace_id constant uuid := (
+    select contact.workspace_id from public.contacts as contact
+    where contact.id = p_contact_id and contact.deleted_at is null);
+  v_threads uuid[];
+  v_counts jsonb;
+begin
+  perform private.require_role(v_workspace_id, array['owner', 'admin', 'member'], 'contact_not_found',
+    jsonb_build_object('contact_id', p_contact_id));
+  perform pg_advisory_xact_lock(hashtextextended(v_workspace_id::text, 256));
+  perform 1 from public.contacts as contact
+  where contact.id = p_contact_id and contact.deleted_at is null for update;
+  if not found then
+    perform private.raise_error(404, 'contact_not_found', jsonb_build_object('contact_id', p_contact_id),
+      'The contact was deleted meanwhile.');
+  end if;
+  v_threads := array(
+    select thread.id from public.wa_threads as thread
+    where thread.workspace_id = v_workspace_id and thread.contact_id = p_contact_id order by thread.id for update);
+  perform private.withdraw_threads(v_threads);
+  v_counts := jsonb_build_object(
+    'contacts', 1,
+    'notes', (select count(*) from public.contact_notes as note
+      where note.workspace_id = v_workspace_id and note.contact_id = p_contact_id),
+    'conversations', cardinality(v_threads),
+    'messages', (select count(*) from public.wa_messages as message where message.thread_id = any (v_threads)),
+    'call_logs', (select count(*) from public.contact_call_logs as log
+      where log.workspace_id = v_workspace_id and log.contact_id = p_contact_id),
+    -- The caller's own: whether a colleague has any is nobody's business.
+    'my_settings', (select count(*) from public.user_contact_settings as settings
+      where settings.contact_id = p_contact_id and settings.user_id = (select auth.uid())));
+  delete from public.contacts as contact where contact.id = p_contact_id;
+  return v_counts;
+end $$;
+
+ALTER FUNCTION public.delete_contact(p_contact_id uuid) OWNER TO postgres;
+
+--
+-- Name: delete_contact_note(uuid); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.delete_contact_note(p_note_id uuid) RETURNS uuid
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_note public.contact_notes;
+begin
+  select note.* into v_note from public.contact_notes as note where note.id = p_note_id;
+  perform private.require_role(v_note.workspace_id,
+    case when v_note.author_id = (select auth.uid()) then array['owner', 'admin', 'member']
+      else array['owner', 'admin'] end,
+    'note_not_found', jsonb_build_object('note_id', p_note_id));
+  delete from public.contact_notes as note where note.id = p_note_id;
+  return p_note_id;
+end $$;
+
+ALTER FUNCTION public.delete_contact_note(p_note_id uuid) OWNER TO postgres;
 
 --
 -- Name: disconnect_wa_phone_number(uuid, text); Type: FUNCTION; Schema: public; Owner: postgres
@@ -4861,6 +5880,107 @@ begin
 end $$;
 
 ALTER FUNCTION public.find_workspace(p_ref text) OWNER TO postgres;
+-- Name: get_call_logs(uuid[], integer); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.get_call_logs(p_contact_ids uuid[], p_limit integer DEFAULT 20) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+begin
+  if not private.is_service() then
+    perform private.require_user();
+  end if;
+  if cardinality(p_contact_ids) > 500 then
+    perform private.raise_error(400, 'too_many_ids',
+      jsonb_build_object('field', 'contact_ids', 'count', cardinality(p_contact_ids), 'limit', 500),
+      'Ask for at most 500 contacts at once.');
+  elsif not coalesce(p_limit between 1 and 200, false) then
+    perform private.raise_error(400, 'invalid_value', '{"field": "limit", "allowed": "1 to 200"}',
+      'Ask for 1 to 200 calls of each contact.');
+  end if;
+  return (
+    select coalesce(jsonb_agg(jsonb_build_object('contact_id', asked.contact_id, 'calls', asked.calls)
+      order by asked.place), '[]'::jsonb)
+    from (
+      select input.contact_id, input.place, (
+        select coalesce(jsonb_agg(to_jsonb(latest) order by latest.called_at desc, latest.id desc), '[]'::jsonb)
+        from (
+          select log.* from public.contact_call_logs as log
+          join public.contacts as contact on contact.id = input.contact_id and contact.workspace_id = log.workspace_id
+          where log.contact_id = input.contact_id
+          order by log.called_at desc, log.id desc
+          limit p_limit
+        ) as latest) as calls
+      from (
+        select given.contact_id, min(given.place) as place
+        from unnest(p_contact_ids) with ordinality as given (contact_id, place)
+        where given.contact_id is not null
+        group by given.contact_id
+      ) as input
+    ) as asked);
+end $$;
+
+ALTER FUNCTION public.get_call_logs(p_contact_ids uuid[], p_limit integer) OWNER TO postgres;
+
+--
+-- Name: get_candidate(uuid); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.get_candidate(p_candidate_id uuid) RETURNS private.my_candidate
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+declare
+  v_candidate private.my_candidate;
+begin
+  perform private.require_user();
+  select candidate.id, candidate.workspace_id, candidate.name, candidate.email, candidate.phone, candidate.status_tags,
+    candidate.tags, candidate.source, candidate.created_by, candidate.created_at, candidate.updated_at, settings.status,
+    settings.follow_up_at, settings.follow_up_note
+  into v_candidate
+  from public.tma_candidates as candidate
+  left join public.user_tma_settings as settings
+    on settings.user_id = (select auth.uid()) and settings.tma_id = candidate.id
+  where candidate.id = p_candidate_id;
+  if not found then
+    perform private.raise_error(404, 'candidate_not_found', jsonb_build_object('candidate_id', p_candidate_id),
+      'Check the id; it may belong to another workspace.');
+  end if;
+  return v_candidate;
+end $$;
+
+ALTER FUNCTION public.get_candidate(p_candidate_id uuid) OWNER TO postgres;
+
+--
+-- Name: get_contact(uuid); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.get_contact(p_contact_id uuid) RETURNS private.my_contact
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+declare
+  v_contact private.my_contact;
+begin
+  perform private.require_user();
+  select contact.id, contact.workspace_id, contact.name, contact.email, contact.phone, contact.lead_status,
+    contact.status_tags, contact.tags, contact.source, contact.marketing_opted_out, contact.assigned_to,
+    contact.created_by, contact.created_at, contact.updated_at, settings.status, settings.follow_up_at,
+    settings.follow_up_note
+  into v_contact
+  from public.contacts as contact
+  left join public.user_contact_settings as settings
+    on settings.user_id = (select auth.uid()) and settings.contact_id = contact.id
+  where contact.id = p_contact_id;
+  if not found then
+    perform private.raise_error(404, 'contact_not_found', jsonb_build_object('contact_id', p_contact_id),
+      'Check the id; it may belong to another workspace.');
+  end if;
+  return v_contact;
+end $$;
+
+ALTER FUNCTION public.get_contact(p_contact_id uuid) OWNER TO postgres;
 
 --
 -- Name: get_outbox_stats(uuid); Type: FUNCTION; Schema: public; Owner: postgres
@@ -5096,6 +6216,224 @@ begin
 end $$;
 
 ALTER FUNCTION public.grant_workspace_tokens(p_workspace_id uuid, p_amount bigint, p_reason text, p_reference text, p_expires_at timestamp with time zone, p_priority integer, p_effective_at timestamp with time zone) OWNER TO postgres;
+-- Name: import_candidates(uuid, jsonb, boolean, boolean); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.import_candidates(p_workspace_id uuid, p_rows jsonb, p_dry_run boolean DEFAULT true, p_update boolean DEFAULT true) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $$
+declare
+  v_user_id constant uuid := (select auth.uid());
+  v_outcomes jsonb;
+begin
+  perform private.require_role(
+    (select workspace.id from public.workspaces as workspace where workspace.id = p_workspace_id),
+    array['owner', 'admin', 'member'], 'workspace_not_found', jsonb_build_object('workspace', p_workspace_id));
+  perform private.check_import(p_rows);
+
+  with input as materialized (
+    select * from private.import_rows(p_rows)
+  ), aimed as materialized (
+    select input.place, input.label, input.name, input.email, input.phone, input.tags, input.status_tags, input.repeats,
+      input.problems || case when input.status_tags <@ array['A', 'B', 'C'] or input.status_tags is null
+        then '{}'::text[] else array['status_tags: none of A, B, C'] end as problems,
+      known.by_email, known.by_phone, coalesce(known.by_email, known.by_phone) as candidate_id,
+      first_value(input.place) over same as first_place, first_value(input.label) over same as first_label
+    from input
+    cross join lateral (
+      select
+        (select candidate.id from public.tma_candidates as candidate
+         where lower(candidate.email) = input.email
+           and candidate.workspace_id is not distinct from p_workspace_id) as by_email,
+        (select candidate.id from public.tma_candidates as candidate
+         where candidate.phone = input.phone
+           and candidate.workspace_id is not distinct from p_workspace_id) as by_phone
+      offset 0
+    ) as known
+    window same as (
+      partition by coalesce(known.by_email, known.by_phone)
+      order by input.problems = '{}' and input.repeats is null desc, input.place)
+  ), decided as materialized (
+    select aimed.*, gen_random_uuid() as new_id,
+      case
+        when aimed.problems <> '{}' or aimed.by_email <> aimed.by_phone then 'invalid'
+        when aimed.repeats is not null or (candidate.id is not null and aimed.first_place < aimed.place) then 'skipped'
+        when candidate.id is null then 'created'
+        when p_update and (
+          coalesce(aimed.name, candidate.name) is distinct from candidate.name
+          or coalesce(aimed.email, lower(candidate.email)) is distinct from lower(candidate.email)
+          or coalesce(aimed.phone, candidate.phone) is distinct from candidate.phone
+          or not candidate.tags @> coalesce(aimed.tags, '{}')
+          or not candidate.status_tags @> coalesce(aimed.status_tags, '{}')) then 'updated'
+        else 'skipped'
+      end as outcome
+    from aimed
+    left join public.tma_candidates as candidate on candidate.id = aimed.candidate_id
+  ), created as (
+    insert into public.tma_candidates (id, workspace_id, name, email, phone, tags, status_tags, source, created_by)
+    select decided.new_id, p_workspace_id, decided.name, decided.email, decided.phone, coalesce(decided.tags, '{}'),
+      coalesce(decided.status_tags, '{}'), 'import', v_user_id
+    from decided
+    where decided.outcome = 'created' and not p_dry_run
+    order by decided.place
+  ), updated as (
+    update public.tma_candidates as candidate
+    set name = coalesce(decided.name, candidate.name), email = coalesce(decided.email, candidate.email),
+      phone = coalesce(decided.phone, candidate.phone),
+      tags = array(select distinct tag from unnest(candidate.tags || decided.tags) as tag order by tag),
+      status_tags = array(
+        select distinct tag from unnest(candidate.status_tags || decided.status_tags) as tag order by tag)
+    from decided
+    where decided.outcome = 'updated' and candidate.id = decided.candidate_id and not p_dry_run
+  )
+  select jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
+    'outcome', decided.outcome,
+    'id', case decided.outcome when 'created' then case when not p_dry_run then decided.new_id end
+      when 'invalid' then null else decided.candidate_id end,
+    'problems', case
+      when decided.problems <> '{}' then to_jsonb(decided.problems)
+      when decided.outcome = 'invalid' then jsonb_build_array('its e-mail is one candidate''s and its phone another''s: '
+        || decided.by_email || ', ' || decided.by_phone)
+      when decided.repeats is not null then jsonb_build_array('it repeats row ' || decided.repeats)
+      when decided.outcome = 'skipped' and decided.first_place < decided.place
+        then jsonb_build_array('it is the candidate of row ' || decided.first_label)
+      when decided.outcome = 'skipped' then jsonb_build_array(
+        case when p_update then 'nothing to change' else 'it exists already' end)
+    end)) order by decided.place)
+  into v_outcomes
+  from decided;
+  return coalesce(v_outcomes, '[]'::jsonb);
+-- Somebody made or changed one of them at the same time.
+exception when unique_violation then
+  perform private.raise_error(503, 'try_again', '{}',
+    'Somebody changed the same candidates meanwhile; send the rows again.');
+end $$;
+
+ALTER FUNCTION public.import_candidates(p_workspace_id uuid, p_rows jsonb, p_dry_run boolean, p_update boolean) OWNER TO postgres;
+
+--
+-- Name: import_contacts(uuid, jsonb, boolean, boolean); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.import_contacts(p_workspace_id uuid, p_rows jsonb, p_dry_run boolean DEFAULT true, p_update boolean DEFAULT true) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $$
+declare
+  v_user_id constant uuid := (select auth.uid());
+  v_outcomes jsonb;
+begin
+  perform private.require_role(
+    (select workspace.id from public.workspaces as workspace where workspace.id = p_workspace_id),
+    array['owner', 'admin', 'member'], 'workspace_not_found', jsonb_build_object('workspace', p_workspace_id));
+  perform private.check_import(p_rows);
+
+  with input as materialized (
+    select * from private.import_rows(p_rows)
+  ), matched as materialized (
+    select input.place, input.label, input.name, input.lead_status, input.tags, input.status_tags, input.problems,
+      input.repeats,
+      -- What leads to a contact by a detour isn't what the contact goes by now.
+      case when known.by_email is not null or known.by_merged is null then input.email end as email,
+      case when known.by_phone is not null or known.by_identity is null then input.phone end as phone,
+      coalesce(known.by_email, known.by_merged) as email_match, coalesce(known.by_phone, known.by_identity) as phone_match
+    from input
+    cross join lateral (
+      select
+        (select contact.id from public.contacts as contact
+         where lower(contact.email) = input.email and contact.workspace_id is not distinct from p_workspace_id
+           and contact.deleted_at is null) as by_email,
+        (select contact.merged_into from public.contacts as contact
+         where lower(contact.email) = input.email and contact.workspace_id is not distinct from p_workspace_id
+           and contact.merged_into is not null limit 1) as by_merged,
+        (select contact.id from public.contacts as contact
+         where contact.phone = input.phone and contact.workspace_id is not distinct from p_workspace_id
+           and contact.deleted_at is null) as by_phone,
+        (select identity.contact_id from public.contact_identities as identity
+         where identity.workspace_id = p_workspace_id and identity.kind = 'wa_id' and identity.scope = ''
+           and identity.value = substr(input.phone, 2)) as by_identity
+      offset 0
+    ) as known
+  ), aimed as materialized (
+    select matched.*, coalesce(matched.email_match, matched.phone_match) as contact_id,
+      first_value(matched.place) over same as first_place, first_value(matched.label) over same as first_label
+    from matched
+    window same as (
+      partition by coalesce(matched.email_match, matched.phone_match)
+      order by matched.problems = '{}' and matched.repeats is null desc, matched.place)
+  ), decided as materialized (
+    select aimed.*, gen_random_uuid() as new_id,
+      case
+        when aimed.problems <> '{}' or aimed.email_match <> aimed.phone_match then 'invalid'
+        when aimed.repeats is not null or (contact.id is not null and aimed.first_place < aimed.place) then 'skipped'
+        when contact.id is null then 'created'
+        when p_update and (
+          coalesce(aimed.name, contact.name) is distinct from contact.name
+          or coalesce(aimed.email, lower(contact.email)) is distinct from lower(contact.email)
+          or coalesce(aimed.phone, contact.phone) is distinct from contact.phone
+          or coalesce(aimed.lead_status, contact.lead_status) <> contact.lead_status
+          or not contact.tags @> coalesce(aimed.tags, '{}')
+          or not contact.status_tags @> coalesce(aimed.status_tags, '{}')) then 'updated'
+        else 'skipped'
+      end as outcome
+    from aimed
+    left join public.contacts as contact on contact.id = aimed.contact_id
+  ), created as (
+    insert into public.contacts (id, workspace_id, name, email, phone, lead_status, tags, status_tags, source, created_by)
+    select decided.new_id, p_workspace_id, decided.name, decided.email, decided.phone,
+      coalesce(decided.lead_status, 'new'), coalesce(decided.tags, '{}'), coalesce(decided.status_tags, '{}'), 'import',
+      v_user_id
+    from decided
+    where decided.outcome = 'created' and not p_dry_run
+    order by decided.place
+  ), updated as (
+    update public.contacts as contact
+    set name = coalesce(decided.name, contact.name), email = coalesce(decided.email, contact.email),
+      phone = coalesce(decided.phone, contact.phone), lead_status = coalesce(decided.lead_status, contact.lead_status),
+      tags = array(select distinct tag from unnest(contact.tags || decided.tags) as tag order by tag),
+      status_tags = array(select distinct tag from unnest(contact.status_tags || decided.status_tags) as tag order by tag)
+    from decided
+    where decided.outcome = 'updated' and contact.id = decided.contact_id and not p_dry_run
+  ), reported as (
+    insert into public.contact_duplicates (workspace_id, contact_id, duplicate_id, reason)
+    select distinct p_workspace_id, least(decided.email_match, decided.phone_match),
+      greatest(decided.email_match, decided.phone_match),
+      'An imported row has the e-mail of one and the phone of the other.'
+    from decided
+    where decided.email_match <> decided.phone_match and decided.problems = '{}' and not p_dry_run
+    on conflict do nothing
+  )
+  select jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
+    'outcome', decided.outcome,
+    'id', case decided.outcome when 'created' then case when not p_dry_run then decided.new_id end
+      when 'invalid' then null else decided.contact_id end,
+    'problems', case
+      when decided.problems <> '{}' then to_jsonb(decided.problems)
+      when decided.outcome = 'invalid' then jsonb_build_array('its e-mail is one contact''s and its phone another''s: '
+        || decided.email_match || ', ' || decided.phone_match)
+      when decided.repeats is not null then jsonb_build_array('it repeats row ' || decided.repeats)
+      when decided.outcome = 'skipped' and decided.first_place < decided.place
+        then jsonb_build_array('it is the contact of row ' || decided.first_label)
+      when decided.outcome = 'skipped' then jsonb_build_array(
+        case when p_update then 'nothing to change' else 'it exists already' end)
+    end)) order by decided.place)
+  into v_outcomes
+  from decided;
+  return coalesce(v_outcomes, '[]'::jsonb);
+-- Somebody made or changed one of them at the same time.
+exception when unique_violation then
+  perform private.raise_error(503, 'try_again', '{}',
+    'Somebody changed the same contacts meanwhile; send the rows again.');
+end $$;
+
+ALTER FUNCTION public.import_contacts(p_workspace_id uuid, p_rows jsonb, p_dry_run boolean, p_update boolean) OWNER TO postgres;
 
 --
 -- Name: ingest_whatsapp_events(jsonb); Type: FUNCTION; Schema: public; Owner: postgres
@@ -5301,6 +6639,47 @@ ALTER FUNCTION public.list_chats(p_workspace_id uuid, p_limit integer, p_before 
 --
 
 CREATE FUNCTION public.list_operators() RETURNS TABLE(user_id uuid, email text, role text, active boolean, is_operator boolean, created_at timestamp with time zone, updated_at timestamp with time zone)
+-- Name: list_candidates(uuid, text, text[], text[], text, text, text, boolean, text, integer); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.list_candidates(p_workspace_id uuid, p_search text DEFAULT NULL::text, p_status_tags text[] DEFAULT NULL::text[], p_tags text[] DEFAULT NULL::text[], p_my_status text DEFAULT NULL::text, p_follow_up text DEFAULT NULL::text, p_sort text DEFAULT 'created_at'::text, p_descending boolean DEFAULT NULL::boolean, p_after text DEFAULT NULL::text, p_limit integer DEFAULT 50) RETURNS SETOF private.my_candidate
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+declare
+  v_range record := private.follow_up_range(coalesce(p_follow_up, 'any'));
+begin
+  perform private.check_page(p_sort, p_after, p_limit);
+  perform private.check_my_status(p_my_status, array['A', 'B', 'C', 'none']);
+  return query
+  select candidate.id, candidate.workspace_id, candidate.name, candidate.email, candidate.phone, candidate.status_tags,
+    candidate.tags, candidate.source, candidate.created_by, candidate.created_at, candidate.updated_at, settings.status,
+    settings.follow_up_at, settings.follow_up_note,
+    candidate.id || ':' || case p_sort when 'name' then lower(coalesce(candidate.name, ''))
+      else (extract(epoch from candidate.created_at) * 1000000)::bigint::text end
+  from private.page_of_candidates(p_workspace_id,
+    jsonb_strip_nulls(jsonb_build_object('search', p_search, 'status_tags', p_status_tags, 'tags', p_tags)),
+    case when p_follow_up is not null or p_my_status <> 'none' then array(
+      select marked.tma_id from public.user_tma_settings as marked
+      where marked.user_id = (select auth.uid())
+        and (p_my_status is null or marked.status is not distinct from nullif(p_my_status, 'none'))
+        and (p_follow_up is null or (marked.follow_up_at >= v_range.p_from and marked.follow_up_at < v_range.p_to))) end,
+    case when p_my_status = 'none' then array(
+      select marked.tma_id from public.user_tma_settings as marked
+      where marked.user_id = (select auth.uid()) and marked.status is not null) end,
+    p_sort, coalesce(p_descending, p_sort = 'created_at'), p_after, p_limit) with ordinality as candidate
+  left join public.user_tma_settings as settings
+    on settings.user_id = (select auth.uid()) and settings.tma_id = candidate.id
+  order by candidate.ordinality;
+end $$;
+
+ALTER FUNCTION public.list_candidates(p_workspace_id uuid, p_search text, p_status_tags text[], p_tags text[], p_my_status text, p_follow_up text, p_sort text, p_descending boolean, p_after text, p_limit integer) OWNER TO postgres;
+
+--
+-- Name: list_contact_duplicates(uuid, integer); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.list_contact_duplicates(p_workspace_id uuid, p_limit integer DEFAULT 50) RETURNS TABLE(contact_id uuid, duplicate_id uuid, name text, duplicate_name text, reason text)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO ''
     AS $$
@@ -5319,6 +6698,290 @@ begin
 end $$;
 
 ALTER FUNCTION public.list_operators() OWNER TO postgres;
+  perform private.require_role(p_workspace_id, array['owner', 'admin', 'member', 'viewer'], 'workspace_not_found',
+    jsonb_build_object('workspace', p_workspace_id));
+  if not coalesce(p_limit between 1 and 1000, false) then
+    perform private.raise_error(400, 'invalid_value', '{"field": "limit", "allowed": "1 to 1000"}',
+      'Ask for 1 to 1,000 at once.');
+  end if;
+  return query
+  select pair.contact_id, pair.duplicate_id, contact.name, duplicate.name, min(pair.reason)
+  from (
+    (select known.contact_id, known.duplicate_id, known.reason from public.contact_duplicates as known
+     where known.workspace_id = p_workspace_id limit p_limit)
+    union all
+    -- Each beside the one before: a group of n gives n - 1 pairs, read in the order of the index until there are enough.
+    (select least(named.id, named.previous_id), greatest(named.id, named.previous_id), 'They have the same name.'
+     from (
+       select contact.id, lower(coalesce(contact.name, '')) as name,
+         lag(contact.id) over alphabet as previous_id, lag(lower(coalesce(contact.name, ''))) over alphabet as previous_name
+       from public.contacts as contact
+       where contact.workspace_id = p_workspace_id and contact.deleted_at is null
+       window alphabet as (order by lower(coalesce(contact.name, '')), contact.id)
+     ) as named
+     where named.name = named.previous_name and named.name <> '' limit p_limit)
+    union all
+    (select least(contact.id, other.id), greatest(contact.id, other.id), 'Their numbers are two forms of one.'
+     from public.contacts as contact
+     cross join lateral unnest(private.whatsapp_number_forms(substr(contact.phone, 2))) as form (value)
+     join public.contacts as other
+       on other.workspace_id = p_workspace_id and other.phone = '+' || form.value and other.deleted_at is null
+         and other.id <> contact.id
+     where contact.workspace_id = p_workspace_id and contact.deleted_at is null
+       and contact.phone ~ '^\+5[245]' limit p_limit)
+  ) as pair
+  join public.contacts as contact on contact.id = pair.contact_id and contact.deleted_at is null
+  join public.contacts as duplicate on duplicate.id = pair.duplicate_id and duplicate.deleted_at is null
+  group by pair.contact_id, pair.duplicate_id, contact.name, duplicate.name
+  order by contact.name nulls last, pair.contact_id, pair.duplicate_id
+  limit p_limit;
+end $$;
+
+ALTER FUNCTION public.list_contact_duplicates(p_workspace_id uuid, p_limit integer) OWNER TO postgres;
+
+--
+-- Name: list_contact_timeline(uuid, text, integer); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.list_contact_timeline(p_contact_id uuid, p_after text DEFAULT NULL::text, p_limit integer DEFAULT 50) RETURNS SETOF private.timeline_item
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $_$
+declare
+  v_workspace_id uuid;
+  v_before_at timestamptz := 'infinity';
+  v_before_id text := '';
+begin
+  if not private.is_service() then
+    perform private.require_user();
+  end if;
+  select contact.workspace_id into v_workspace_id from public.contacts as contact where contact.id = p_contact_id;
+  if v_workspace_id is null then
+    perform private.raise_error(404, 'contact_not_found', jsonb_build_object('contact_id', p_contact_id),
+      'Check the id; it may belong to another workspace.');
+  elsif not coalesce(p_limit between 1 and 200, false) then
+    perform private.raise_error(400, 'invalid_value', '{"field": "limit", "allowed": "1 to 200"}',
+      'Ask for 1 to 200 at once.');
+  end if;
+  if p_after is not null then
+    if p_after !~ '^[0-9a-f-]{1,36}:-?[0-9]{1,17}$' then
+      perform private.raise_error(400, 'invalid_value', '{"field": "after"}', 'Send the cursor of the page before.');
+    end if;
+    v_before_id := split_part(p_after, ':', 1);
+    v_before_at := private.cursor_time(split_part(p_after, ':', 2));
+  end if;
+  return query
+  select item.kind, item.id, item.occurred_at, item.actor_id, item.body, item.detail,
+    item.id || ':' || private.time_cursor(item.occurred_at)
+  from (
+    (select 'note' as kind, note.id::text as id, note.created_at as occurred_at, note.author_id as actor_id, note.body,
+       '{}'::jsonb as detail
+     from public.contact_notes as note
+     where note.workspace_id = v_workspace_id and note.contact_id = p_contact_id and note.created_at <= v_before_at
+       and (note.created_at < v_before_at or note.id::text collate "C" < v_before_id)
+     order by note.created_at desc, note.id::text collate "C" desc limit p_limit)
+    union all
+    (select 'call', log.id::text, log.called_at, log.user_id, log.note,
+       jsonb_build_object('outcome', log.outcome, 'duration_seconds', log.duration_seconds)
+     from public.contact_call_logs as log
+     where log.workspace_id = v_workspace_id and log.contact_id = p_contact_id and log.called_at <= v_before_at
+       and (log.called_at < v_before_at or log.id::text collate "C" < v_before_id)
+     order by log.called_at desc, log.id::text collate "C" desc limit p_limit)
+    union all
+    (select event.kind, event.id::text, event.occurred_at, event.actor_id, null, event.detail
+     from public.contact_events as event
+     where event.workspace_id = v_workspace_id and event.contact_id = p_contact_id and event.occurred_at <= v_before_at
+       and (event.occurred_at < v_before_at or event.id::text collate "C" < v_before_id)
+     order by event.occurred_at desc, event.id::text collate "C" desc limit p_limit)
+    union all
+    select 'message', message.id::text, message.occurred_at, message.sent_by, message.body,
+      jsonb_build_object('direction', message.direction, 'type', message.type, 'status', message.status,
+        'thread_id', message.thread_id)
+    from public.wa_threads as thread
+    cross join lateral (
+      select message.* from public.wa_messages as message
+      where message.thread_id = thread.id and message.connection_id = thread.connection_id
+        and message.workspace_id = thread.workspace_id and message.occurred_at <= v_before_at
+        and (message.occurred_at < v_before_at or message.id::text collate "C" < v_before_id)
+      -- Messages of one second are in the order of their ids here, which is the order in which they came.
+      order by message.occurred_at desc, message.id::text collate "C" desc limit p_limit
+    ) as message
+    where thread.workspace_id = v_workspace_id and thread.contact_id = p_contact_id
+  ) as item
+  order by item.occurred_at desc, item.id collate "C" desc
+  limit p_limit;
+end $_$;
+
+ALTER FUNCTION public.list_contact_timeline(p_contact_id uuid, p_after text, p_limit integer) OWNER TO postgres;
+
+--
+-- Name: list_contacts(uuid, text, text[], text[], uuid, text, text, text, boolean, text, integer); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.list_contacts(p_workspace_id uuid, p_search text DEFAULT NULL::text, p_lead_statuses text[] DEFAULT NULL::text[], p_tags text[] DEFAULT NULL::text[], p_assigned_to uuid DEFAULT NULL::uuid, p_my_status text DEFAULT NULL::text, p_follow_up text DEFAULT NULL::text, p_sort text DEFAULT 'created_at'::text, p_descending boolean DEFAULT NULL::boolean, p_after text DEFAULT NULL::text, p_limit integer DEFAULT 50) RETURNS SETOF private.my_contact
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $_$
+declare
+  v_descending constant boolean := coalesce(p_descending, p_sort = 'created_at');
+  v_patterns text[];
+  v_after_at timestamptz := 'infinity';
+  v_after_id uuid := '00000000-0000-0000-0000-000000000000';
+  v_after_name text;
+  v_range record;
+begin
+  -- The commonest are known to be good without a call.
+  if p_sort is distinct from 'created_at' or p_limit is distinct from 50
+    or p_after !~ '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}:[0-9]{1,17}$'
+  then
+    perform private.check_page(p_sort, p_after, p_limit);
+  end if;
+  if p_after is not null then
+    v_after_id := left(p_after, 36)::uuid;
+    v_after_name := substr(p_after, 38);
+    v_after_at := case when p_sort = 'created_at'
+      then timestamptz 'epoch' + v_after_name::bigint * interval '1 microsecond' end;
+  end if;
+
+  if p_sort = 'created_at' and v_descending
+    and num_nonnulls(p_search, p_lead_statuses, p_tags, p_assigned_to, p_my_status, p_follow_up) = 0
+  then
+    return query
+    select contact.id, contact.workspace_id, contact.name, contact.email, contact.phone, contact.lead_status,
+      contact.status_tags, contact.tags, contact.source, contact.marketing_opted_out, contact.assigned_to,
+      contact.created_by, contact.created_at, contact.updated_at, settings.status, settings.follow_up_at,
+      settings.follow_up_note,
+      contact.id || ':' || (extract(epoch from contact.created_at) * 1000000)::bigint
+    from public.contacts as contact
+    left join public.user_contact_settings as settings
+      on settings.user_id = (select auth.uid()) and settings.contact_id = contact.id
+    where contact.workspace_id = p_workspace_id and contact.deleted_at is null
+      and (contact.created_at, contact.id) < (v_after_at, v_after_id)
+    order by contact.created_at desc, contact.id desc
+    limit p_limit;
+  elsif p_follow_up is not null or p_my_status <> 'none' then
+    perform private.check_my_status(p_my_status, array['hot', 'working', 'follow_up', 'none']);
+    -- What the caller has marked is little: it is read first, and whatever else is asked is asked of that.
+    v_range := private.follow_up_range(coalesce(p_follow_up, 'any'));
+    v_patterns := private.search_patterns(coalesce(p_search, ''));
+    return query
+    select contact.id, contact.workspace_id, contact.name, contact.email, contact.phone, contact.lead_status,
+      contact.status_tags, contact.tags, contact.source, contact.marketing_opted_out, contact.assigned_to,
+      contact.created_by, contact.created_at, contact.updated_at, settings.status, settings.follow_up_at,
+      settings.follow_up_note,
+      contact.id || ':' || case p_sort when 'name' then contact.sort_name
+        else (extract(epoch from contact.created_at) * 1000000)::bigint::text end
+    from public.user_contact_settings as settings
+    join (
+      select person.*, lower(coalesce(person.name, '')) as sort_name from public.contacts as person
+    ) as contact on contact.id = settings.contact_id
+    where settings.user_id = (select auth.uid()) and settings.workspace_id = p_workspace_id
+      and contact.deleted_at is null
+      and (p_my_status is null or settings.status is not distinct from nullif(p_my_status, 'none'))
+      and (p_follow_up is null or (settings.follow_up_at >= v_range.p_from and settings.follow_up_at < v_range.p_to))
+      and contact.search_text like all (v_patterns)
+      and (p_lead_statuses is null or contact.lead_status = any (p_lead_statuses))
+      and (p_tags is null or contact.tags @> p_tags)
+      and (p_assigned_to is null or contact.assigned_to = p_assigned_to)
+      and (p_after is null or case
+        when p_sort = 'name' and v_descending then (contact.sort_name, contact.id) < (v_after_name, v_after_id)
+        when p_sort = 'name' then (contact.sort_name, contact.id) > (v_after_name, v_after_id)
+        when v_descending then (contact.created_at, contact.id) < (v_after_at, v_after_id)
+        else (contact.created_at, contact.id) > (v_after_at, v_after_id) end)
+    order by
+      case when p_sort = 'name' and v_descending then contact.sort_name end desc,
+      case when p_sort = 'name' and not v_descending then contact.sort_name end,
+      case when p_sort = 'created_at' and v_descending then contact.created_at end desc,
+      case when p_sort = 'created_at' and not v_descending then contact.created_at end,
+      case when v_descending then contact.id end desc, case when not v_descending then contact.id end
+    limit p_limit;
+  else
+    return query
+    select contact.id, contact.workspace_id, contact.name, contact.email, contact.phone, contact.lead_status,
+      contact.status_tags, contact.tags, contact.source, contact.marketing_opted_out, contact.assigned_to,
+      contact.created_by, contact.created_at, contact.updated_at, settings.status, settings.follow_up_at,
+      settings.follow_up_note,
+      contact.id || ':' || case p_sort when 'name' then lower(coalesce(contact.name, ''))
+        else (extract(epoch from contact.created_at) * 1000000)::bigint::text end
+    from private.page_of_contacts(p_workspace_id,
+      jsonb_strip_nulls(jsonb_build_object('search', p_search, 'lead_statuses', p_lead_statuses, 'tags', p_tags,
+        'assigned_to', p_assigned_to)),
+      case when p_my_status = 'none' then array(
+        select marked.contact_id from public.user_contact_settings as marked
+        where marked.user_id = (select auth.uid()) and marked.status is not null) end,
+      p_sort, v_descending, p_after, p_limit) with ordinality as contact
+    left join public.user_contact_settings as settings
+      on settings.user_id = (select auth.uid()) and settings.contact_id = contact.id
+    order by contact.ordinality;
+  end if;
+  -- Row security shows strangers nothing; asked for only where there is nothing, this costs no page anything.
+  if not found then
+    perform private.require_role(p_workspace_id, array['owner', 'admin', 'member', 'viewer'], 'workspace_not_found',
+      jsonb_build_object('workspace', p_workspace_id));
+  end if;
+end $_$;
+
+ALTER FUNCTION public.list_contacts(p_workspace_id uuid, p_search text, p_lead_statuses text[], p_tags text[], p_assigned_to uuid, p_my_status text, p_follow_up text, p_sort text, p_descending boolean, p_after text, p_limit integer) OWNER TO postgres;
+
+--
+-- Name: list_follow_ups(uuid, text, text, integer); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.list_follow_ups(p_workspace_id uuid DEFAULT NULL::uuid, p_due text DEFAULT 'any'::text, p_after text DEFAULT NULL::text, p_limit integer DEFAULT 50) RETURNS SETOF private.follow_up
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $_$
+declare
+  v_user_id constant uuid := private.require_user();
+  v_range record := private.follow_up_range(p_due);
+  v_midnight constant timestamptz := (private.follow_up_range('upcoming')).p_from;
+  v_after_at timestamptz := '-infinity';
+  v_after_id uuid := '00000000-0000-0000-0000-000000000000';
+begin
+  if not coalesce(p_limit between 1 and 200, false) then
+    perform private.raise_error(400, 'invalid_value', '{"field": "limit", "allowed": "1 to 200"}',
+      'Ask for 1 to 200 at once.');
+  end if;
+  if p_after is not null then
+    if p_after !~ '^[0-9a-f-]{36}:-?[0-9]{1,17}$' or not pg_input_is_valid(left(p_after, 36), 'uuid') then
+      perform private.raise_error(400, 'invalid_value', '{"field": "after"}', 'Send the cursor of the page before.');
+    end if;
+    v_after_id := left(p_after, 36)::uuid;
+    v_after_at := private.cursor_time(substr(p_after, 38));
+  end if;
+  return query
+  select found.kind, found.id, found.workspace_id, coalesce(contact.name, candidate.name),
+    coalesce(contact.email, candidate.email), coalesce(contact.phone, candidate.phone), found.status,
+    found.follow_up_at, found.follow_up_note,
+    case when found.follow_up_at < now() then 'overdue' when found.follow_up_at < v_midnight then 'today'
+      else 'upcoming' end,
+    found.id || ':' || private.time_cursor(found.follow_up_at)
+  from (
+    (select 'contact' as kind, settings.contact_id as id, settings.workspace_id, settings.status, settings.follow_up_at,
+       settings.follow_up_note
+     from public.user_contact_settings as settings
+     where settings.user_id = v_user_id and (p_workspace_id is null or settings.workspace_id = p_workspace_id)
+       and settings.follow_up_at >= v_range.p_from and settings.follow_up_at < v_range.p_to
+       and (settings.follow_up_at, settings.contact_id) > (v_after_at, v_after_id)
+     order by settings.follow_up_at, settings.contact_id limit p_limit)
+    union all
+    (select 'candidate', settings.tma_id, settings.workspace_id, settings.status, settings.follow_up_at,
+       settings.follow_up_note
+     from public.user_tma_settings as settings
+     where settings.user_id = v_user_id and (p_workspace_id is null or settings.workspace_id = p_workspace_id)
+       and settings.follow_up_at >= v_range.p_from and settings.follow_up_at < v_range.p_to
+       and (settings.follow_up_at, settings.tma_id) > (v_after_at, v_after_id)
+     order by settings.follow_up_at, settings.tma_id limit p_limit)
+  ) as found
+  left join public.contacts as contact on found.kind = 'contact' and contact.id = found.id
+  left join public.tma_candidates as candidate on found.kind = 'candidate' and candidate.id = found.id
+  order by found.follow_up_at, found.id
+  limit p_limit;
+end $_$;
+
+ALTER FUNCTION public.list_follow_ups(p_workspace_id uuid, p_due text, p_after text, p_limit integer) OWNER TO postgres;
 
 --
 -- Name: list_outbox(text, uuid, uuid, integer, timestamp with time zone); Type: FUNCTION; Schema: public; Owner: postgres
@@ -5408,6 +7071,62 @@ begin
 end $$;
 
 ALTER FUNCTION public.list_workspaces(p_search text, p_status text, p_after_slug text, p_limit integer) OWNER TO postgres;
+-- Name: contact_call_logs; Type: TABLE; Schema: public; Owner: postgres
+--
+
+CREATE TABLE public.contact_call_logs (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    workspace_id uuid NOT NULL,
+    contact_id uuid NOT NULL,
+    user_id uuid,
+    outcome text NOT NULL,
+    duration_seconds integer DEFAULT 0 NOT NULL,
+    note text,
+    called_at timestamp with time zone DEFAULT now() NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT contact_call_logs_duration_seconds_check CHECK (((duration_seconds >= 0) AND (duration_seconds <= 86400))),
+    CONSTRAINT contact_call_logs_note_check CHECK (((length(note) >= 1) AND (length(note) <= 10000))),
+    CONSTRAINT contact_call_logs_outcome_check CHECK ((outcome = ANY (ARRAY['answered'::text, 'no_answer'::text, 'busy'::text, 'voicemail'::text, 'callback_requested'::text, 'wrong_number'::text, 'failed'::text])))
+);
+
+ALTER TABLE public.contact_call_logs OWNER TO postgres;
+
+--
+-- Name: log_call(uuid, text, integer, text, timestamp with time zone); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.log_call(p_contact_id uuid, p_outcome text, p_duration_seconds integer DEFAULT 0, p_note text DEFAULT NULL::text, p_called_at timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS public.contact_call_logs
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_workspace_id constant uuid := (
+    select contact.workspace_id from public.contacts as contact
+    where contact.id = p_contact_id and contact.deleted_at is null);
+  v_outcomes constant text[] :=
+    array['answered', 'no_answer', 'busy', 'voicemail', 'callback_requested', 'wrong_number', 'failed'];
+  v_log public.contact_call_logs;
+begin
+  perform private.require_role(v_workspace_id, array['owner', 'admin', 'member'], 'contact_not_found',
+    jsonb_build_object('contact_id', p_contact_id));
+  if not coalesce(p_outcome = any (v_outcomes), false) then
+    perform private.raise_error(400, 'invalid_value',
+      jsonb_build_object('field', 'outcome', 'value', left(p_outcome, 50), 'allowed', v_outcomes),
+      'Use one of the allowed outcomes.');
+  elsif not coalesce(p_duration_seconds between 0 and 86400, false) then
+    perform private.raise_error(400, 'invalid_value', '{"field": "duration_seconds", "allowed": "0 to 86400"}',
+      'Give the duration in seconds, at most a day.');
+  elsif length(p_note) > 10000 then
+    perform private.raise_error(400, 'invalid_value', '{"field": "note"}', 'Write at most 10,000 characters.');
+  end if;
+  insert into public.contact_call_logs (workspace_id, contact_id, user_id, outcome, duration_seconds, note, called_at)
+  values (v_workspace_id, p_contact_id, (select auth.uid()), p_outcome, p_duration_seconds, nullif(btrim(p_note), ''),
+    coalesce(p_called_at, now()))
+  returning * into v_log;
+  return v_log;
+end $$;
+
+ALTER FUNCTION public.log_call(p_contact_id uuid, p_outcome text, p_duration_seconds integer, p_note text, p_called_at timestamp with time zone) OWNER TO postgres;
 
 --
 -- Name: maintain_outbox(interval); Type: FUNCTION; Schema: public; Owner: postgres
@@ -5461,6 +7180,10 @@ ALTER FUNCTION public.maintain_outbox(p_archive_after interval) OWNER TO postgre
 --
 
 CREATE FUNCTION public.mark_messages_as_delivered(p_chat_id uuid, p_up_to_seq bigint DEFAULT NULL::bigint) RETURNS public.chat_members
+-- Name: merge_contacts(uuid, uuid); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.merge_contacts(p_contact_id uuid, p_duplicate_id uuid) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     AS $$
@@ -5506,6 +7229,130 @@ begin
 end $$;
 
 ALTER FUNCTION public.mute_chat(p_chat_id uuid, p_until timestamp with time zone) OWNER TO postgres;
+  v_contact public.contacts;
+  v_duplicate public.contacts;
+  v_thread record;
+  v_counts jsonb := '{}';
+  v_count bigint;
+begin
+  select contact.* into v_contact from public.contacts as contact
+  where contact.id = p_contact_id and contact.deleted_at is null;
+  perform private.require_role(v_contact.workspace_id, array['owner', 'admin', 'member'], 'contact_not_found',
+    jsonb_build_object('contact_id', p_contact_id));
+  perform pg_advisory_xact_lock(hashtextextended(v_contact.workspace_id::text, 256));
+  perform 1 from public.contacts as contact where contact.id in (p_contact_id, p_duplicate_id)
+  order by contact.id for update;
+  select contact.* into v_contact from public.contacts as contact
+  where contact.id = p_contact_id and contact.deleted_at is null;
+  select contact.* into v_duplicate from public.contacts as contact
+  where contact.id = p_duplicate_id and contact.workspace_id = v_contact.workspace_id and contact.deleted_at is null;
+  if v_contact.id is null or v_duplicate.id is null then
+    perform private.raise_error(404, 'contact_not_found',
+      jsonb_build_object('contact_id', case when v_contact.id is null then p_contact_id else p_duplicate_id end),
+      'Check the ids; both contacts have to be of one workspace.');
+  elsif p_contact_id = p_duplicate_id then
+    perform private.raise_error(400, 'invalid_value', '{"field": "duplicate_id"}', 'Name two contacts.');
+  end if;
+
+  -- Conversations: one of the same number is joined, another moves as it is.
+  perform 1 from public.wa_threads as thread
+  where thread.workspace_id = v_contact.workspace_id and thread.contact_id in (p_contact_id, p_duplicate_id)
+  order by thread.id for update;
+  for v_thread in
+    select thread.id, own.id as own_id from public.wa_threads as thread
+    left join public.wa_threads as own on own.workspace_id = thread.workspace_id and own.contact_id = p_contact_id
+      and own.connection_id = thread.connection_id
+    where thread.workspace_id = v_contact.workspace_id and thread.contact_id = p_duplicate_id
+    order by thread.id
+  loop
+    if v_thread.own_id is null then
+      update public.wa_threads as thread set contact_id = p_contact_id where thread.id = v_thread.id;
+    else
+      perform private.merge_threads(v_thread.id, v_thread.own_id);
+    end if;
+    v_counts := v_counts || jsonb_build_object('conversations', coalesce((v_counts ->> 'conversations')::integer, 0) + 1);
+  end loop;
+  update public.wa_messages as message set sender_contact_id = p_contact_id
+  where message.workspace_id = v_contact.workspace_id and message.sender_contact_id = p_duplicate_id;
+
+  update public.contact_notes as note set contact_id = p_contact_id
+  where note.workspace_id = v_contact.workspace_id and note.contact_id = p_duplicate_id;
+  get diagnostics v_count = row_count;
+  v_counts := v_counts || jsonb_build_object('notes', v_count);
+  update public.contact_call_logs as log set contact_id = p_contact_id
+  where log.workspace_id = v_contact.workspace_id and log.contact_id = p_duplicate_id;
+  get diagnostics v_count = row_count;
+  v_counts := v_counts || jsonb_build_object('call_logs', v_count);
+  update public.contact_events as event set contact_id = p_contact_id
+  where event.workspace_id = v_contact.workspace_id and event.contact_id = p_duplicate_id;
+  update public.contacts as contact set merged_into = p_contact_id
+  where contact.workspace_id = v_contact.workspace_id and contact.merged_into = p_duplicate_id;
+
+  -- Whoever has settings for both keeps their status for the survivor, the earlier follow-up and both notes.
+  insert into public.user_contact_settings as kept
+    (user_id, contact_id, workspace_id, status, follow_up_at, follow_up_note)
+  select settings.user_id, p_contact_id, settings.workspace_id, settings.status, settings.follow_up_at,
+    settings.follow_up_note
+  from public.user_contact_settings as settings
+  where settings.workspace_id = v_contact.workspace_id and settings.contact_id = p_duplicate_id
+  on conflict (user_id, contact_id) do update
+    set status = coalesce(kept.status, excluded.status),
+      follow_up_at = least(kept.follow_up_at, excluded.follow_up_at),
+      follow_up_note = left(concat_ws(E'\n', kept.follow_up_note, nullif(excluded.follow_up_note, kept.follow_up_note)),
+        2000);
+  delete from public.user_contact_settings as settings
+  where settings.workspace_id = v_contact.workspace_id and settings.contact_id = p_duplicate_id;
+
+  -- WhatsApp goes on finding the person, by the duplicate's number too. Dated back, so that replies go on leaving to the
+  -- number in use, or else to the survivor's.
+  update public.contact_identities as identity set contact_id = p_contact_id
+  where identity.workspace_id = v_contact.workspace_id and identity.contact_id = p_duplicate_id;
+  insert into public.contact_identities (workspace_id, contact_id, kind, value, created_at)
+  select v_contact.workspace_id, p_contact_id, 'wa_id', substr(number.phone, 2), number.created_at
+  from (values
+    (v_contact.phone, timestamptz '1970-01-01T00:00:01Z'), (v_duplicate.phone, timestamptz '1970-01-01T00:00:00Z')
+  ) as number (phone, created_at)
+  where num_nonnulls(v_contact.phone, v_duplicate.phone) = 2
+  on conflict on constraint contact_identities_value_key do nothing;
+
+  delete from public.contact_duplicates as known
+  where known.workspace_id = v_contact.workspace_id
+    and (known.contact_id, known.duplicate_id)
+      = (least(p_contact_id, p_duplicate_id), greatest(p_contact_id, p_duplicate_id));
+  insert into public.contact_duplicates (workspace_id, contact_id, duplicate_id, reason)
+  select known.workspace_id, least(p_contact_id, third.id), greatest(p_contact_id, third.id), known.reason
+  from public.contact_duplicates as known
+  cross join lateral (
+    select case known.contact_id when p_duplicate_id then known.duplicate_id else known.contact_id end as id) as third
+  where known.workspace_id = v_contact.workspace_id and p_duplicate_id in (known.contact_id, known.duplicate_id)
+  on conflict do nothing;
+  delete from public.contact_duplicates as known
+  where known.workspace_id = v_contact.workspace_id and p_duplicate_id in (known.contact_id, known.duplicate_id);
+
+  -- The duplicate makes room for its e-mail and number, and keeps what it was.
+  update public.contacts as contact set deleted_at = now(), merged_into = p_contact_id where contact.id = p_duplicate_id;
+  update public.contacts as contact
+  set name = coalesce(contact.name, v_duplicate.name), email = coalesce(contact.email, v_duplicate.email),
+    phone = coalesce(contact.phone, v_duplicate.phone),
+    tags = array(select distinct tag from unnest(contact.tags || v_duplicate.tags) as tag order by tag),
+    status_tags = array(
+      select distinct tag from unnest(contact.status_tags || v_duplicate.status_tags) as tag order by tag),
+    assigned_to = coalesce(contact.assigned_to, v_duplicate.assigned_to),
+    marketing_opted_out = case
+      when v_duplicate.marketing_preference_at > coalesce(contact.marketing_preference_at, '-infinity')
+        then v_duplicate.marketing_opted_out else contact.marketing_opted_out end,
+    marketing_preference_at = greatest(contact.marketing_preference_at, v_duplicate.marketing_preference_at),
+    created_at = least(contact.created_at, v_duplicate.created_at)
+  where contact.id = p_contact_id
+  returning contact.* into v_contact;
+  insert into public.contact_events (workspace_id, contact_id, kind, actor_id, detail)
+  values (v_contact.workspace_id, p_contact_id, 'merged',
+    (select profile.id from public.profiles as profile where profile.id = (select auth.uid())),
+    jsonb_build_object('duplicate', to_jsonb(v_duplicate) - 'search_text'));
+  return jsonb_build_object('contact', to_jsonb(v_contact), 'moved', v_counts);
+end $$;
+
+ALTER FUNCTION public.merge_contacts(p_contact_id uuid, p_duplicate_id uuid) OWNER TO postgres;
 
 --
 -- Name: pause_connection(uuid, text); Type: FUNCTION; Schema: public; Owner: postgres
@@ -5848,6 +7695,22 @@ begin
 end $$;
 
 ALTER FUNCTION public.reserve_workspace_tokens(p_workspace_id uuid, p_amount bigint, p_reason text, p_reference text, p_seconds integer) OWNER TO postgres;
+-- Name: reschedule_follow_up(uuid, timestamp with time zone); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.reschedule_follow_up(p_id uuid, p_at timestamp with time zone) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+begin
+  perform private.require_user();
+  if not coalesce(p_at >= '1970-01-01T00:00:00Z' and p_at < '3000-01-01T00:00:00Z', false) then
+    perform private.raise_error(400, 'invalid_value', '{"field": "at"}', 'Give the time at which it is due.');
+  end if;
+  return private.move_follow_up(p_id, p_at, false);
+end $$;
+
+ALTER FUNCTION public.reschedule_follow_up(p_id uuid, p_at timestamp with time zone) OWNER TO postgres;
 
 --
 -- Name: resolve_connection_for_thread(uuid); Type: FUNCTION; Schema: public; Owner: postgres
@@ -6459,6 +8322,127 @@ begin
 end $$;
 
 ALTER FUNCTION public.settle_token_reservation(p_reservation_id uuid, p_amount bigint) OWNER TO postgres;
+-- Name: user_contact_settings; Type: TABLE; Schema: public; Owner: postgres
+--
+
+CREATE TABLE public.user_contact_settings (
+    user_id uuid NOT NULL,
+    contact_id uuid NOT NULL,
+    workspace_id uuid NOT NULL,
+    status text,
+    follow_up_at timestamp with time zone,
+    follow_up_note text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT user_contact_settings_follow_up_at_check CHECK (((follow_up_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (follow_up_at < '3000-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT user_contact_settings_follow_up_note_check CHECK (((length(follow_up_note) >= 1) AND (length(follow_up_note) <= 2000))),
+    CONSTRAINT user_contact_settings_status_check CHECK ((status = ANY (ARRAY['hot'::text, 'working'::text, 'follow_up'::text])))
+);
+
+ALTER TABLE public.user_contact_settings OWNER TO postgres;
+
+--
+-- Name: set_contact_settings(uuid, jsonb); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.set_contact_settings(p_contact_id uuid, p_patch jsonb) RETURNS public.user_contact_settings
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_user_id constant uuid := private.require_user();
+  v_workspace_id constant uuid := (
+    select contact.workspace_id from public.contacts as contact where contact.id = p_contact_id);
+  v_patch jsonb;
+  v_row public.user_contact_settings;
+begin
+  perform private.require_role(v_workspace_id, array['owner', 'admin', 'member'], 'contact_not_found',
+    jsonb_build_object('contact_id', p_contact_id));
+  v_patch := private.checked_settings(p_patch, array['hot', 'working', 'follow_up']);
+  insert into public.user_contact_settings as settings
+    (user_id, contact_id, workspace_id, status, follow_up_at, follow_up_note)
+  values (v_user_id, p_contact_id, v_workspace_id, v_patch ->> 'status', (v_patch ->> 'follow_up_at')::timestamptz,
+    v_patch ->> 'follow_up_note')
+  on conflict (user_id, contact_id) do update
+    set status = case when v_patch ? 'status' then excluded.status else settings.status end,
+      follow_up_at = case when v_patch ? 'follow_up_at' then excluded.follow_up_at else settings.follow_up_at end,
+      follow_up_note = case when v_patch ? 'follow_up_note' then excluded.follow_up_note else settings.follow_up_note end
+  returning settings.* into v_row;
+  return v_row;
+end $$;
+
+ALTER FUNCTION public.set_contact_settings(p_contact_id uuid, p_patch jsonb) OWNER TO postgres;
+
+--
+-- Name: user_tma_settings; Type: TABLE; Schema: public; Owner: postgres
+--
+
+CREATE TABLE public.user_tma_settings (
+    user_id uuid NOT NULL,
+    tma_id uuid NOT NULL,
+    workspace_id uuid NOT NULL,
+    status text,
+    follow_up_at timestamp with time zone,
+    follow_up_note text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT user_tma_settings_follow_up_at_check CHECK (((follow_up_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (follow_up_at < '3000-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT user_tma_settings_follow_up_note_check CHECK (((length(follow_up_note) >= 1) AND (length(follow_up_note) <= 2000))),
+    CONSTRAINT user_tma_settings_status_check CHECK ((status = ANY (ARRAY['A'::text, 'B'::text, 'C'::text])))
+);
+
+ALTER TABLE public.user_tma_settings OWNER TO postgres;
+
+--
+-- Name: set_tma_settings(uuid, jsonb); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.set_tma_settings(p_candidate_id uuid, p_patch jsonb) RETURNS public.user_tma_settings
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_user_id constant uuid := private.require_user();
+  v_workspace_id constant uuid := (
+    select candidate.workspace_id from public.tma_candidates as candidate where candidate.id = p_candidate_id);
+  v_patch jsonb;
+  v_row public.user_tma_settings;
+begin
+  perform private.require_role(v_workspace_id, array['owner', 'admin', 'member'], 'candidate_not_found',
+    jsonb_build_object('candidate_id', p_candidate_id));
+  v_patch := private.checked_settings(p_patch, array['A', 'B', 'C']);
+  insert into public.user_tma_settings as settings
+    (user_id, tma_id, workspace_id, status, follow_up_at, follow_up_note)
+  values (v_user_id, p_candidate_id, v_workspace_id, v_patch ->> 'status', (v_patch ->> 'follow_up_at')::timestamptz,
+    v_patch ->> 'follow_up_note')
+  on conflict (user_id, tma_id) do update
+    set status = case when v_patch ? 'status' then excluded.status else settings.status end,
+      follow_up_at = case when v_patch ? 'follow_up_at' then excluded.follow_up_at else settings.follow_up_at end,
+      follow_up_note = case when v_patch ? 'follow_up_note' then excluded.follow_up_note else settings.follow_up_note end
+  returning settings.* into v_row;
+  return v_row;
+end $$;
+
+ALTER FUNCTION public.set_tma_settings(p_candidate_id uuid, p_patch jsonb) OWNER TO postgres;
+
+--
+-- Name: snooze_follow_up(uuid, integer); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.snooze_follow_up(p_id uuid, p_seconds integer) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+begin
+  perform private.require_user();
+  if not coalesce(p_seconds between 1 and 31622400, false) then
+    perform private.raise_error(400, 'invalid_value', '{"field": "seconds", "allowed": "1 to 31622400"}',
+      'Snooze for a second to a year.');
+  end if;
+  return private.move_follow_up(p_id, now() + make_interval(secs => p_seconds), false);
+end $$;
+
+ALTER FUNCTION public.snooze_follow_up(p_id uuid, p_seconds integer) OWNER TO postgres;
 
 --
 -- Name: start_meta_signup(uuid, text); Type: FUNCTION; Schema: public; Owner: postgres
@@ -6550,33 +8534,107 @@ end $$;
 ALTER FUNCTION public.take_rate_limit_slot(p_key text, p_cap integer, p_window_seconds integer) OWNER TO postgres;
 
 --
--- Name: contacts; Type: TABLE; Schema: public; Owner: postgres
+-- Name: update_candidate(uuid, jsonb); Type: FUNCTION; Schema: public; Owner: postgres
 --
 
-CREATE TABLE public.contacts (
-    id uuid DEFAULT gen_random_uuid() NOT NULL,
-    workspace_id uuid NOT NULL,
-    name text,
-    email text,
-    phone text,
-    lead_status text DEFAULT 'new'::text NOT NULL,
-    status_tags text[] DEFAULT '{}'::text[] NOT NULL,
-    tags text[] DEFAULT '{}'::text[] NOT NULL,
-    source text DEFAULT 'manual'::text NOT NULL,
-    marketing_opted_out boolean DEFAULT false NOT NULL,
-    marketing_preference_at timestamp with time zone,
-    assigned_to uuid,
-    created_by uuid,
-    deleted_at timestamp with time zone,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT contacts_email_check CHECK (((length(email) <= 320) AND (email ~ '^[^@[:space:]]+@[^@[:space:]]+$'::text))),
-    CONSTRAINT contacts_lead_status_check CHECK ((lead_status = ANY (ARRAY['new'::text, 'pending'::text, 'queued'::text, 'contacted'::text, 'engaged'::text, 'qualified'::text, 'lost'::text]))),
-    CONSTRAINT contacts_name_check CHECK (((length(name) >= 1) AND (length(name) <= 300))),
-    CONSTRAINT contacts_phone_check CHECK ((phone ~ '^\+[1-9][0-9]{6,14}$'::text))
-);
+CREATE FUNCTION public.update_candidate(p_candidate_id uuid, p_patch jsonb) RETURNS public.tma_candidates
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_fields jsonb;
+  v_candidate public.tma_candidates;
+  v_constraint text;
+begin
+  perform private.require_role(
+    (select candidate.workspace_id from public.tma_candidates as candidate where candidate.id = p_candidate_id),
+    array['owner', 'admin', 'member'], 'candidate_not_found', jsonb_build_object('candidate_id', p_candidate_id));
+  v_fields := private.checked_fields(p_patch, array['name', 'email', 'phone', 'tags', 'status_tags', 'source']);
+  select candidate.* into v_candidate from public.tma_candidates as candidate where candidate.id = p_candidate_id
+  for no key update;
+  v_candidate := jsonb_populate_record(v_candidate, v_fields);
+  update public.tma_candidates as candidate
+  set name = v_candidate.name, email = v_candidate.email, phone = v_candidate.phone, tags = v_candidate.tags,
+    status_tags = v_candidate.status_tags, source = v_candidate.source
+  where candidate.id = p_candidate_id
+  returning * into v_candidate;
+  if not found then
+    perform private.raise_error(404, 'candidate_not_found', jsonb_build_object('candidate_id', p_candidate_id),
+      'The candidate was deleted meanwhile.');
+  end if;
+  return v_candidate;
+exception when unique_violation or check_violation then
+  get stacked diagnostics v_constraint = constraint_name;
+  perform private.refuse_candidate(v_constraint, v_candidate.workspace_id, v_fields);
+end $$;
 
-ALTER TABLE public.contacts OWNER TO postgres;
+ALTER FUNCTION public.update_candidate(p_candidate_id uuid, p_patch jsonb) OWNER TO postgres;
+
+--
+-- Name: update_contact(uuid, jsonb); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.update_contact(p_contact_id uuid, p_patch jsonb) RETURNS public.contacts
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_fields jsonb;
+  v_contact public.contacts;
+  v_constraint text;
+begin
+  perform private.require_role(
+    (select contact.workspace_id from public.contacts as contact
+     where contact.id = p_contact_id and contact.deleted_at is null),
+    array['owner', 'admin', 'member'], 'contact_not_found', jsonb_build_object('contact_id', p_contact_id));
+  v_fields := private.checked_fields(p_patch,
+    array['name', 'email', 'phone', 'lead_status', 'tags', 'status_tags', 'source', 'assigned_to']);
+  select contact.* into v_contact from public.contacts as contact
+  where contact.id = p_contact_id and contact.deleted_at is null
+  for no key update;
+  v_contact := jsonb_populate_record(v_contact, v_fields);
+  update public.contacts as contact
+  set name = v_contact.name, email = v_contact.email, phone = v_contact.phone, lead_status = v_contact.lead_status,
+    tags = v_contact.tags, status_tags = v_contact.status_tags, source = v_contact.source,
+    assigned_to = v_contact.assigned_to
+  where contact.id = p_contact_id and contact.deleted_at is null
+  returning * into v_contact;
+  if not found then
+    perform private.raise_error(404, 'contact_not_found', jsonb_build_object('contact_id', p_contact_id),
+      'The contact was deleted meanwhile.');
+  end if;
+  return v_contact;
+exception when unique_violation or foreign_key_violation then
+  get stacked diagnostics v_constraint = constraint_name;
+  perform private.refuse_contact(v_constraint, v_contact.workspace_id, v_fields);
+end $$;
+
+ALTER FUNCTION public.update_contact(p_contact_id uuid, p_patch jsonb) OWNER TO postgres;
+
+--
+-- Name: update_contact_note(uuid, text); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.update_contact_note(p_note_id uuid, p_body text) RETURNS public.contact_notes
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_note public.contact_notes;
+begin
+  perform private.require_role(
+    -- Somebody else's note is edited by nobody.
+    (select note.workspace_id from public.contact_notes as note
+     where note.id = p_note_id and (note.author_id = (select auth.uid()) or private.is_service())),
+    array['owner', 'admin', 'member'], 'note_not_found', jsonb_build_object('note_id', p_note_id));
+  if not coalesce(length(btrim(p_body)) between 1 and 10000, false) then
+    perform private.raise_error(400, 'invalid_value', '{"field": "body"}', 'Write 1 to 10,000 characters.');
+  end if;
+  update public.contact_notes as note set body = btrim(p_body) where note.id = p_note_id returning * into v_note;
+  return v_note;
+end $$;
+
+ALTER FUNCTION public.update_contact_note(p_note_id uuid, p_body text) OWNER TO postgres;
 
 --
 -- Name: update_contact_status(uuid, text); Type: FUNCTION; Schema: public; Owner: postgres
@@ -6587,18 +8645,13 @@ CREATE FUNCTION public.update_contact_status(p_contact_id uuid, p_lead_status te
     SET search_path TO ''
     AS $$
 declare
-  v_allowed constant text[] := array['new', 'pending', 'queued', 'contacted', 'engaged', 'qualified', 'lost'];
   v_contact public.contacts;
 begin
   perform private.require_role(
     (select contact.workspace_id from public.contacts as contact
      where contact.id = p_contact_id and contact.deleted_at is null),
     array['owner', 'admin', 'member'], 'contact_not_found', jsonb_build_object('contact_id', p_contact_id));
-  if p_lead_status is null or not p_lead_status = any (v_allowed) then
-    perform private.raise_error(400, 'lead_status_invalid',
-      jsonb_build_object('field', 'lead_status', 'value', left(p_lead_status, 50), 'allowed', v_allowed),
-      'Use one of the allowed lead statuses.');
-  end if;
+  perform private.checked_fields(jsonb_build_object('lead_status', p_lead_status), array['lead_status']);
   update public.contacts as contact set lead_status = p_lead_status
   where contact.id = p_contact_id and contact.deleted_at is null
   returning * into v_contact;
@@ -6781,7 +8834,7 @@ CREATE FUNCTION public.whoami() RETURNS jsonb
       from public.workspace_memberships as membership
       join public.workspaces as workspace on workspace.id = membership.workspace_id
       where membership.user_id = (select auth.uid())), '[]'::jsonb),
-    'personal_rows', '{}'::jsonb
+    'personal_rows', private.personal_rows()
   )
 $$;
 
@@ -7048,6 +9101,23 @@ CREATE TABLE public.contact_duplicates (
 ALTER TABLE public.contact_duplicates OWNER TO postgres;
 
 --
+-- Name: contact_events; Type: TABLE; Schema: public; Owner: postgres
+--
+
+CREATE TABLE public.contact_events (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    workspace_id uuid NOT NULL,
+    contact_id uuid NOT NULL,
+    kind text NOT NULL,
+    actor_id uuid,
+    detail jsonb DEFAULT '{}'::jsonb NOT NULL,
+    occurred_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT contact_events_kind_check CHECK ((kind = ANY (ARRAY['lead_status_changed'::text, 'merged'::text, 'lead_taken'::text, 'lead_released'::text])))
+);
+
+ALTER TABLE public.contact_events OWNER TO postgres;
+
+--
 -- Name: contact_identities; Type: TABLE; Schema: public; Owner: postgres
 --
 
@@ -7064,6 +9134,59 @@ CREATE TABLE public.contact_identities (
 );
 
 ALTER TABLE public.contact_identities OWNER TO postgres;
+
+--
+-- Name: wa_threads; Type: TABLE; Schema: public; Owner: postgres
+--
+
+CREATE TABLE public.wa_threads (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    workspace_id uuid NOT NULL,
+    connection_id uuid NOT NULL,
+    contact_id uuid,
+    group_id text,
+    status text DEFAULT 'open'::text NOT NULL,
+    assignee_id uuid,
+    tags text[] DEFAULT '{}'::text[] NOT NULL,
+    snoozed_until timestamp with time zone,
+    last_inbound_at timestamp with time zone,
+    last_message_at timestamp with time zone,
+    last_message_hour timestamp with time zone GENERATED ALWAYS AS (date_bin('01:00:00'::interval, last_message_at, '2000-01-01 00:00:00+00'::timestamp with time zone)) STORED,
+    last_message_body text,
+    unread_count integer DEFAULT 0 NOT NULL,
+    automation_stopped_at timestamp with time zone,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT wa_threads_counterpart_check CHECK ((num_nonnulls(contact_id, group_id) = 1)),
+    CONSTRAINT wa_threads_status_check CHECK ((status = ANY (ARRAY['open'::text, 'pending'::text, 'snoozed'::text, 'closed'::text]))),
+    CONSTRAINT wa_threads_unread_count_check CHECK ((unread_count >= 0))
+)
+WITH (fillfactor='70');
+
+ALTER TABLE public.wa_threads OWNER TO postgres;
+
+--
+-- Name: conversations; Type: VIEW; Schema: public; Owner: postgres
+--
+
+CREATE VIEW public.conversations WITH (security_invoker='true') AS
+ SELECT id,
+    workspace_id,
+    contact_id,
+    'whatsapp'::text AS channel,
+    connection_id,
+    status,
+    assignee_id,
+    tags,
+    unread_count,
+    last_message_body,
+    last_message_at,
+    last_inbound_at,
+    created_at
+   FROM public.wa_threads thread
+  WHERE (contact_id IS NOT NULL);
+
+ALTER VIEW public.conversations OWNER TO postgres;
 
 --
 -- Name: meta_signup_states; Type: TABLE; Schema: public; Owner: postgres
@@ -7327,6 +9450,7 @@ ALTER TABLE public.wa_threads OWNER TO postgres;
 
 --
 -- Name: workspace_entitlement_usage; Type: TABLE; Schema: public; Owner: postgres
+-- Name: workspace_memberships; Type: TABLE; Schema: public; Owner: postgres
 --
 
 CREATE TABLE public.workspace_entitlement_usage (
@@ -7511,6 +9635,11 @@ ALTER TABLE ONLY public.chats
 
 ALTER TABLE ONLY public.chats
     ADD CONSTRAINT chats_workspace_id_id_key UNIQUE (workspace_id, id);
+-- Name: contact_call_logs contact_call_logs_pkey; Type: CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.contact_call_logs
+    ADD CONSTRAINT contact_call_logs_pkey PRIMARY KEY (id);
 
 --
 -- Name: contact_duplicates contact_duplicates_pkey; Type: CONSTRAINT; Schema: public; Owner: postgres
@@ -7518,6 +9647,13 @@ ALTER TABLE ONLY public.chats
 
 ALTER TABLE ONLY public.contact_duplicates
     ADD CONSTRAINT contact_duplicates_pkey PRIMARY KEY (workspace_id, contact_id, duplicate_id);
+
+--
+-- Name: contact_events contact_events_pkey; Type: CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.contact_events
+    ADD CONSTRAINT contact_events_pkey PRIMARY KEY (id);
 
 --
 -- Name: contact_identities contact_identities_pkey; Type: CONSTRAINT; Schema: public; Owner: postgres
@@ -7532,6 +9668,13 @@ ALTER TABLE ONLY public.contact_identities
 
 ALTER TABLE ONLY public.contact_identities
     ADD CONSTRAINT contact_identities_value_key UNIQUE (workspace_id, kind, scope, value);
+
+--
+-- Name: contact_notes contact_notes_pkey; Type: CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.contact_notes
+    ADD CONSTRAINT contact_notes_pkey PRIMARY KEY (id);
 
 --
 -- Name: contacts contacts_pkey; Type: CONSTRAINT; Schema: public; Owner: postgres
@@ -7630,6 +9773,34 @@ ALTER TABLE ONLY public.profiles
 
 ALTER TABLE ONLY public.rate_limit_counters
     ADD CONSTRAINT rate_limit_counters_pkey PRIMARY KEY (key);
+
+--
+-- Name: tma_candidates tma_candidates_pkey; Type: CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.tma_candidates
+    ADD CONSTRAINT tma_candidates_pkey PRIMARY KEY (id);
+
+--
+-- Name: tma_candidates tma_candidates_workspace_id_id_key; Type: CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.tma_candidates
+    ADD CONSTRAINT tma_candidates_workspace_id_id_key UNIQUE (workspace_id, id);
+
+--
+-- Name: user_contact_settings user_contact_settings_pkey; Type: CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.user_contact_settings
+    ADD CONSTRAINT user_contact_settings_pkey PRIMARY KEY (user_id, contact_id);
+
+--
+-- Name: user_tma_settings user_tma_settings_pkey; Type: CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.user_tma_settings
+    ADD CONSTRAINT user_tma_settings_pkey PRIMARY KEY (user_id, tma_id);
 
 --
 -- Name: wa_message_changes wa_message_changes_pkey; Type: CONSTRAINT; Schema: public; Owner: postgres
@@ -7850,6 +10021,16 @@ CREATE INDEX chats_created_by_idx ON public.chats USING btree (created_by) WHERE
 --
 
 CREATE UNIQUE INDEX chats_workspace_id_direct_key_idx ON public.chats USING btree (workspace_id, direct_key) WHERE (direct_key IS NOT NULL);
+-- Name: contact_call_logs_user_id_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX contact_call_logs_user_id_idx ON public.contact_call_logs USING btree (user_id) WHERE (user_id IS NOT NULL);
+
+--
+-- Name: contact_call_logs_workspace_id_contact_id_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX contact_call_logs_workspace_id_contact_id_idx ON public.contact_call_logs USING btree (workspace_id, contact_id, called_at DESC, id DESC);
 
 --
 -- Name: contact_duplicates_workspace_id_duplicate_id_idx; Type: INDEX; Schema: public; Owner: postgres
@@ -7858,16 +10039,64 @@ CREATE UNIQUE INDEX chats_workspace_id_direct_key_idx ON public.chats USING btre
 CREATE INDEX contact_duplicates_workspace_id_duplicate_id_idx ON public.contact_duplicates USING btree (workspace_id, duplicate_id);
 
 --
+-- Name: contact_events_actor_id_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX contact_events_actor_id_idx ON public.contact_events USING btree (actor_id) WHERE (actor_id IS NOT NULL);
+
+--
+-- Name: contact_events_workspace_id_contact_id_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX contact_events_workspace_id_contact_id_idx ON public.contact_events USING btree (workspace_id, contact_id, occurred_at DESC, id DESC);
+
+--
 -- Name: contact_identities_workspace_id_contact_id_idx; Type: INDEX; Schema: public; Owner: postgres
 --
 
 CREATE INDEX contact_identities_workspace_id_contact_id_idx ON public.contact_identities USING btree (workspace_id, contact_id);
 
 --
+-- Name: contact_notes_author_id_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX contact_notes_author_id_idx ON public.contact_notes USING btree (author_id) WHERE (author_id IS NOT NULL);
+
+--
+-- Name: contact_notes_workspace_id_contact_id_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX contact_notes_workspace_id_contact_id_idx ON public.contact_notes USING btree (workspace_id, contact_id, created_at DESC, id DESC);
+
+--
 -- Name: contacts_created_by_idx; Type: INDEX; Schema: public; Owner: postgres
 --
 
 CREATE INDEX contacts_created_by_idx ON public.contacts USING btree (created_by) WHERE (created_by IS NOT NULL);
+
+--
+-- Name: contacts_email_workspace_id_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE UNIQUE INDEX contacts_email_workspace_id_idx ON public.contacts USING btree (lower(email), workspace_id) WHERE ((deleted_at IS NULL) AND (email IS NOT NULL));
+
+--
+-- Name: contacts_merged_email_workspace_id_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX contacts_merged_email_workspace_id_idx ON public.contacts USING btree (lower(email), workspace_id) WHERE ((merged_into IS NOT NULL) AND (email IS NOT NULL));
+
+--
+-- Name: contacts_phone_workspace_id_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE UNIQUE INDEX contacts_phone_workspace_id_idx ON public.contacts USING btree (phone, workspace_id) WHERE ((deleted_at IS NULL) AND (phone IS NOT NULL));
+
+--
+-- Name: contacts_search_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX contacts_search_idx ON public.contacts USING gin (workspace_id, search_text extensions.gin_trgm_ops, tags) WHERE (deleted_at IS NULL);
 
 --
 -- Name: contacts_workspace_id_assigned_to_idx; Type: INDEX; Schema: public; Owner: postgres
@@ -7882,16 +10111,16 @@ CREATE INDEX contacts_workspace_id_assigned_to_idx ON public.contacts USING btre
 CREATE INDEX contacts_workspace_id_created_at_idx ON public.contacts USING btree (workspace_id, created_at DESC, id DESC) WHERE (deleted_at IS NULL);
 
 --
--- Name: contacts_workspace_id_email_idx; Type: INDEX; Schema: public; Owner: postgres
+-- Name: contacts_workspace_id_merged_into_idx; Type: INDEX; Schema: public; Owner: postgres
 --
 
-CREATE UNIQUE INDEX contacts_workspace_id_email_idx ON public.contacts USING btree (workspace_id, lower(email)) WHERE ((deleted_at IS NULL) AND (email IS NOT NULL));
+CREATE INDEX contacts_workspace_id_merged_into_idx ON public.contacts USING btree (workspace_id, merged_into) WHERE (merged_into IS NOT NULL);
 
 --
--- Name: contacts_workspace_id_phone_idx; Type: INDEX; Schema: public; Owner: postgres
+-- Name: contacts_workspace_id_name_idx; Type: INDEX; Schema: public; Owner: postgres
 --
 
-CREATE UNIQUE INDEX contacts_workspace_id_phone_idx ON public.contacts USING btree (workspace_id, phone) WHERE ((deleted_at IS NULL) AND (phone IS NOT NULL));
+CREATE INDEX contacts_workspace_id_name_idx ON public.contacts USING btree (workspace_id, lower(COALESCE(name, ''::text)), id) WHERE (deleted_at IS NULL);
 
 --
 -- Name: meta_signup_states_expires_at_idx; Type: INDEX; Schema: public; Owner: postgres
@@ -7970,6 +10199,64 @@ CREATE INDEX owner_audit_log_occurred_at_idx ON public.owner_audit_log USING bri
 --
 
 CREATE INDEX owner_audit_log_workspace_id_idx ON public.owner_audit_log USING btree (workspace_id, id);
+-- Name: tma_candidates_created_by_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX tma_candidates_created_by_idx ON public.tma_candidates USING btree (created_by) WHERE (created_by IS NOT NULL);
+
+--
+-- Name: tma_candidates_email_workspace_id_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE UNIQUE INDEX tma_candidates_email_workspace_id_idx ON public.tma_candidates USING btree (lower(email), workspace_id) WHERE (email IS NOT NULL);
+
+--
+-- Name: tma_candidates_phone_workspace_id_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE UNIQUE INDEX tma_candidates_phone_workspace_id_idx ON public.tma_candidates USING btree (phone, workspace_id) WHERE (phone IS NOT NULL);
+
+--
+-- Name: tma_candidates_workspace_id_created_at_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX tma_candidates_workspace_id_created_at_idx ON public.tma_candidates USING btree (workspace_id, created_at DESC, id DESC);
+
+--
+-- Name: tma_candidates_workspace_id_name_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX tma_candidates_workspace_id_name_idx ON public.tma_candidates USING btree (workspace_id, lower(COALESCE(name, ''::text)), id);
+
+--
+-- Name: tma_candidates_workspace_id_search_text_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX tma_candidates_workspace_id_search_text_idx ON public.tma_candidates USING gin (workspace_id, search_text extensions.gin_trgm_ops);
+
+--
+-- Name: user_contact_settings_user_id_follow_up_at_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX user_contact_settings_user_id_follow_up_at_idx ON public.user_contact_settings USING btree (user_id, follow_up_at, contact_id) WHERE (follow_up_at IS NOT NULL);
+
+--
+-- Name: user_contact_settings_workspace_id_contact_id_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX user_contact_settings_workspace_id_contact_id_idx ON public.user_contact_settings USING btree (workspace_id, contact_id);
+
+--
+-- Name: user_tma_settings_user_id_follow_up_at_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX user_tma_settings_user_id_follow_up_at_idx ON public.user_tma_settings USING btree (user_id, follow_up_at, tma_id) WHERE (follow_up_at IS NOT NULL);
+
+--
+-- Name: user_tma_settings_workspace_id_tma_id_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX user_tma_settings_workspace_id_tma_id_idx ON public.user_tma_settings USING btree (workspace_id, tma_id);
 
 --
 -- Name: wa_message_changes_target_id_idx; Type: INDEX; Schema: public; Owner: postgres
@@ -8164,6 +10451,16 @@ CREATE TRIGGER chat_messages_broadcast_insert AFTER INSERT ON public.chat_messag
 --
 
 CREATE TRIGGER chat_messages_broadcast_update AFTER UPDATE OF rev ON public.chat_messages FOR EACH ROW WHEN (((old.seq IS NOT NULL) AND (new.rev > old.rev))) EXECUTE FUNCTION private.broadcast_message();
+-- Name: contact_notes contact_notes_set_updated_at; Type: TRIGGER; Schema: public; Owner: postgres
+--
+
+CREATE TRIGGER contact_notes_set_updated_at BEFORE UPDATE ON public.contact_notes FOR EACH ROW EXECUTE FUNCTION private.set_updated_at();
+
+--
+-- Name: contacts contacts_record_lead_status; Type: TRIGGER; Schema: public; Owner: postgres
+--
+
+CREATE TRIGGER contacts_record_lead_status AFTER UPDATE OF lead_status ON public.contacts FOR EACH ROW WHEN ((old.lead_status IS DISTINCT FROM new.lead_status)) EXECUTE FUNCTION private.record_lead_status();
 
 --
 -- Name: contacts contacts_set_updated_at; Type: TRIGGER; Schema: public; Owner: postgres
@@ -8208,6 +10505,24 @@ CREATE TRIGGER platform_admins_audit AFTER INSERT OR DELETE OR UPDATE ON public.
 --
 
 CREATE TRIGGER profiles_set_updated_at BEFORE UPDATE ON public.profiles FOR EACH ROW EXECUTE FUNCTION private.set_updated_at();
+
+--
+-- Name: tma_candidates tma_candidates_set_updated_at; Type: TRIGGER; Schema: public; Owner: postgres
+--
+
+CREATE TRIGGER tma_candidates_set_updated_at BEFORE UPDATE ON public.tma_candidates FOR EACH ROW EXECUTE FUNCTION private.set_updated_at();
+
+--
+-- Name: user_contact_settings user_contact_settings_set_updated_at; Type: TRIGGER; Schema: public; Owner: postgres
+--
+
+CREATE TRIGGER user_contact_settings_set_updated_at BEFORE UPDATE ON public.user_contact_settings FOR EACH ROW EXECUTE FUNCTION private.set_updated_at();
+
+--
+-- Name: user_tma_settings user_tma_settings_set_updated_at; Type: TRIGGER; Schema: public; Owner: postgres
+--
+
+CREATE TRIGGER user_tma_settings_set_updated_at BEFORE UPDATE ON public.user_tma_settings FOR EACH ROW EXECUTE FUNCTION private.set_updated_at();
 
 --
 -- Name: wa_messages wa_messages_set_updated_at; Type: TRIGGER; Schema: public; Owner: postgres
@@ -8406,6 +10721,18 @@ ALTER TABLE ONLY public.chats
 
 ALTER TABLE ONLY public.chats
     ADD CONSTRAINT chats_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES public.workspaces(id) ON DELETE CASCADE;
+-- Name: contact_call_logs contact_call_logs_user_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.contact_call_logs
+    ADD CONSTRAINT contact_call_logs_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.profiles(id) ON DELETE SET NULL;
+
+--
+-- Name: contact_call_logs contact_call_logs_workspace_id_contact_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.contact_call_logs
+    ADD CONSTRAINT contact_call_logs_workspace_id_contact_id_fkey FOREIGN KEY (workspace_id, contact_id) REFERENCES public.contacts(workspace_id, id) ON DELETE CASCADE;
 
 --
 -- Name: contact_duplicates contact_duplicates_workspace_id_contact_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
@@ -8422,11 +10749,39 @@ ALTER TABLE ONLY public.contact_duplicates
     ADD CONSTRAINT contact_duplicates_workspace_id_duplicate_id_fkey FOREIGN KEY (workspace_id, duplicate_id) REFERENCES public.contacts(workspace_id, id) ON DELETE CASCADE;
 
 --
+-- Name: contact_events contact_events_actor_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.contact_events
+    ADD CONSTRAINT contact_events_actor_id_fkey FOREIGN KEY (actor_id) REFERENCES public.profiles(id) ON DELETE SET NULL;
+
+--
+-- Name: contact_events contact_events_workspace_id_contact_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.contact_events
+    ADD CONSTRAINT contact_events_workspace_id_contact_id_fkey FOREIGN KEY (workspace_id, contact_id) REFERENCES public.contacts(workspace_id, id) ON DELETE CASCADE;
+
+--
 -- Name: contact_identities contact_identities_workspace_id_contact_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
 --
 
 ALTER TABLE ONLY public.contact_identities
     ADD CONSTRAINT contact_identities_workspace_id_contact_id_fkey FOREIGN KEY (workspace_id, contact_id) REFERENCES public.contacts(workspace_id, id) ON DELETE CASCADE;
+
+--
+-- Name: contact_notes contact_notes_author_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.contact_notes
+    ADD CONSTRAINT contact_notes_author_id_fkey FOREIGN KEY (author_id) REFERENCES public.profiles(id) ON DELETE SET NULL;
+
+--
+-- Name: contact_notes contact_notes_workspace_id_contact_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.contact_notes
+    ADD CONSTRAINT contact_notes_workspace_id_contact_id_fkey FOREIGN KEY (workspace_id, contact_id) REFERENCES public.contacts(workspace_id, id) ON DELETE CASCADE;
 
 --
 -- Name: contacts contacts_created_by_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
@@ -8448,6 +10803,13 @@ ALTER TABLE ONLY public.contacts
 
 ALTER TABLE ONLY public.contacts
     ADD CONSTRAINT contacts_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES public.workspaces(id) ON DELETE CASCADE;
+
+--
+-- Name: contacts contacts_workspace_id_merged_into_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.contacts
+    ADD CONSTRAINT contacts_workspace_id_merged_into_fkey FOREIGN KEY (workspace_id, merged_into) REFERENCES public.contacts(workspace_id, id) ON DELETE CASCADE;
 
 --
 -- Name: meta_signup_states meta_signup_states_workspace_id_user_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
@@ -8490,6 +10852,48 @@ ALTER TABLE ONLY public.platform_admins
 
 ALTER TABLE ONLY public.profiles
     ADD CONSTRAINT profiles_id_fkey FOREIGN KEY (id) REFERENCES auth.users(id) ON DELETE CASCADE;
+
+--
+-- Name: tma_candidates tma_candidates_created_by_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.tma_candidates
+    ADD CONSTRAINT tma_candidates_created_by_fkey FOREIGN KEY (created_by) REFERENCES public.profiles(id) ON DELETE SET NULL;
+
+--
+-- Name: tma_candidates tma_candidates_workspace_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.tma_candidates
+    ADD CONSTRAINT tma_candidates_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES public.workspaces(id) ON DELETE CASCADE;
+
+--
+-- Name: user_contact_settings user_contact_settings_user_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.user_contact_settings
+    ADD CONSTRAINT user_contact_settings_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.profiles(id) ON DELETE CASCADE;
+
+--
+-- Name: user_contact_settings user_contact_settings_workspace_id_contact_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.user_contact_settings
+    ADD CONSTRAINT user_contact_settings_workspace_id_contact_id_fkey FOREIGN KEY (workspace_id, contact_id) REFERENCES public.contacts(workspace_id, id) ON DELETE CASCADE;
+
+--
+-- Name: user_tma_settings user_tma_settings_user_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.user_tma_settings
+    ADD CONSTRAINT user_tma_settings_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.profiles(id) ON DELETE CASCADE;
+
+--
+-- Name: user_tma_settings user_tma_settings_workspace_id_tma_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.user_tma_settings
+    ADD CONSTRAINT user_tma_settings_workspace_id_tma_id_fkey FOREIGN KEY (workspace_id, tma_id) REFERENCES public.tma_candidates(workspace_id, id) ON DELETE CASCADE;
 
 --
 -- Name: wa_message_changes wa_message_changes_connection_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
@@ -8810,6 +11214,16 @@ ALTER TABLE public.chats ENABLE ROW LEVEL SECURITY;
 --
 
 CREATE POLICY chats_select_member ON public.chats FOR SELECT TO authenticated USING ((id = ANY (ARRAY( SELECT private.my_chat_ids() AS my_chat_ids))));
+-- Name: contact_call_logs; Type: ROW SECURITY; Schema: public; Owner: postgres
+--
+
+ALTER TABLE public.contact_call_logs ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: contact_call_logs contact_call_logs_select_member; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY contact_call_logs_select_member ON public.contact_call_logs FOR SELECT TO authenticated USING ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))));
 
 --
 -- Name: contact_duplicates; Type: ROW SECURITY; Schema: public; Owner: postgres
@@ -8824,6 +11238,18 @@ ALTER TABLE public.contact_duplicates ENABLE ROW LEVEL SECURITY;
 CREATE POLICY contact_duplicates_select_member ON public.contact_duplicates FOR SELECT TO authenticated USING ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))));
 
 --
+-- Name: contact_events; Type: ROW SECURITY; Schema: public; Owner: postgres
+--
+
+ALTER TABLE public.contact_events ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: contact_events contact_events_select_member; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY contact_events_select_member ON public.contact_events FOR SELECT TO authenticated USING ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))));
+
+--
 -- Name: contact_identities; Type: ROW SECURITY; Schema: public; Owner: postgres
 --
 
@@ -8834,6 +11260,18 @@ ALTER TABLE public.contact_identities ENABLE ROW LEVEL SECURITY;
 --
 
 CREATE POLICY contact_identities_select_member ON public.contact_identities FOR SELECT TO authenticated USING ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))));
+
+--
+-- Name: contact_notes; Type: ROW SECURITY; Schema: public; Owner: postgres
+--
+
+ALTER TABLE public.contact_notes ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: contact_notes contact_notes_select_member; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY contact_notes_select_member ON public.contact_notes FOR SELECT TO authenticated USING ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))));
 
 --
 -- Name: contacts; Type: ROW SECURITY; Schema: public; Owner: postgres
@@ -8968,6 +11406,66 @@ ALTER TABLE public.rate_limit_counters ENABLE ROW LEVEL SECURITY;
 --
 
 CREATE POLICY rate_limit_counters_all_service ON public.rate_limit_counters TO service_role USING (true) WITH CHECK (true);
+
+--
+-- Name: tma_candidates; Type: ROW SECURITY; Schema: public; Owner: postgres
+--
+
+ALTER TABLE public.tma_candidates ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: tma_candidates tma_candidates_select_member; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY tma_candidates_select_member ON public.tma_candidates FOR SELECT TO authenticated USING ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))));
+
+--
+-- Name: user_contact_settings; Type: ROW SECURITY; Schema: public; Owner: postgres
+--
+
+ALTER TABLE public.user_contact_settings ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: user_contact_settings user_contact_settings_insert_self; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY user_contact_settings_insert_self ON public.user_contact_settings FOR INSERT TO authenticated WITH CHECK (((user_id = ( SELECT auth.uid() AS uid)) AND (workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids_as(VARIADIC ARRAY['owner'::text, 'admin'::text, 'member'::text]) AS my_workspace_ids_as)))));
+
+--
+-- Name: user_contact_settings user_contact_settings_select_self; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY user_contact_settings_select_self ON public.user_contact_settings FOR SELECT TO authenticated USING (((user_id = ( SELECT auth.uid() AS uid)) AND (workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids)))));
+
+--
+-- Name: user_contact_settings user_contact_settings_update_self; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY user_contact_settings_update_self ON public.user_contact_settings FOR UPDATE TO authenticated USING (((user_id = ( SELECT auth.uid() AS uid)) AND (workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids_as(VARIADIC ARRAY['owner'::text, 'admin'::text, 'member'::text]) AS my_workspace_ids_as))))) WITH CHECK (((user_id = ( SELECT auth.uid() AS uid)) AND (workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids_as(VARIADIC ARRAY['owner'::text, 'admin'::text, 'member'::text]) AS my_workspace_ids_as)))));
+
+--
+-- Name: user_tma_settings; Type: ROW SECURITY; Schema: public; Owner: postgres
+--
+
+ALTER TABLE public.user_tma_settings ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: user_tma_settings user_tma_settings_insert_self; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY user_tma_settings_insert_self ON public.user_tma_settings FOR INSERT TO authenticated WITH CHECK (((user_id = ( SELECT auth.uid() AS uid)) AND (workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids_as(VARIADIC ARRAY['owner'::text, 'admin'::text, 'member'::text]) AS my_workspace_ids_as)))));
+
+--
+-- Name: user_tma_settings user_tma_settings_select_self; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY user_tma_settings_select_self ON public.user_tma_settings FOR SELECT TO authenticated USING (((user_id = ( SELECT auth.uid() AS uid)) AND (workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids)))));
+
+--
+-- Name: user_tma_settings user_tma_settings_update_self; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY user_tma_settings_update_self ON public.user_tma_settings FOR UPDATE TO authenticated USING (((user_id = ( SELECT auth.uid() AS uid)) AND (workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids_as(VARIADIC ARRAY['owner'::text, 'admin'::text, 'member'::text]) AS my_workspace_ids_as))))) WITH CHECK (((user_id = ( SELECT auth.uid() AS uid)) AND (workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids_as(VARIADIC ARRAY['owner'::text, 'admin'::text, 'member'::text]) AS my_workspace_ids_as)))));
 
 --
 -- Name: wa_message_changes; Type: ROW SECURITY; Schema: public; Owner: postgres
@@ -9325,6 +11823,37 @@ REVOKE ALL ON FUNCTION private.check_entitlement_payload(p_payload jsonb) FROM P
 --
 
 REVOKE ALL ON FUNCTION private.check_tokens(p_amount bigint, p_reason text) FROM PUBLIC;
+-- Name: FUNCTION check_import(p_rows jsonb); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.check_import(p_rows jsonb) FROM PUBLIC;
+
+--
+-- Name: FUNCTION check_my_status(p_my_status text, p_allowed text[]); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.check_my_status(p_my_status text, p_allowed text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.check_my_status(p_my_status text, p_allowed text[]) TO authenticated;
+
+--
+-- Name: FUNCTION check_page(p_sort text, p_after text, p_limit integer); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.check_page(p_sort text, p_after text, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.check_page(p_sort text, p_after text, p_limit integer) TO authenticated;
+
+--
+-- Name: FUNCTION checked_fields(p_fields jsonb, p_allowed text[]); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.checked_fields(p_fields jsonb, p_allowed text[]) FROM PUBLIC;
+
+--
+-- Name: FUNCTION checked_settings(p_patch jsonb, p_statuses text[]); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.checked_settings(p_patch jsonb, p_statuses text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.checked_settings(p_patch jsonb, p_statuses text[]) TO authenticated;
 
 --
 -- Name: FUNCTION complete_whatsapp_messages(p_items private.whatsapp_item[]); Type: ACL; Schema: private; Owner: postgres
@@ -9339,6 +11868,21 @@ GRANT ALL ON FUNCTION private.complete_whatsapp_messages(p_items private.whatsap
 
 REVOKE ALL ON FUNCTION private.connection_secret(p_connection_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.connection_secret(p_connection_id uuid) TO service_role;
+
+--
+-- Name: FUNCTION count_of_contacts(p_workspace_id uuid, p_filter jsonb, p_only uuid[], p_without uuid[], p_exact boolean); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.count_of_contacts(p_workspace_id uuid, p_filter jsonb, p_only uuid[], p_without uuid[], p_exact boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.count_of_contacts(p_workspace_id uuid, p_filter jsonb, p_only uuid[], p_without uuid[], p_exact boolean) TO authenticated;
+
+--
+-- Name: FUNCTION cursor_time(p_cursor text); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.cursor_time(p_cursor text) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.cursor_time(p_cursor text) TO authenticated;
+GRANT ALL ON FUNCTION private.cursor_time(p_cursor text) TO service_role;
 
 --
 -- Name: TABLE wa_phone_numbers; Type: ACL; Schema: public; Owner: postgres
@@ -9443,6 +11987,11 @@ REVOKE ALL ON FUNCTION private.find_workspace(p_ref text) FROM PUBLIC;
 --
 
 REVOKE ALL ON FUNCTION private.follow_deduction(p_workspace_id uuid, p_delta bigint, p_balance bigint) FROM PUBLIC;
+-- Name: FUNCTION follow_up_range(p_due text, OUT p_from timestamp with time zone, OUT p_to timestamp with time zone); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.follow_up_range(p_due text, OUT p_from timestamp with time zone, OUT p_to timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.follow_up_range(p_due text, OUT p_from timestamp with time zone, OUT p_to timestamp with time zone) TO authenticated;
 
 --
 -- Name: FUNCTION forget_vault_secret(); Type: ACL; Schema: private; Owner: postgres
@@ -9481,6 +12030,10 @@ REVOKE ALL ON FUNCTION private.hold_suspended_lane() FROM PUBLIC;
 REVOKE ALL ON FUNCTION private.is_operator(p_roles text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.is_operator(p_roles text[]) TO authenticated;
 GRANT ALL ON FUNCTION private.is_operator(p_roles text[]) TO service_role;
+-- Name: FUNCTION import_rows(p_rows jsonb); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.import_rows(p_rows jsonb) FROM PUBLIC;
 
 --
 -- Name: FUNCTION is_service(); Type: ACL; Schema: private; Owner: postgres
@@ -9575,6 +12128,10 @@ GRANT ALL ON FUNCTION private.lock_whatsapp_threads(p_items private.whatsapp_ite
 --
 
 REVOKE ALL ON FUNCTION private.messages_as_json(p_chat_id uuid, p_messages public.chat_messages[]) FROM PUBLIC;
+-- Name: FUNCTION merge_threads(p_from uuid, p_into uuid); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.merge_threads(p_from uuid, p_into uuid) FROM PUBLIC;
 
 --
 -- Name: FUNCTION mirror_auth_user(); Type: ACL; Schema: private; Owner: postgres
@@ -9587,6 +12144,11 @@ REVOKE ALL ON FUNCTION private.mirror_auth_user() FROM PUBLIC;
 --
 
 REVOKE ALL ON FUNCTION private.move_cursors(p_member public.chat_members, p_up_to_seq bigint, p_read boolean) FROM PUBLIC;
+-- Name: FUNCTION move_follow_up(p_id uuid, p_at timestamp with time zone, p_is_done boolean); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.move_follow_up(p_id uuid, p_at timestamp with time zone, p_is_done boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.move_follow_up(p_id uuid, p_at timestamp with time zone, p_is_done boolean) TO authenticated;
 
 --
 -- Name: FUNCTION move_whatsapp_threads(p_thread_ids uuid[], p_latest_at timestamp with time zone[], p_bodies text[], p_inbound_at timestamp with time zone[], p_replied_at timestamp with time zone[], p_unread_counts integer[]); Type: ACL; Schema: private; Owner: postgres
@@ -9618,6 +12180,18 @@ GRANT ALL ON FUNCTION private.my_workspace_ids() TO service_role;
 REVOKE ALL ON FUNCTION private.my_workspace_ids_as(VARIADIC p_roles text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.my_workspace_ids_as(VARIADIC p_roles text[]) TO authenticated;
 GRANT ALL ON FUNCTION private.my_workspace_ids_as(VARIADIC p_roles text[]) TO service_role;
+
+--
+-- Name: FUNCTION normal_email(p_email text); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.normal_email(p_email text) FROM PUBLIC;
+
+--
+-- Name: FUNCTION normal_phone(p_phone text); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.normal_phone(p_phone text) FROM PUBLIC;
 
 --
 -- Name: FUNCTION note_outbox_problems(p_ids uuid[]); Type: ACL; Schema: private; Owner: postgres
@@ -9667,11 +12241,11 @@ REVOKE ALL ON FUNCTION private.outbox_turn(p_served integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.outbox_turn(p_served integer) TO service_role;
 
 --
--- Name: FUNCTION pause_outbox_lanes(p_connection_ids uuid[], p_scopes text[], p_reasons text[]); Type: ACL; Schema: private; Owner: postgres
+-- Name: TABLE tma_candidates; Type: ACL; Schema: public; Owner: postgres
 --
 
-REVOKE ALL ON FUNCTION private.pause_outbox_lanes(p_connection_ids uuid[], p_scopes text[], p_reasons text[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION private.pause_outbox_lanes(p_connection_ids uuid[], p_scopes text[], p_reasons text[]) TO service_role;
+GRANT SELECT ON TABLE public.tma_candidates TO authenticated;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.tma_candidates TO service_role;
 
 --
 -- Name: FUNCTION plan_token_balance(p_workspace_id uuid); Type: ACL; Schema: private; Owner: postgres
@@ -10473,6 +13047,11 @@ GRANT ALL ON FUNCTION public.status(p_message public.chat_messages) TO service_r
 
 REVOKE ALL ON FUNCTION public.take_rate_limit_slot(p_key text, p_cap integer, p_window_seconds integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.take_rate_limit_slot(p_key text, p_cap integer, p_window_seconds integer) TO service_role;
+-- Name: FUNCTION page_of_candidates(p_workspace_id uuid, p_filter jsonb, p_only uuid[], p_without uuid[], p_sort text, p_descending boolean, p_after text, p_limit integer); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.page_of_candidates(p_workspace_id uuid, p_filter jsonb, p_only uuid[], p_without uuid[], p_sort text, p_descending boolean, p_after text, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.page_of_candidates(p_workspace_id uuid, p_filter jsonb, p_only uuid[], p_without uuid[], p_sort text, p_descending boolean, p_after text, p_limit integer) TO authenticated;
 
 --
 -- Name: TABLE contacts; Type: ACL; Schema: public; Owner: postgres
@@ -10534,6 +13113,771 @@ GRANT INSERT(assigned_to) ON TABLE public.contacts TO authenticated;
 --
 
 GRANT INSERT(created_by) ON TABLE public.contacts TO authenticated;
+
+--
+-- Name: FUNCTION page_of_contacts(p_workspace_id uuid, p_filter jsonb, p_without uuid[], p_sort text, p_descending boolean, p_after text, p_limit integer); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.page_of_contacts(p_workspace_id uuid, p_filter jsonb, p_without uuid[], p_sort text, p_descending boolean, p_after text, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.page_of_contacts(p_workspace_id uuid, p_filter jsonb, p_without uuid[], p_sort text, p_descending boolean, p_after text, p_limit integer) TO authenticated;
+
+--
+-- Name: FUNCTION pause_outbox_lanes(p_connection_ids uuid[], p_scopes text[], p_reasons text[]); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.pause_outbox_lanes(p_connection_ids uuid[], p_scopes text[], p_reasons text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.pause_outbox_lanes(p_connection_ids uuid[], p_scopes text[], p_reasons text[]) TO service_role;
+
+--
+-- Name: FUNCTION people_conditions(p_filter jsonb); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.people_conditions(p_filter jsonb) FROM PUBLIC;
+
+--
+-- Name: FUNCTION people_page(p_sort text, p_descending boolean, p_after text, p_limit integer); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.people_page(p_sort text, p_descending boolean, p_after text, p_limit integer) FROM PUBLIC;
+
+--
+-- Name: FUNCTION personal_rows(); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.personal_rows() FROM PUBLIC;
+GRANT ALL ON FUNCTION private.personal_rows() TO authenticated;
+GRANT ALL ON FUNCTION private.personal_rows() TO service_role;
+
+--
+-- Name: FUNCTION queue_inserted_outbox(); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.queue_inserted_outbox() FROM PUBLIC;
+
+--
+-- Name: FUNCTION queue_outbox(p_ids uuid[]); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.queue_outbox(p_ids uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.queue_outbox(p_ids uuid[]) TO service_role;
+
+--
+-- Name: FUNCTION raise_error(p_status integer, p_code text, p_detail jsonb, p_hint text); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.raise_error(p_status integer, p_code text, p_detail jsonb, p_hint text) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.raise_error(p_status integer, p_code text, p_detail jsonb, p_hint text) TO authenticated;
+GRANT ALL ON FUNCTION private.raise_error(p_status integer, p_code text, p_detail jsonb, p_hint text) TO service_role;
+
+--
+-- Name: FUNCTION record_lead_status(); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.record_lead_status() FROM PUBLIC;
+
+--
+-- Name: FUNCTION refresh_whatsapp_messages(p_message_ids uuid[]); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.refresh_whatsapp_messages(p_message_ids uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.refresh_whatsapp_messages(p_message_ids uuid[]) TO service_role;
+
+--
+-- Name: FUNCTION refuse_candidate(p_constraint text, p_workspace_id uuid, p_fields jsonb); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.refuse_candidate(p_constraint text, p_workspace_id uuid, p_fields jsonb) FROM PUBLIC;
+
+--
+-- Name: FUNCTION refuse_change(); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.refuse_change() FROM PUBLIC;
+
+--
+-- Name: FUNCTION refuse_contact(p_constraint text, p_workspace_id uuid, p_fields jsonb); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.refuse_contact(p_constraint text, p_workspace_id uuid, p_fields jsonb) FROM PUBLIC;
+
+--
+-- Name: FUNCTION replay_whatsapp_orphans(p_phone_number_id text, p_waba_id text); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.replay_whatsapp_orphans(p_phone_number_id text, p_waba_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.replay_whatsapp_orphans(p_phone_number_id text, p_waba_id text) TO service_role;
+
+--
+-- Name: FUNCTION report_duplicate_contacts(p_workspace_id uuid, p_contact_id uuid, p_other_id uuid, p_reason text); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.report_duplicate_contacts(p_workspace_id uuid, p_contact_id uuid, p_other_id uuid, p_reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.report_duplicate_contacts(p_workspace_id uuid, p_contact_id uuid, p_other_id uuid, p_reason text) TO service_role;
+
+--
+-- Name: FUNCTION require_role(p_workspace_id uuid, p_roles text[], p_missing_code text, p_detail jsonb); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.require_role(p_workspace_id uuid, p_roles text[], p_missing_code text, p_detail jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.require_role(p_workspace_id uuid, p_roles text[], p_missing_code text, p_detail jsonb) TO authenticated;
+GRANT ALL ON FUNCTION private.require_role(p_workspace_id uuid, p_roles text[], p_missing_code text, p_detail jsonb) TO service_role;
+
+--
+-- Name: FUNCTION require_user(); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.require_user() FROM PUBLIC;
+GRANT ALL ON FUNCTION private.require_user() TO authenticated;
+GRANT ALL ON FUNCTION private.require_user() TO service_role;
+
+--
+-- Name: FUNCTION return_outbox(p_ids uuid[]); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.return_outbox(p_ids uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.return_outbox(p_ids uuid[]) TO service_role;
+
+--
+-- Name: FUNCTION search_patterns(p_search text); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.search_patterns(p_search text) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.search_patterns(p_search text) TO authenticated;
+
+--
+-- Name: FUNCTION set_updated_at(); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.set_updated_at() FROM PUBLIC;
+
+--
+-- Name: FUNCTION settle_outbox_from_statuses(p_ids uuid[], p_provider_message_ids text[], p_failed boolean[], p_error_codes integer[], p_error_texts text[]); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.settle_outbox_from_statuses(p_ids uuid[], p_provider_message_ids text[], p_failed boolean[], p_error_codes integer[], p_error_texts text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.settle_outbox_from_statuses(p_ids uuid[], p_provider_message_ids text[], p_failed boolean[], p_error_codes integer[], p_error_texts text[]) TO service_role;
+
+--
+-- Name: FUNCTION show_sent_outbox(p_ids uuid[]); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.show_sent_outbox(p_ids uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.show_sent_outbox(p_ids uuid[]) TO service_role;
+
+--
+-- Name: FUNCTION shrink_outbox_lease(p_token bigint, p_ids uuid[]); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.shrink_outbox_lease(p_token bigint, p_ids uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.shrink_outbox_lease(p_token bigint, p_ids uuid[]) TO service_role;
+
+--
+-- Name: FUNCTION signup_state_hash(p_state text); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.signup_state_hash(p_state text) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.signup_state_hash(p_state text) TO service_role;
+
+--
+-- Name: FUNCTION store_connection_secret(p_connection_id uuid, p_ciphertext text, p_meta_user_id text); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.store_connection_secret(p_connection_id uuid, p_ciphertext text, p_meta_user_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.store_connection_secret(p_connection_id uuid, p_ciphertext text, p_meta_user_id text) TO service_role;
+
+--
+-- Name: FUNCTION store_whatsapp_messages(p_items private.whatsapp_item[]); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.store_whatsapp_messages(p_items private.whatsapp_item[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.store_whatsapp_messages(p_items private.whatsapp_item[]) TO service_role;
+
+--
+-- Name: FUNCTION time_cursor(p_at timestamp with time zone); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.time_cursor(p_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.time_cursor(p_at timestamp with time zone) TO authenticated;
+GRANT ALL ON FUNCTION private.time_cursor(p_at timestamp with time zone) TO service_role;
+
+--
+-- Name: FUNCTION wa_status_rank(p_status text); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.wa_status_rank(p_status text) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.wa_status_rank(p_status text) TO service_role;
+
+--
+-- Name: FUNCTION wake_outbox_workers(); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.wake_outbox_workers() FROM PUBLIC;
+GRANT ALL ON FUNCTION private.wake_outbox_workers() TO service_role;
+
+--
+-- Name: FUNCTION whatsapp_error_scope(p_code integer); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.whatsapp_error_scope(p_code integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.whatsapp_error_scope(p_code integer) TO service_role;
+
+--
+-- Name: FUNCTION whatsapp_items(p_events jsonb, p_records private.whatsapp_record[]); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.whatsapp_items(p_events jsonb, p_records private.whatsapp_record[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.whatsapp_items(p_events jsonb, p_records private.whatsapp_record[]) TO service_role;
+
+--
+-- Name: FUNCTION whatsapp_number_forms(p_wa_id text); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.whatsapp_number_forms(p_wa_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.whatsapp_number_forms(p_wa_id text) TO service_role;
+
+--
+-- Name: FUNCTION withdraw_outbox(p_ids uuid[]); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.withdraw_outbox(p_ids uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.withdraw_outbox(p_ids uuid[]) TO service_role;
+
+--
+-- Name: FUNCTION withdraw_threads(p_thread_ids uuid[]); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.withdraw_threads(p_thread_ids uuid[]) FROM PUBLIC;
+
+--
+-- Name: TABLE contact_notes; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT SELECT ON TABLE public.contact_notes TO authenticated;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.contact_notes TO service_role;
+
+--
+-- Name: FUNCTION add_contact_note(p_contact_id uuid, p_body text); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.add_contact_note(p_contact_id uuid, p_body text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.add_contact_note(p_contact_id uuid, p_body text) TO authenticated;
+GRANT ALL ON FUNCTION public.add_contact_note(p_contact_id uuid, p_body text) TO service_role;
+
+--
+-- Name: FUNCTION cancel_outbox(p_ids uuid[], p_reason text); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.cancel_outbox(p_ids uuid[], p_reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.cancel_outbox(p_ids uuid[], p_reason text) TO service_role;
+
+--
+-- Name: FUNCTION claim_outbox(p_limit integer, p_worker text); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.claim_outbox(p_limit integer, p_worker text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.claim_outbox(p_limit integer, p_worker text) TO service_role;
+
+--
+-- Name: FUNCTION complete_follow_up(p_id uuid); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.complete_follow_up(p_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.complete_follow_up(p_id uuid) TO authenticated;
+
+--
+-- Name: FUNCTION complete_outbox(p_token bigint, p_results jsonb); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.complete_outbox(p_token bigint, p_results jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.complete_outbox(p_token bigint, p_results jsonb) TO service_role;
+
+--
+-- Name: FUNCTION connect_wa_phone_number(p_workspace_id uuid, p_waba_id text, p_phone_number_id text, p_access_token_ciphertext text, p_display_phone_number text, p_verified_name text, p_meta_user_id text); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.connect_wa_phone_number(p_workspace_id uuid, p_waba_id text, p_phone_number_id text, p_access_token_ciphertext text, p_display_phone_number text, p_verified_name text, p_meta_user_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.connect_wa_phone_number(p_workspace_id uuid, p_waba_id text, p_phone_number_id text, p_access_token_ciphertext text, p_display_phone_number text, p_verified_name text, p_meta_user_id text) TO service_role;
+
+--
+-- Name: FUNCTION count_contacts(p_workspace_id uuid, p_search text, p_lead_statuses text[], p_tags text[], p_assigned_to uuid, p_my_status text, p_follow_up text, p_exact boolean); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.count_contacts(p_workspace_id uuid, p_search text, p_lead_statuses text[], p_tags text[], p_assigned_to uuid, p_my_status text, p_follow_up text, p_exact boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.count_contacts(p_workspace_id uuid, p_search text, p_lead_statuses text[], p_tags text[], p_assigned_to uuid, p_my_status text, p_follow_up text, p_exact boolean) TO authenticated;
+
+--
+-- Name: FUNCTION count_follow_ups(p_workspace_id uuid); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.count_follow_ups(p_workspace_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.count_follow_ups(p_workspace_id uuid) TO authenticated;
+
+--
+-- Name: FUNCTION create_candidate(p_workspace_id uuid, p_fields jsonb); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.create_candidate(p_workspace_id uuid, p_fields jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.create_candidate(p_workspace_id uuid, p_fields jsonb) TO authenticated;
+GRANT ALL ON FUNCTION public.create_candidate(p_workspace_id uuid, p_fields jsonb) TO service_role;
+
+--
+-- Name: FUNCTION create_contact(p_workspace_id uuid, p_fields jsonb); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.create_contact(p_workspace_id uuid, p_fields jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.create_contact(p_workspace_id uuid, p_fields jsonb) TO authenticated;
+GRANT ALL ON FUNCTION public.create_contact(p_workspace_id uuid, p_fields jsonb) TO service_role;
+
+--
+-- Name: TABLE workspaces; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT SELECT ON TABLE public.workspaces TO authenticated;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.workspaces TO service_role;
+
+--
+-- Name: FUNCTION create_workspace(p_slug text, p_name text); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.create_workspace(p_slug text, p_name text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.create_workspace(p_slug text, p_name text) TO authenticated;
+
+--
+-- Name: FUNCTION deauthorize_meta_user(p_meta_user_id text); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.deauthorize_meta_user(p_meta_user_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.deauthorize_meta_user(p_meta_user_id text) TO service_role;
+
+--
+-- Name: FUNCTION delete_candidate(p_candidate_id uuid); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.delete_candidate(p_candidate_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.delete_candidate(p_candidate_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION public.delete_candidate(p_candidate_id uuid) TO service_role;
+
+--
+-- Name: FUNCTION delete_contact(p_contact_id uuid); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.delete_contact(p_contact_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.delete_contact(p_contact_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION public.delete_contact(p_contact_id uuid) TO service_role;
+
+--
+-- Name: FUNCTION delete_contact_note(p_note_id uuid); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.delete_contact_note(p_note_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.delete_contact_note(p_note_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION public.delete_contact_note(p_note_id uuid) TO service_role;
+
+--
+-- Name: FUNCTION disconnect_wa_phone_number(p_connection_id uuid, p_reason text); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.disconnect_wa_phone_number(p_connection_id uuid, p_reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.disconnect_wa_phone_number(p_connection_id uuid, p_reason text) TO service_role;
+GRANT ALL ON FUNCTION public.disconnect_wa_phone_number(p_connection_id uuid, p_reason text) TO authenticated;
+
+--
+-- Name: FUNCTION enqueue_outbox(p_workspace_id uuid, p_channel text, p_recipients text[], p_payloads jsonb[], p_idempotency_keys text[], p_connection_id uuid, p_thread_ids uuid[], p_priority integer, p_scheduled_at timestamp with time zone, p_automated boolean, p_max_attempts integer); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.enqueue_outbox(p_workspace_id uuid, p_channel text, p_recipients text[], p_payloads jsonb[], p_idempotency_keys text[], p_connection_id uuid, p_thread_ids uuid[], p_priority integer, p_scheduled_at timestamp with time zone, p_automated boolean, p_max_attempts integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.enqueue_outbox(p_workspace_id uuid, p_channel text, p_recipients text[], p_payloads jsonb[], p_idempotency_keys text[], p_connection_id uuid, p_thread_ids uuid[], p_priority integer, p_scheduled_at timestamp with time zone, p_automated boolean, p_max_attempts integer) TO service_role;
+
+--
+-- Name: FUNCTION extend_lease(p_token bigint, p_seconds integer); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.extend_lease(p_token bigint, p_seconds integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.extend_lease(p_token bigint, p_seconds integer) TO service_role;
+
+--
+-- Name: FUNCTION fail_outbox(p_token bigint, p_failures jsonb); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.fail_outbox(p_token bigint, p_failures jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.fail_outbox(p_token bigint, p_failures jsonb) TO service_role;
+
+--
+-- Name: FUNCTION find_outbox_message(p_id uuid); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.find_outbox_message(p_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.find_outbox_message(p_id uuid) TO service_role;
+
+--
+-- Name: FUNCTION get_call_logs(p_contact_ids uuid[], p_limit integer); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.get_call_logs(p_contact_ids uuid[], p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.get_call_logs(p_contact_ids uuid[], p_limit integer) TO authenticated;
+GRANT ALL ON FUNCTION public.get_call_logs(p_contact_ids uuid[], p_limit integer) TO service_role;
+
+--
+-- Name: FUNCTION get_candidate(p_candidate_id uuid); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.get_candidate(p_candidate_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.get_candidate(p_candidate_id uuid) TO authenticated;
+
+--
+-- Name: FUNCTION get_contact(p_contact_id uuid); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.get_contact(p_contact_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.get_contact(p_contact_id uuid) TO authenticated;
+
+--
+-- Name: FUNCTION get_outbox_stats(p_workspace_id uuid); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.get_outbox_stats(p_workspace_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.get_outbox_stats(p_workspace_id uuid) TO service_role;
+
+--
+-- Name: FUNCTION get_outbox_wait(); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.get_outbox_wait() FROM PUBLIC;
+GRANT ALL ON FUNCTION public.get_outbox_wait() TO service_role;
+
+--
+-- Name: FUNCTION import_candidates(p_workspace_id uuid, p_rows jsonb, p_dry_run boolean, p_update boolean); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.import_candidates(p_workspace_id uuid, p_rows jsonb, p_dry_run boolean, p_update boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.import_candidates(p_workspace_id uuid, p_rows jsonb, p_dry_run boolean, p_update boolean) TO authenticated;
+GRANT ALL ON FUNCTION public.import_candidates(p_workspace_id uuid, p_rows jsonb, p_dry_run boolean, p_update boolean) TO service_role;
+
+--
+-- Name: FUNCTION import_contacts(p_workspace_id uuid, p_rows jsonb, p_dry_run boolean, p_update boolean); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.import_contacts(p_workspace_id uuid, p_rows jsonb, p_dry_run boolean, p_update boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.import_contacts(p_workspace_id uuid, p_rows jsonb, p_dry_run boolean, p_update boolean) TO authenticated;
+GRANT ALL ON FUNCTION public.import_contacts(p_workspace_id uuid, p_rows jsonb, p_dry_run boolean, p_update boolean) TO service_role;
+
+--
+-- Name: FUNCTION ingest_whatsapp_events(p_events jsonb); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.ingest_whatsapp_events(p_events jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.ingest_whatsapp_events(p_events jsonb) TO service_role;
+
+--
+-- Name: FUNCTION list_candidates(p_workspace_id uuid, p_search text, p_status_tags text[], p_tags text[], p_my_status text, p_follow_up text, p_sort text, p_descending boolean, p_after text, p_limit integer); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.list_candidates(p_workspace_id uuid, p_search text, p_status_tags text[], p_tags text[], p_my_status text, p_follow_up text, p_sort text, p_descending boolean, p_after text, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.list_candidates(p_workspace_id uuid, p_search text, p_status_tags text[], p_tags text[], p_my_status text, p_follow_up text, p_sort text, p_descending boolean, p_after text, p_limit integer) TO authenticated;
+
+--
+-- Name: FUNCTION list_contact_duplicates(p_workspace_id uuid, p_limit integer); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.list_contact_duplicates(p_workspace_id uuid, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.list_contact_duplicates(p_workspace_id uuid, p_limit integer) TO authenticated;
+GRANT ALL ON FUNCTION public.list_contact_duplicates(p_workspace_id uuid, p_limit integer) TO service_role;
+
+--
+-- Name: FUNCTION list_contact_timeline(p_contact_id uuid, p_after text, p_limit integer); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.list_contact_timeline(p_contact_id uuid, p_after text, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.list_contact_timeline(p_contact_id uuid, p_after text, p_limit integer) TO authenticated;
+GRANT ALL ON FUNCTION public.list_contact_timeline(p_contact_id uuid, p_after text, p_limit integer) TO service_role;
+
+--
+-- Name: FUNCTION list_contacts(p_workspace_id uuid, p_search text, p_lead_statuses text[], p_tags text[], p_assigned_to uuid, p_my_status text, p_follow_up text, p_sort text, p_descending boolean, p_after text, p_limit integer); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.list_contacts(p_workspace_id uuid, p_search text, p_lead_statuses text[], p_tags text[], p_assigned_to uuid, p_my_status text, p_follow_up text, p_sort text, p_descending boolean, p_after text, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.list_contacts(p_workspace_id uuid, p_search text, p_lead_statuses text[], p_tags text[], p_assigned_to uuid, p_my_status text, p_follow_up text, p_sort text, p_descending boolean, p_after text, p_limit integer) TO authenticated;
+
+--
+-- Name: FUNCTION list_follow_ups(p_workspace_id uuid, p_due text, p_after text, p_limit integer); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.list_follow_ups(p_workspace_id uuid, p_due text, p_after text, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.list_follow_ups(p_workspace_id uuid, p_due text, p_after text, p_limit integer) TO authenticated;
+
+--
+-- Name: FUNCTION list_outbox(p_status text, p_workspace_id uuid, p_connection_id uuid, p_limit integer, p_before timestamp with time zone); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.list_outbox(p_status text, p_workspace_id uuid, p_connection_id uuid, p_limit integer, p_before timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.list_outbox(p_status text, p_workspace_id uuid, p_connection_id uuid, p_limit integer, p_before timestamp with time zone) TO service_role;
+
+--
+-- Name: TABLE contact_call_logs; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT SELECT ON TABLE public.contact_call_logs TO authenticated;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.contact_call_logs TO service_role;
+
+--
+-- Name: FUNCTION log_call(p_contact_id uuid, p_outcome text, p_duration_seconds integer, p_note text, p_called_at timestamp with time zone); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.log_call(p_contact_id uuid, p_outcome text, p_duration_seconds integer, p_note text, p_called_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.log_call(p_contact_id uuid, p_outcome text, p_duration_seconds integer, p_note text, p_called_at timestamp with time zone) TO authenticated;
+GRANT ALL ON FUNCTION public.log_call(p_contact_id uuid, p_outcome text, p_duration_seconds integer, p_note text, p_called_at timestamp with time zone) TO service_role;
+
+--
+-- Name: FUNCTION maintain_outbox(p_archive_after interval); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.maintain_outbox(p_archive_after interval) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.maintain_outbox(p_archive_after interval) TO service_role;
+
+--
+-- Name: FUNCTION merge_contacts(p_contact_id uuid, p_duplicate_id uuid); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.merge_contacts(p_contact_id uuid, p_duplicate_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.merge_contacts(p_contact_id uuid, p_duplicate_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION public.merge_contacts(p_contact_id uuid, p_duplicate_id uuid) TO service_role;
+
+--
+-- Name: FUNCTION pause_connection(p_connection_id uuid, p_reason text); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.pause_connection(p_connection_id uuid, p_reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.pause_connection(p_connection_id uuid, p_reason text) TO service_role;
+
+--
+-- Name: FUNCTION purge_outbox(p_status text, p_older_than interval, p_workspace_id uuid, p_limit integer); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.purge_outbox(p_status text, p_older_than interval, p_workspace_id uuid, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.purge_outbox(p_status text, p_older_than interval, p_workspace_id uuid, p_limit integer) TO service_role;
+
+--
+-- Name: FUNCTION release_lost_claims(p_worker text, p_held_tokens bigint[]); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.release_lost_claims(p_worker text, p_held_tokens bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.release_lost_claims(p_worker text, p_held_tokens bigint[]) TO service_role;
+
+--
+-- Name: FUNCTION replay_orphan_events(p_phone_number_id text); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.replay_orphan_events(p_phone_number_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.replay_orphan_events(p_phone_number_id text) TO service_role;
+
+--
+-- Name: FUNCTION replay_whatsapp_events(p_events jsonb); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.replay_whatsapp_events(p_events jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.replay_whatsapp_events(p_events jsonb) TO service_role;
+
+--
+-- Name: FUNCTION reschedule_follow_up(p_id uuid, p_at timestamp with time zone); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.reschedule_follow_up(p_id uuid, p_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.reschedule_follow_up(p_id uuid, p_at timestamp with time zone) TO authenticated;
+
+--
+-- Name: FUNCTION resolve_connection_for_thread(p_thread_id uuid); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.resolve_connection_for_thread(p_thread_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.resolve_connection_for_thread(p_thread_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION public.resolve_connection_for_thread(p_thread_id uuid) TO service_role;
+
+--
+-- Name: FUNCTION resolve_connection_for_webhook(p_phone_number_id text); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.resolve_connection_for_webhook(p_phone_number_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.resolve_connection_for_webhook(p_phone_number_id text) TO service_role;
+
+--
+-- Name: FUNCTION resolve_workspace(p_ref text); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.resolve_workspace(p_ref text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.resolve_workspace(p_ref text) TO authenticated;
+GRANT ALL ON FUNCTION public.resolve_workspace(p_ref text) TO service_role;
+
+--
+-- Name: FUNCTION resume_connection(p_connection_id uuid); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.resume_connection(p_connection_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.resume_connection(p_connection_id uuid) TO service_role;
+
+--
+-- Name: FUNCTION retry_outbox(p_ids uuid[], p_spread_seconds integer); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.retry_outbox(p_ids uuid[], p_spread_seconds integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.retry_outbox(p_ids uuid[], p_spread_seconds integer) TO service_role;
+
+--
+-- Name: TABLE wa_messages; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT SELECT ON TABLE public.wa_messages TO authenticated;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.wa_messages TO service_role;
+
+--
+-- Name: FUNCTION send_whatsapp_text(p_thread_id uuid, p_body text, p_idempotency_key text); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.send_whatsapp_text(p_thread_id uuid, p_body text, p_idempotency_key text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.send_whatsapp_text(p_thread_id uuid, p_body text, p_idempotency_key text) TO service_role;
+GRANT ALL ON FUNCTION public.send_whatsapp_text(p_thread_id uuid, p_body text, p_idempotency_key text) TO authenticated;
+
+--
+-- Name: TABLE user_contact_settings; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT SELECT ON TABLE public.user_contact_settings TO authenticated;
+
+--
+-- Name: COLUMN user_contact_settings.user_id; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT INSERT(user_id) ON TABLE public.user_contact_settings TO authenticated;
+
+--
+-- Name: COLUMN user_contact_settings.contact_id; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT INSERT(contact_id) ON TABLE public.user_contact_settings TO authenticated;
+
+--
+-- Name: COLUMN user_contact_settings.workspace_id; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT INSERT(workspace_id) ON TABLE public.user_contact_settings TO authenticated;
+
+--
+-- Name: COLUMN user_contact_settings.status; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT INSERT(status),UPDATE(status) ON TABLE public.user_contact_settings TO authenticated;
+
+--
+-- Name: COLUMN user_contact_settings.follow_up_at; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT INSERT(follow_up_at),UPDATE(follow_up_at) ON TABLE public.user_contact_settings TO authenticated;
+
+--
+-- Name: COLUMN user_contact_settings.follow_up_note; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT INSERT(follow_up_note),UPDATE(follow_up_note) ON TABLE public.user_contact_settings TO authenticated;
+
+--
+-- Name: FUNCTION set_contact_settings(p_contact_id uuid, p_patch jsonb); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.set_contact_settings(p_contact_id uuid, p_patch jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.set_contact_settings(p_contact_id uuid, p_patch jsonb) TO authenticated;
+
+--
+-- Name: TABLE user_tma_settings; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT SELECT ON TABLE public.user_tma_settings TO authenticated;
+
+--
+-- Name: COLUMN user_tma_settings.user_id; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT INSERT(user_id) ON TABLE public.user_tma_settings TO authenticated;
+
+--
+-- Name: COLUMN user_tma_settings.tma_id; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT INSERT(tma_id) ON TABLE public.user_tma_settings TO authenticated;
+
+--
+-- Name: COLUMN user_tma_settings.workspace_id; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT INSERT(workspace_id) ON TABLE public.user_tma_settings TO authenticated;
+
+--
+-- Name: COLUMN user_tma_settings.status; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT INSERT(status),UPDATE(status) ON TABLE public.user_tma_settings TO authenticated;
+
+--
+-- Name: COLUMN user_tma_settings.follow_up_at; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT INSERT(follow_up_at),UPDATE(follow_up_at) ON TABLE public.user_tma_settings TO authenticated;
+
+--
+-- Name: COLUMN user_tma_settings.follow_up_note; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT INSERT(follow_up_note),UPDATE(follow_up_note) ON TABLE public.user_tma_settings TO authenticated;
+
+--
+-- Name: FUNCTION set_tma_settings(p_candidate_id uuid, p_patch jsonb); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.set_tma_settings(p_candidate_id uuid, p_patch jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.set_tma_settings(p_candidate_id uuid, p_patch jsonb) TO authenticated;
+
+--
+-- Name: FUNCTION snooze_follow_up(p_id uuid, p_seconds integer); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.snooze_follow_up(p_id uuid, p_seconds integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.snooze_follow_up(p_id uuid, p_seconds integer) TO authenticated;
+
+--
+-- Name: FUNCTION start_meta_signup(p_workspace_id uuid, p_redirect_uri text, OUT state text, OUT expires_at timestamp with time zone); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.start_meta_signup(p_workspace_id uuid, p_redirect_uri text, OUT state text, OUT expires_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.start_meta_signup(p_workspace_id uuid, p_redirect_uri text, OUT state text, OUT expires_at timestamp with time zone) TO authenticated;
+
+--
+-- Name: FUNCTION take_rate_limit_slot(p_key text, p_cap integer, p_window_seconds integer); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.take_rate_limit_slot(p_key text, p_cap integer, p_window_seconds integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.take_rate_limit_slot(p_key text, p_cap integer, p_window_seconds integer) TO service_role;
+
+--
+-- Name: FUNCTION update_candidate(p_candidate_id uuid, p_patch jsonb); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.update_candidate(p_candidate_id uuid, p_patch jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.update_candidate(p_candidate_id uuid, p_patch jsonb) TO authenticated;
+GRANT ALL ON FUNCTION public.update_candidate(p_candidate_id uuid, p_patch jsonb) TO service_role;
+
+--
+-- Name: FUNCTION update_contact(p_contact_id uuid, p_patch jsonb); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.update_contact(p_contact_id uuid, p_patch jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.update_contact(p_contact_id uuid, p_patch jsonb) TO authenticated;
+GRANT ALL ON FUNCTION public.update_contact(p_contact_id uuid, p_patch jsonb) TO service_role;
+
+--
+-- Name: FUNCTION update_contact_note(p_note_id uuid, p_body text); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.update_contact_note(p_note_id uuid, p_body text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.update_contact_note(p_note_id uuid, p_body text) TO authenticated;
+GRANT ALL ON FUNCTION public.update_contact_note(p_note_id uuid, p_body text) TO service_role;
 
 --
 -- Name: FUNCTION update_contact_status(p_contact_id uuid, p_lead_status text); Type: ACL; Schema: public; Owner: postgres
@@ -10643,11 +13987,32 @@ GRANT SELECT ON TABLE public.contact_duplicates TO authenticated;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.contact_duplicates TO service_role;
 
 --
+-- Name: TABLE contact_events; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT SELECT ON TABLE public.contact_events TO authenticated;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.contact_events TO service_role;
+
+--
 -- Name: TABLE contact_identities; Type: ACL; Schema: public; Owner: postgres
 --
 
 GRANT SELECT ON TABLE public.contact_identities TO authenticated;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.contact_identities TO service_role;
+
+--
+-- Name: TABLE wa_threads; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT SELECT ON TABLE public.wa_threads TO authenticated;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.wa_threads TO service_role;
+
+--
+-- Name: TABLE conversations; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT SELECT ON TABLE public.conversations TO authenticated;
+GRANT SELECT ON TABLE public.conversations TO service_role;
 
 --
 -- Name: TABLE meta_signup_states; Type: ACL; Schema: public; Owner: postgres
@@ -10733,6 +14098,7 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.wa_threads TO service_role;
 
 --
 -- Name: TABLE workspace_entitlement_usage; Type: ACL; Schema: public; Owner: postgres
+-- Name: TABLE workspace_memberships; Type: ACL; Schema: public; Owner: postgres
 --
 
 GRANT SELECT ON TABLE public.workspace_entitlement_usage TO authenticated;

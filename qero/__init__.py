@@ -27,6 +27,10 @@ from qero.errors import (
     SettingsError,
     Unavailable,
 )
+from qero.models.candidate import CandidateFilter, CandidatePatch
+from qero.models.contact import ContactFilter, ContactPatch
+from qero.models.imports import ImportRow
+from qero.models.personal import CandidateSettingsPatch, ContactSettingsPatch
 from qero.services.audit import Audit
 from qero.services.call_logs import CallLogs
 from qero.services.candidates import Candidates
@@ -52,6 +56,9 @@ __version__ = "0.1.0"
 __all__ = [
     "Audit",
     "CallLogs",
+    "CandidateFilter",
+    "CandidatePatch",
+    "CandidateSettingsPatch",
     "Candidates",
     "ChatSession",
     "Chats",
@@ -59,10 +66,14 @@ __all__ = [
     "Clients",
     "Conflict",
     "Connections",
+    "ContactFilter",
+    "ContactPatch",
+    "ContactSettingsPatch",
     "Contacts",
     "Entitlements",
     "Events",
     "FollowUps",
+    "ImportRow",
     "InvalidInput",
     "InvalidState",
     "LimitExceeded",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 from uuid import UUID
 
@@ -26,6 +27,19 @@ class ImportRow(BaseModel):
     """Of contacts."""
     tags: list[str] | None = None
     status_tags: list[str] | None = None
+
+
+class ImportRequest(BaseModel):
+    """A batch of rows as the functions that import take it."""
+
+    p_workspace_id: UUID
+    p_rows: Sequence[ImportRow]
+    p_dry_run: bool
+    p_update: bool
+
+    def encoded(self) -> bytes:
+        """JSON, made once: a batch is large."""
+        return self.model_dump_json(exclude_none=True).encode()
 
 
 class RowOutcome(Row):

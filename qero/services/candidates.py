@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from qero.clients.factory import UserClient, require_user_client
-from qero.clients.rpc import call
+from qero.clients.rpc import call, call_encoded
 from qero.models.candidate import Candidate, CandidateFilter, CandidatePatch, MyCandidate
 from qero.models.contact import PeopleSort
-from qero.models.imports import ImportRow, RowOutcome
+from qero.models.imports import ImportRequest, ImportRow, RowOutcome
 from qero.models.personal import CandidateSettings, CandidateSettingsPatch
 from qero.models.row import Page
 
@@ -152,12 +152,5 @@ class Candidates:
             Unavailable: `try_again`, somebody changed the same candidates meanwhile; nothing was written.
         SQL: public.import_candidates
         """
-        return await call(
-            self._client,
-            "import_candidates",
-            builtins.list[RowOutcome],
-            p_workspace_id=workspace_id,
-            p_rows=[row.model_dump(exclude_none=True) for row in rows],
-            p_dry_run=dry_run,
-            p_update=update,
-        )
+        request = ImportRequest(p_workspace_id=workspace_id, p_rows=rows, p_dry_run=dry_run, p_update=update)
+        return await call_encoded(self._client, "import_candidates", builtins.list[RowOutcome], request.encoded())

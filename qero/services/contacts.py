@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from qero.clients.factory import UserClient, require_user_client
-from qero.clients.rpc import call, execute
+from qero.clients.rpc import call, call_encoded, execute
 from qero.models.contact import (
     Contact,
     ContactDuplicate,
@@ -22,7 +22,7 @@ from qero.models.contact import (
     PeopleSort,
     TimelineItem,
 )
-from qero.models.imports import ImportRow, RowOutcome
+from qero.models.imports import ImportRequest, ImportRow, RowOutcome
 from qero.models.personal import ContactSettings, ContactSettingsPatch
 from qero.models.row import Page
 
@@ -191,15 +191,8 @@ class Contacts:
             Unavailable: `try_again`, somebody changed the same contacts meanwhile; nothing was written.
         SQL: public.import_contacts
         """
-        return await call(
-            self._client,
-            "import_contacts",
-            builtins.list[RowOutcome],
-            p_workspace_id=workspace_id,
-            p_rows=[row.model_dump(exclude_none=True) for row in rows],
-            p_dry_run=dry_run,
-            p_update=update,
-        )
+        request = ImportRequest(p_workspace_id=workspace_id, p_rows=rows, p_dry_run=dry_run, p_update=update)
+        return await call_encoded(self._client, "import_contacts", builtins.list[RowOutcome], request.encoded())
 
     async def duplicates(self, workspace_id: UUID, *, limit: int = 50) -> builtins.list[ContactDuplicate]:
         """Pairs that are likely one person, at most `limit` (1 to 1000), with the reason.

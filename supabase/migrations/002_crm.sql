@@ -502,7 +502,8 @@ begin
         or (v_field = 'source' and length(v_text) not between 1 and 100)
         or (v_field = 'assigned_to' and not pg_input_is_valid(v_text, 'uuid'))
       then
-        perform private.raise_error(400, 'invalid_value', jsonb_build_object('field', v_field, 'value', left(v_text, 100)),
+        perform private.raise_error(400, 'invalid_value',
+          jsonb_build_object('field', v_field, 'value', left(v_text, 100)),
           case v_field
             when 'name' then 'Give a name of 1 to 300 characters.'
             when 'email' then 'Give an e-mail address.'
@@ -543,7 +544,8 @@ declare
   v_contact public.contacts;
   v_constraint text;
 begin
-  perform private.require_role((select workspace.id from public.workspaces as workspace where workspace.id = p_workspace_id),
+  perform private.require_role(
+    (select workspace.id from public.workspaces as workspace where workspace.id = p_workspace_id),
     array['owner', 'admin', 'member'], 'workspace_not_found', jsonb_build_object('workspace', p_workspace_id));
   v_fields := private.checked_fields(p_fields,
     array['name', 'email', 'phone', 'lead_status', 'tags', 'status_tags', 'source', 'assigned_to']);
@@ -651,7 +653,8 @@ declare
   v_candidate public.tma_candidates;
   v_constraint text;
 begin
-  perform private.require_role((select workspace.id from public.workspaces as workspace where workspace.id = p_workspace_id),
+  perform private.require_role(
+    (select workspace.id from public.workspaces as workspace where workspace.id = p_workspace_id),
     array['owner', 'admin', 'member'], 'workspace_not_found', jsonb_build_object('workspace', p_workspace_id));
   v_fields := private.checked_fields(p_fields, array['name', 'email', 'phone', 'tags', 'status_tags', 'source']);
   if num_nonnulls(v_fields ->> 'name', v_fields ->> 'email', v_fields ->> 'phone') = 0 then
@@ -760,7 +763,8 @@ declare
 begin
   select note.* into v_note from public.contact_notes as note where note.id = p_note_id;
   perform private.require_role(v_note.workspace_id,
-    case when v_note.author_id = (select auth.uid()) then array['owner', 'admin', 'member'] else array['owner', 'admin'] end,
+    case when v_note.author_id = (select auth.uid()) then array['owner', 'admin', 'member']
+      else array['owner', 'admin'] end,
     'note_not_found', jsonb_build_object('note_id', p_note_id));
   delete from public.contact_notes as note where note.id = p_note_id;
   return p_note_id;

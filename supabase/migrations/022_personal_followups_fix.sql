@@ -343,7 +343,8 @@ end $$;
 create or replace function public.list_follow_ups(
   p_workspace_id uuid default null, p_due text default 'any', p_after text default null, p_limit integer default 50
 ) returns setof private.follow_up
-language plpgsql stable security invoker set search_path = '' set plan_cache_mode = force_generic_plan as $$
+language plpgsql stable security invoker set search_path = ''
+set plan_cache_mode = force_generic_plan as $$
 declare
   v_user_id constant uuid := private.require_user();
   v_range record := private.follow_up_range(p_due);

@@ -201,7 +201,8 @@ create or replace function public.list_contacts(
   p_sort text default 'created_at', p_descending boolean default null, p_after text default null,
   p_limit integer default 50
 ) returns setof private.my_contact
-language plpgsql stable security invoker set search_path = '' set plan_cache_mode = force_generic_plan as $$
+language plpgsql stable security invoker set search_path = ''
+set plan_cache_mode = force_generic_plan as $$
 declare
   v_descending constant boolean := coalesce(p_descending, p_sort = 'created_at');
   v_patterns text[];

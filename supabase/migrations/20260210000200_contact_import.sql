@@ -34,8 +34,10 @@ returns table (
 )
 language sql stable security invoker set search_path = '' as $$
   with given as materialized (
-    select item.ordinality::integer as place, coalesce(item."row", item.ordinality::integer) as label, nullif(btrim(item.name), '') as name,
-      private.normal_email(item.email) as email, private.normal_phone(item.phone) as phone,
+    select item.ordinality::integer as place, coalesce(item."row", item.ordinality::integer) as label,
+      nullif(btrim(item.name), '') as name, nullif(lower(btrim(item.email)), '') as email,
+      -- Most numbers are in their normal form already.
+      case when item.phone ~ '^\+[1-9][0-9]{6,14}$' then item.phone else private.normal_phone(item.phone) end as phone,
       nullif(btrim(item.lead_status), '') as lead_status,
       case when jsonb_typeof(item.tags) = 'array' then array(select jsonb_array_elements_text(item.tags)) end as tags,
       case when jsonb_typeof(item.status_tags) = 'array'
@@ -86,14 +88,16 @@ declare
   v_user_id constant uuid := (select auth.uid());
   v_outcomes jsonb;
 begin
-  perform private.require_role((select workspace.id from public.workspaces as workspace where workspace.id = p_workspace_id),
+  perform private.require_role(
+    (select workspace.id from public.workspaces as workspace where workspace.id = p_workspace_id),
     array['owner', 'admin', 'member'], 'workspace_not_found', jsonb_build_object('workspace', p_workspace_id));
   perform private.check_import(p_rows);
 
   with input as materialized (
     select * from private.import_rows(p_rows)
   ), matched as materialized (
-    select input.place, input.label, input.name, input.lead_status, input.tags, input.status_tags, input.problems, input.repeats,
+    select input.place, input.label, input.name, input.lead_status, input.tags, input.status_tags, input.problems,
+      input.repeats,
       -- What leads to a contact by a detour isn't what the contact goes by now.
       case when known.by_email is not null or known.by_merged is null then input.email end as email,
       case when known.by_phone is not null or known.by_identity is null then input.phone end as phone,
@@ -147,9 +151,6 @@ begin
     from decided
     where decided.outcome = 'created' and not p_dry_run
     order by decided.place
-    -- Somebody may make the same contact at the same time.
-    on conflict do nothing
-    returning id
   ), updated as (
     update public.contacts as contact
     set name = coalesce(decided.name, contact.name), email = coalesce(decided.email, contact.email),
@@ -161,16 +162,16 @@ begin
   ), reported as (
     insert into public.contact_duplicates (workspace_id, contact_id, duplicate_id, reason)
     select distinct p_workspace_id, least(decided.email_match, decided.phone_match),
-      greatest(decided.email_match, decided.phone_match), 'An imported row has the e-mail of one and the phone of the other.'
+      greatest(decided.email_match, decided.phone_match),
+      'An imported row has the e-mail of one and the phone of the other.'
     from decided
     where decided.email_match <> decided.phone_match and decided.problems = '{}' and not p_dry_run
     on conflict do nothing
   )
   select jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
-    'outcome', case when decided.outcome = 'created' and decided.new_id not in (select created.id from created) and not p_dry_run then 'skipped'
-      else decided.outcome end,
-    'id', case decided.outcome when 'created' then (
-        case when decided.new_id in (select created.id from created) then decided.new_id end) when 'invalid' then null else decided.contact_id end,
+    'outcome', decided.outcome,
+    'id', case decided.outcome when 'created' then case when not p_dry_run then decided.new_id end
+      when 'invalid' then null else decided.contact_id end,
     'problems', case
       when decided.problems <> '{}' then to_jsonb(decided.problems)
       when decided.outcome = 'invalid' then jsonb_build_array('its e-mail is one contact''s and its phone another''s: '
@@ -180,14 +181,14 @@ begin
         then jsonb_build_array('it is the contact of row ' || decided.first_label)
       when decided.outcome = 'skipped' then jsonb_build_array(
         case when p_update then 'nothing to change' else 'it exists already' end)
-      when decided.outcome = 'created' and decided.new_id not in (select created.id from created) and not p_dry_run
-        then jsonb_build_array('somebody made it at the same time; import it again')
     end)) order by decided.place)
   into v_outcomes
   from decided;
   return coalesce(v_outcomes, '[]'::jsonb);
+-- Somebody made or changed one of them at the same time.
 exception when unique_violation then
-  perform private.raise_error(503, 'try_again', '{}', 'Somebody changed the same contacts meanwhile; send the rows again.');
+  perform private.raise_error(503, 'try_again', '{}',
+    'Somebody changed the same contacts meanwhile; send the rows again.');
 end $$;
 comment on function public.import_contacts(uuid, jsonb, boolean, boolean) is
   'Creates or updates at most 5,000 contacts by e-mail or phone; answers for each row created, updated, skipped or invalid, with the reasons. Writes nothing unless told so.';
@@ -201,7 +202,8 @@ declare
   v_user_id constant uuid := (select auth.uid());
   v_outcomes jsonb;
 begin
-  perform private.require_role((select workspace.id from public.workspaces as workspace where workspace.id = p_workspace_id),
+  perform private.require_role(
+    (select workspace.id from public.workspaces as workspace where workspace.id = p_workspace_id),
     array['owner', 'admin', 'member'], 'workspace_not_found', jsonb_build_object('workspace', p_workspace_id));
   perform private.check_import(p_rows);
 
@@ -250,8 +252,6 @@ begin
     from decided
     where decided.outcome = 'created' and not p_dry_run
     order by decided.place
-    on conflict do nothing
-    returning id
   ), updated as (
     update public.tma_candidates as candidate
     set name = coalesce(decided.name, candidate.name), email = coalesce(decided.email, candidate.email),
@@ -263,10 +263,9 @@ begin
     where decided.outcome = 'updated' and candidate.id = decided.candidate_id and not p_dry_run
   )
   select jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
-    'outcome', case when decided.outcome = 'created' and decided.new_id not in (select created.id from created) and not p_dry_run then 'skipped'
-      else decided.outcome end,
-    'id', case decided.outcome when 'created' then (
-        case when decided.new_id in (select created.id from created) then decided.new_id end) when 'invalid' then null else decided.candidate_id end,
+    'outcome', decided.outcome,
+    'id', case decided.outcome when 'created' then case when not p_dry_run then decided.new_id end
+      when 'invalid' then null else decided.candidate_id end,
     'problems', case
       when decided.problems <> '{}' then to_jsonb(decided.problems)
       when decided.outcome = 'invalid' then jsonb_build_array('its e-mail is one candidate''s and its phone another''s: '
@@ -276,12 +275,11 @@ begin
         then jsonb_build_array('it is the candidate of row ' || decided.first_label)
       when decided.outcome = 'skipped' then jsonb_build_array(
         case when p_update then 'nothing to change' else 'it exists already' end)
-      when decided.outcome = 'created' and decided.new_id not in (select created.id from created) and not p_dry_run
-        then jsonb_build_array('somebody made it at the same time; import it again')
     end)) order by decided.place)
   into v_outcomes
   from decided;
   return coalesce(v_outcomes, '[]'::jsonb);
+-- Somebody made or changed one of them at the same time.
 exception when unique_violation then
   perform private.raise_error(503, 'try_again', '{}',
     'Somebody changed the same candidates meanwhile; send the rows again.');

@@ -77,14 +77,38 @@ async def test_help_lists_the_commands(tmp_path: Path) -> None:
     whole, of_one = await asyncio.gather(run(tmp_path, "--help"), run(tmp_path, "worker", "--help"))
 
     assert (whole.code, of_one.code) == (0, 0)
-    for name in ("connections", "doctor", "events", "local", "ops", "secrets", "serve", "whoami", "worker"):
+    for name in (
+        "connections",
+        "contacts",
+        "doctor",
+        "events",
+        "followups",
+        "local",
+        "ops",
+        "secrets",
+        "serve",
+        "whoami",
+        "worker",
+    ):
         assert name in whole.out
     assert "Usage: qero worker [OPTIONS]" in of_one.out
     assert "SIGTERM" in of_one.out
 
 
 def test_every_command_and_option_explains_itself() -> None:
-    for module in ("connections", "doctor", "events", "local", "ops", "secrets", "serve", "whoami", "worker"):
+    for module in (
+        "connections",
+        "contacts",
+        "doctor",
+        "events",
+        "followups",
+        "local",
+        "ops",
+        "secrets",
+        "serve",
+        "whoami",
+        "worker",
+    ):
         importlib.import_module(f"qero.cli.{module}")
     found = list(commands(typer.main.get_command(qero.cli.app)))
 

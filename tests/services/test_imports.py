@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from qero import Candidates, Contacts, InvalidInput
+from qero import Candidates, Contacts, InvalidInput, Unavailable
 from qero.models.contact import ContactPatch
 from qero.models.imports import ImportRow, RowOutcome
 from qero.models.table_file import PeopleFile, international
@@ -158,12 +158,24 @@ async def test_an_error_ends_an_import_and_leaves_what_is_done(olga: User, works
         return await Contacts(olga.client).import_rows(workspace.id, batch, dry_run=False)
 
     rows = [ImportRow(row=n, email=f"p{n}@example.com") for n in range(30)]
-    outcomes = []
+    batches = import_all(rows, send, batch=10)
+    assert [outcome.outcome for _, outcome in await anext(batches)] == ["created"] * 10
     with pytest.raises(InvalidInput):
-        async for batch in import_all(rows, send, batch=10):
-            outcomes += batch
-    assert len(outcomes) == 10
+        await anext(batches)
     assert (await Contacts(olga.client).count(workspace.id)).count == 10
+
+
+async def test_a_batch_that_met_somebody_elses_is_sent_again(olga: User, workspace: Workspace) -> None:
+    refused = [Unavailable("try_again"), Unavailable("network_error")]
+
+    async def send(batch: list[ImportRow]) -> list[RowOutcome]:
+        if refused:
+            raise refused.pop()
+        return await Contacts(olga.client).import_rows(workspace.id, batch, dry_run=False)
+
+    rows = [ImportRow(row=n, email=f"p{n}@example.com") for n in range(3)]
+    found = [outcome.outcome async for batch in import_all(rows, send) for _, outcome in batch]
+    assert found == ["created"] * 3
 
 
 @pytest.mark.parametrize(

@@ -127,6 +127,14 @@ def filled(settings: Settings) -> Iterator[Large]:
                 """,
                 parameters,
             )
+        connection.execute(
+            """
+            insert into user_contact_settings (user_id, contact_id, workspace_id, status, follow_up_at)
+            select %s, id, workspace_id, 'hot', now() + row_number() over () * interval '1 hour' from contacts
+            where workspace_id = %s order by id limit 200
+            """,
+            [user, spaces[0][0]],
+        )
         # In the order of arrival, a month of them, next year: what other tests have received came before.
         connection.execute(
             """
@@ -155,6 +163,7 @@ def filled(settings: Settings) -> Iterator[Large]:
             "outbox_messages",
             "meta_webhook_events",
             "private.outbox_ready",
+            "user_contact_settings",
         ):
             connection.execute(f"analyze {table}".encode())
         thread = connection.execute(
@@ -216,6 +225,57 @@ def history(large: Large) -> list[Node]:
 def thread_list(large: Large) -> list[Node]:
     large.as_user()
     return large.plan(LIST, workspace=large.workspace)
+
+
+CONTACTS = """
+select contact.id, settings.status from contacts as contact
+left join user_contact_settings as settings
+  on settings.user_id = (select auth.uid()) and settings.contact_id = contact.id
+where contact.workspace_id = %(workspace)s and contact.deleted_at is null and (contact.created_at, contact.id) < (now(),
+  '00000000-0000-0000-0000-000000000000')
+order by contact.created_at desc, contact.id desc limit 20
+"""
+
+
+def contact_page(large: Large) -> list[Node]:
+    """The first page or any other, under row security."""
+    large.as_user()
+    return large.plan(CONTACTS, workspace=large.workspace)
+
+
+def contact_search(large: Large) -> list[Node]:
+    """As the definer function asks, with the conditions it makes."""
+    # What was inserted a moment ago still waits to be sorted into the index.
+    large.connection.execute("select gin_clean_pending_list(oid) from pg_class where relname = 'contacts_search_idx'")
+    row = large.connection.execute("""select private.people_conditions('{"search": "C3999 3999"}')""").fetchone()
+    assert row is not None
+    query = "select * from contacts as person where person.workspace_id = %(workspace)s and person.deleted_at is null"
+    conditions = row[0].replace("%", "%%")
+    return large.plan(f"{query}{conditions} order by created_at desc, id desc limit 20", workspace=large.workspace)
+
+
+def follow_ups(large: Large) -> list[Node]:
+    large.as_user()
+    return large.plan(
+        """
+        select contact_id from user_contact_settings
+        where user_id = (select auth.uid()) and follow_up_at >= '-infinity' and follow_up_at < now() + interval '9 h'
+        order by follow_up_at, contact_id limit 20
+        """
+    )
+
+
+def import_look_up(large: Large) -> list[Node]:
+    """As the import asks of every row."""
+    large.connection.execute("set local enable_seqscan = off")
+    return large.plan(
+        """
+        select id from contacts where phone = %(phone)s and workspace_id is not distinct from %(workspace)s
+          and deleted_at is null
+        """,
+        workspace=large.workspace,
+        phone="+15551000077",
+    )
 
 
 def status_look_up(large: Large) -> list[Node]:
@@ -336,6 +396,35 @@ GUARDS = [
         32 + 20,
         "drop index wa_threads_workspace_id_last_message_hour_idx",
         may_sort=frozenset({"Incremental Sort"}),
+    ),
+    Guard(
+        contact_page,
+        "contacts",
+        "contacts_workspace_id_created_at_idx",
+        20,
+        "drop index contacts_workspace_id_created_at_idx",
+    ),
+    Guard(
+        contact_search,
+        "contacts",
+        "contacts_search_idx",
+        5,
+        "drop index contacts_search_idx",
+        may_sort=frozenset({"Sort"}),
+    ),
+    Guard(
+        follow_ups,
+        "user_contact_settings",
+        "user_contact_settings_user_id_follow_up_at_idx",
+        20,
+        "drop index user_contact_settings_user_id_follow_up_at_idx",
+    ),
+    Guard(
+        import_look_up,
+        "contacts",
+        "contacts_phone_workspace_id_idx",
+        1,
+        "drop index contacts_phone_workspace_id_idx",
     ),
     Guard(
         status_look_up,

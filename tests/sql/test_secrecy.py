@@ -37,6 +37,23 @@ async def test_rpcs_answer_alike_for_a_foreign_and_a_missing_row(identity: str, 
         # What is wrong with the rest of the request tells as little.
         ("send_whatsapp_text", thread, lambda ref: {"p_thread_id": ref, "p_body": "", "p_idempotency_key": "key"}),
         ("update_contact_status", contact, lambda ref: {"p_contact_id": ref, "p_lead_status": "engaged"}),
+        ("get_contact", contact, lambda ref: {"p_contact_id": ref}),
+        ("update_contact", contact, lambda ref: {"p_contact_id": ref, "p_patch": {"nmae": 1}}),
+        ("delete_contact", contact, lambda ref: {"p_contact_id": ref}),
+        ("merge_contacts", contact, lambda ref: {"p_contact_id": ref, "p_duplicate_id": ref}),
+        ("list_contact_timeline", contact, lambda ref: {"p_contact_id": ref, "p_limit": 0}),
+        ("set_contact_settings", contact, lambda ref: {"p_contact_id": ref, "p_patch": {"status": "cold"}}),
+        ("add_contact_note", contact, lambda ref: {"p_contact_id": ref, "p_body": ""}),
+        ("log_call", contact, lambda ref: {"p_contact_id": ref, "p_outcome": "chatted"}),
+        ("complete_follow_up", contact, lambda ref: {"p_id": ref}),
+        ("create_contact", workspace.id, lambda ref: {"p_workspace_id": ref, "p_fields": []}),
+        ("import_contacts", workspace.id, lambda ref: {"p_workspace_id": ref, "p_rows": {}}),
+        ("list_contacts", workspace.id, lambda ref: {"p_workspace_id": ref}),
+        ("list_contacts", workspace.id, lambda ref: {"p_workspace_id": ref, "p_search": "a"}),
+        ("list_contacts", workspace.id, lambda ref: {"p_workspace_id": ref, "p_my_status": "hot"}),
+        ("count_contacts", workspace.id, lambda ref: {"p_workspace_id": ref}),
+        ("list_candidates", workspace.id, lambda ref: {"p_workspace_id": ref}),
+        ("list_contact_duplicates", workspace.id, lambda ref: {"p_workspace_id": ref}),
         ("update_contact_status", contact, lambda ref: {"p_contact_id": ref, "p_lead_status": "no such status"}),
     ):
         first = await cast.rpc(identity, function, **arguments(foreign))
@@ -53,7 +70,9 @@ async def test_rpcs_answer_alike_for_a_foreign_and_a_missing_row(identity: str, 
 @pytest.mark.parametrize("identity", OUTSIDERS)
 async def test_counts_leave_out_what_is_foreign(identity: str, cast: Cast) -> None:
     for table in (
-        "contacts", "contact_identities", "contact_duplicates", "wa_threads", "wa_messages", "wa_phone_numbers",
+        "contacts", "contact_identities", "contact_duplicates", "contact_notes", "contact_call_logs", "contact_events",
+        "conversations", "tma_candidates", "user_contact_settings", "user_tma_settings",
+        "wa_threads", "wa_messages", "wa_phone_numbers",
         "wa_templates", "meta_webhook_events", "outbox_messages",
     ):  # fmt: skip
         answer = await cast.request(
