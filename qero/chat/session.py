@@ -289,7 +289,7 @@ class ChatSession:
     async def _set_state(self, state: SessionState) -> None:
         if state is not self._state:
             self._state = state
-            log.info("chat_session", chat_id=str(self.chat_id), state=state.value)
+            log.debug("chat_session", chat_id=str(self.chat_id), state=state.value)
             self._on_state(state)
         async with self._changed:
             self._changed.notify_all()
