@@ -3,7 +3,8 @@
 Everybody has a connection of their own to the server, in one process. A message is sent when the one before it has
 reached everybody, and then the next: what is measured is the way of one message, not a queue. Times are taken from
 the answer of `send_message`, which comes after the commit, to each subscriber's callback; one that is faster than the
-answer counts as 0. `broadcast` is what a session listens to; `postgres_changes` asks row security once for each subscriber.
+answer counts as 0. `broadcast` is what a session listens to; `postgres_changes` asks row security once for each
+subscriber.
 
 The floor is the same for a broadcast without a database: a message from one client to the others of a public channel.
 """
@@ -38,7 +39,7 @@ async def run(*, quick: bool) -> list[Case]:
     for size in sizes:
         with temporary_stack(durable=False) as address:
             async with Clients(address.settings()) as clients:
-                tokens = await _members(address, size)
+                tokens = await members(address, size)
                 floor = await _floor(address, size, messages)
                 sources: dict[str, Any] = {"broadcast": "broadcast"}
                 if size <= 50:
@@ -56,9 +57,9 @@ async def run(*, quick: bool) -> list[Case]:
     return cases
 
 
-async def _members(address: Address, size: int) -> list[str]:
+async def members(address: Address, size: int) -> list[str]:
     """A chat with so many members beside the sender; their tokens, the sender's first."""
-    ids = [UUID(int=SENDER.int + number) for number in range(size + 1)]
+    ids = _ids(size)
     async with await psycopg.AsyncConnection.connect(address.db_url, autocommit=True) as connection:
         await connection.execute(
             """
@@ -83,15 +84,24 @@ async def _members(address: Address, size: int) -> list[str]:
             select chats.workspace_id, chats.id, user_id from chats, workspace_memberships
             """
         )
+    return tokens(address, size)
+
+
+def tokens(address: Address, size: int, *, url: str | None = None) -> list[str]:
+    """The tokens of `members`, for the stack as it is seen at `url`."""
     settings = address.settings()
     secret = settings.jwt_secret
     if secret is None:
         raise RuntimeError("the local stack has a shared secret")
     common = {
-        "aud": "authenticated", "role": "authenticated", "iss": f"{settings.supabase_url}/auth/v1",
+        "aud": "authenticated", "role": "authenticated", "iss": f"{url or settings.supabase_url}/auth/v1",
         "exp": time.time() + 3600, "iat": time.time(),
     }  # fmt: skip
-    return [jwt.encode({**common, "sub": str(id_)}, secret.get_secret_value(), "HS256") for id_ in ids]
+    return [jwt.encode({**common, "sub": str(id_)}, secret.get_secret_value(), "HS256") for id_ in _ids(size)]
+
+
+def _ids(size: int) -> list[UUID]:
+    return [UUID(int=SENDER.int + number) for number in range(size + 1)]
 
 
 async def _session_times(clients: Clients, tokens: list[str], source: Any, messages: int) -> list[float]:

@@ -274,55 +274,57 @@ CREATE FUNCTION private.append_message(p_member public.chat_members, p_body text
     AS $$
 declare
   v_message public.chat_messages;
-  v_numbered public.chat_messages;
-  v_unknown uuid[];
 begin
-  if coalesce(length(p_client_generated_id), 0) not between 1 and 100 then
-    perform private.raise_error(400, 'invalid_value', jsonb_build_object('field', 'client_generated_id'),
-      'Name each message by an id of your own of 1 to 100 characters; a uuid is fine.');
+  p_attachments := coalesce(p_attachments, '[]');
+  p_mentions := coalesce(p_mentions, '{}');
+  perform private.require_message_text(p_body, p_attachments <> '[]');
+  -- A plain text pays for nothing more.
+  if p_attachments <> '[]' or p_mentions <> '{}' or p_reply_to is not null
+    or coalesce(length(p_client_generated_id), 0) not between 1 and 100 then
+    perform private.require_message_parts(p_member.chat_id, p_client_generated_id, p_attachments, p_mentions,
+      p_reply_to);
+    p_mentions := array(select distinct mention from unnest(p_mentions) as mention);
   end if;
-  v_message.attachments := coalesce(p_attachments, '[]');
-  if v_message.attachments <> '[]' and (
-    jsonb_typeof(v_message.attachments) <> 'array' or length(v_message.attachments::text) > 20000
-    or jsonb_array_length(v_message.attachments) > 10
-    or exists (
-      select 1 from jsonb_array_elements(v_message.attachments) as attachment
-      where (jsonb_typeof(attachment.value) = 'object' and jsonb_typeof(attachment.value -> 'ref') = 'string'
-        and length(attachment.value ->> 'ref') between 1 and 2000) is not true)
-  ) then
-    perform private.raise_error(400, 'invalid_value', jsonb_build_object('field', 'attachments'),
-      'Give up to 10 objects, each with a "ref" of 1 to 2000 characters, and 20,000 characters in all.');
+  -- The lock on the chat's row comes as late as can be, and everything under it is one statement. Whoever waits for it
+  -- gets the number after this one, once this one is committed.
+  with counted as (
+    update public.chats as chat
+    set last_seq = chat.last_seq + 1, last_rev = chat.last_rev + 1,
+      -- Taken under the lock, so that times follow the numbers.
+      last_message_at = clock_timestamp(), last_message_sender_id = p_member.user_id,
+      last_message_preview = left(nullif(p_body, ''), 120)
+    where chat.id = p_member.chat_id
+    returning chat.last_seq, chat.last_rev, chat.last_message_at
+  ), message as (
+    insert into public.chat_messages (workspace_id, chat_id, sender_id, client_generated_id, body, attachments,
+      mentions, reply_to, created_at, seq, rev)
+    select p_member.workspace_id, p_member.chat_id, p_member.user_id, p_client_generated_id, nullif(p_body, ''),
+      p_attachments, p_mentions, p_reply_to, counted.last_message_at, counted.last_seq, counted.last_rev
+    from counted
+    on conflict (sender_id, client_generated_id, chat_id) do nothing
+    returning *
+  ), cursors as (
+    -- Whoever writes has read what stands above.
+    update public.chat_members as member
+    set last_delivered_seq = message.seq, last_read_seq = message.seq, unread_deleted_count = 0,
+      unread_mention_count = 0
+    from message where member.chat_id = message.chat_id and member.user_id = message.sender_id
+  )
+  select message.* into v_message from message;
+  if not found then
+    -- A repetition: the number goes back before anybody has seen it, and the first message is the answer.
+    update public.chats as chat
+    set last_seq = chat.last_seq - 1, last_rev = chat.last_rev - 1, last_message_at = latest.created_at,
+      last_message_sender_id = latest.sender_id, last_message_preview = left(latest.body, 120)
+    from public.chat_messages as latest
+    where chat.id = p_member.chat_id and latest.chat_id = chat.id and latest.seq = chat.last_seq - 1;
+    select message.* into v_message from public.chat_messages as message
+    where message.sender_id = p_member.user_id and message.client_generated_id = p_client_generated_id
+      and message.chat_id = p_member.chat_id;
+  elsif p_mentions <> '{}' then
+    perform private.count_mentions(v_message);
   end if;
-  perform private.require_message_text(p_body, v_message.attachments <> '[]');
-  v_message.mentions := coalesce(p_mentions, '{}');
-  if v_message.mentions <> '{}' then
-    select coalesce(array_agg(distinct mention.user_id), '{}'),
-      array_agg(distinct mention.user_id) filter (where member.user_id is null)
-    into v_message.mentions, v_unknown
-    from unnest(v_message.mentions) as mention (user_id)
-    left join public.chat_members as member on member.chat_id = p_member.chat_id and member.user_id = mention.user_id;
-    if v_unknown is not null or cardinality(v_message.mentions) > 50 then
-      perform private.raise_error(400, 'reference_not_found',
-        jsonb_build_object('field', 'mentions', 'ids', v_unknown), 'Mention at most 50 people, all in the chat.');
-    end if;
-  end if;
-  v_message.id := gen_random_uuid();
-  v_message.chat_id := p_member.chat_id;
-  v_message.workspace_id := p_member.workspace_id;
-  v_message.sender_id := p_member.user_id;
-  v_message.client_generated_id := p_client_generated_id;
-  v_message.body := nullif(p_body, '');
-  v_message.reply_to := p_reply_to;
-  v_numbered := private.take_message_seq(v_message);
-  if v_numbered.id <> v_message.id then
-    return v_numbered;
-  elsif p_reply_to not between 1 and v_numbered.seq - 1 then
-    perform private.raise_error(400, 'reference_not_found',
-      jsonb_build_object('field', 'reply_to', 'latest_seq', v_numbered.seq - 1),
-      'Reply to a message by its number in this chat.');
-  end if;
-  insert into public.chat_messages values (v_numbered.*);
-  return v_numbered;
+  return v_message;
 end $$;
 
 ALTER FUNCTION private.append_message(p_member public.chat_members, p_body text, p_client_generated_id text, p_attachments jsonb, p_mentions uuid[], p_reply_to bigint) OWNER TO postgres;
@@ -821,15 +823,29 @@ CREATE FUNCTION private.assign_message_seq() RETURNS trigger
     SET search_path TO ''
     AS $$
 declare
-  v_numbered public.chat_messages := private.take_message_seq(new);
+  v_existing_id uuid;
 begin
+  new.created_at := coalesce(new.created_at, clock_timestamp());
+  update public.chats as chat
+  set last_seq = chat.last_seq + 1, last_rev = chat.last_rev + 1, last_message_at = new.created_at,
+    last_message_sender_id = new.sender_id, last_message_preview = left(new.body, 120)
+  where chat.id = new.chat_id
+  returning coalesce(new.workspace_id, chat.workspace_id), chat.last_seq, chat.last_rev
+  into new.workspace_id, new.seq, new.rev;
   -- An error, because skipping the row or leaving it to `on conflict` would hide that it is there, or burn its number.
-  if v_numbered.id <> new.id then
+  select message.id into v_existing_id from public.chat_messages as message
+  where message.sender_id = new.sender_id and message.client_generated_id = new.client_generated_id
+    and message.chat_id = new.chat_id;
+  if found then
     perform private.raise_error(409, 'already_exists',
-      jsonb_build_object('client_generated_id', new.client_generated_id, 'id', v_numbered.id),
+      jsonb_build_object('client_generated_id', new.client_generated_id, 'id', v_existing_id),
       'Read the message that the detail names.');
   end if;
-  return v_numbered;
+  update public.chat_members as member
+  set last_delivered_seq = new.seq, last_read_seq = new.seq, unread_deleted_count = 0, unread_mention_count = 0
+  where member.chat_id = new.chat_id and member.user_id = new.sender_id;
+  perform private.count_mentions(new);
+  return new;
 end $$;
 
 ALTER FUNCTION private.assign_message_seq() OWNER TO postgres;
@@ -1033,6 +1049,21 @@ begin
 end $_$;
 
 ALTER FUNCTION private.connection_secret(p_connection_id uuid) OWNER TO postgres;
+
+--
+-- Name: count_mentions(public.chat_messages); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.count_mentions(p_message public.chat_messages) RETURNS void
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $$
+  update public.chat_members as member set unread_mention_count = member.unread_mention_count + 1
+  where member.chat_id = p_message.chat_id and member.user_id = any (p_message.mentions)
+    and member.user_id is distinct from p_message.sender_id
+$$;
+
+ALTER FUNCTION private.count_mentions(p_message public.chat_messages) OWNER TO postgres;
 
 --
 -- Name: wa_phone_numbers; Type: TABLE; Schema: public; Owner: postgres
@@ -2369,6 +2400,56 @@ end $$;
 ALTER FUNCTION private.require_chat_writer(p_chat_id uuid) OWNER TO postgres;
 
 --
+-- Name: require_message_parts(uuid, text, jsonb, uuid[], bigint); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.require_message_parts(p_chat_id uuid, p_client_generated_id text, p_attachments jsonb, p_mentions uuid[], p_reply_to bigint) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+declare
+  v_unknown uuid[];
+  v_latest bigint;
+begin
+  if coalesce(length(p_client_generated_id), 0) not between 1 and 100 then
+    perform private.raise_error(400, 'invalid_value', jsonb_build_object('field', 'client_generated_id'),
+      'Name each message by an id of your own of 1 to 100 characters; a uuid is fine.');
+  end if;
+  if p_attachments <> '[]' and (
+    jsonb_typeof(p_attachments) <> 'array' or length(p_attachments::text) > 20000
+    or jsonb_array_length(p_attachments) > 10
+    or exists (
+      select 1 from jsonb_array_elements(p_attachments) as attachment
+      where (jsonb_typeof(attachment.value) = 'object' and jsonb_typeof(attachment.value -> 'ref') = 'string'
+        and length(attachment.value ->> 'ref') between 1 and 2000) is not true)
+  ) then
+    perform private.raise_error(400, 'invalid_value', jsonb_build_object('field', 'attachments'),
+      'Give up to 10 objects, each with a "ref" of 1 to 2000 characters, and 20,000 characters in all.');
+  end if;
+  if p_mentions <> '{}' then
+    select array_agg(mention.user_id) into v_unknown from unnest(p_mentions) as mention (user_id)
+    where not exists (
+      select 1 from public.chat_members as member
+      where member.chat_id = p_chat_id and member.user_id = mention.user_id);
+    if v_unknown is not null or cardinality(p_mentions) > 50 then
+      perform private.raise_error(400, 'reference_not_found',
+        jsonb_build_object('field', 'mentions', 'ids', v_unknown), 'Mention at most 50 people, all in the chat.');
+    end if;
+  end if;
+  if p_reply_to is not null then
+    -- Numbers have no gaps and never go away, so this needs neither a look at the message nor a lock.
+    select chat.last_seq into v_latest from public.chats as chat where chat.id = p_chat_id;
+    if p_reply_to not between 1 and v_latest then
+      perform private.raise_error(400, 'reference_not_found',
+        jsonb_build_object('field', 'reply_to', 'latest_seq', v_latest),
+        'Reply to a message by its number in this chat.');
+    end if;
+  end if;
+end $$;
+
+ALTER FUNCTION private.require_message_parts(p_chat_id uuid, p_client_generated_id text, p_attachments jsonb, p_mentions uuid[], p_reply_to bigint) OWNER TO postgres;
+
+--
 -- Name: require_message_text(text, boolean); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
@@ -2705,50 +2786,6 @@ begin
 end $$;
 
 ALTER FUNCTION private.store_whatsapp_messages(p_items private.whatsapp_item[]) OWNER TO postgres;
-
---
--- Name: take_message_seq(public.chat_messages); Type: FUNCTION; Schema: private; Owner: postgres
---
-
-CREATE FUNCTION private.take_message_seq(p_message public.chat_messages) RETURNS public.chat_messages
-    LANGUAGE plpgsql
-    SET search_path TO ''
-    AS $$
-declare
-  v_existing public.chat_messages;
-  v_workspace_id uuid;
-begin
-  select chat.workspace_id, chat.last_seq + 1, chat.last_rev + 1 into v_workspace_id, p_message.seq, p_message.rev
-  from public.chats as chat where chat.id = p_message.chat_id for no key update;
-  if p_message.client_generated_id is not null then
-    select message.* into v_existing from public.chat_messages as message
-    where message.sender_id = p_message.sender_id and message.client_generated_id = p_message.client_generated_id
-      and message.chat_id = p_message.chat_id;
-    if found then
-      return v_existing;
-    end if;
-  end if;
-  p_message.workspace_id := coalesce(p_message.workspace_id, v_workspace_id);
-  -- Under the lock, so that times follow the numbers.
-  p_message.created_at := coalesce(p_message.created_at, clock_timestamp());
-  update public.chats as chat
-  set last_seq = p_message.seq, last_rev = p_message.rev, last_message_at = p_message.created_at,
-    last_message_sender_id = p_message.sender_id, last_message_preview = left(p_message.body, 120)
-  where chat.id = p_message.chat_id;
-  -- Whoever writes has read what stands above.
-  update public.chat_members as member
-  set last_delivered_seq = p_message.seq, last_read_seq = p_message.seq, unread_deleted_count = 0,
-    unread_mention_count = 0
-  where member.chat_id = p_message.chat_id and member.user_id = p_message.sender_id;
-  if p_message.mentions <> '{}' then
-    update public.chat_members as member set unread_mention_count = member.unread_mention_count + 1
-    where member.chat_id = p_message.chat_id and member.user_id = any (p_message.mentions)
-      and member.user_id is distinct from p_message.sender_id;
-  end if;
-  return p_message;
-end $$;
-
-ALTER FUNCTION private.take_message_seq(p_message public.chat_messages) OWNER TO postgres;
 
 --
 -- Name: tell_chat(uuid, text, jsonb); Type: FUNCTION; Schema: private; Owner: postgres
@@ -4193,8 +4230,9 @@ CREATE FUNCTION public.list_chats(p_workspace_id uuid DEFAULT NULL::uuid, p_limi
     -- Enough for a list; all of them are in chat_members.
     array(
       select other.user_id from public.chat_members as other
-      where other.chat_id = page.id and other.user_id <> page.user_id limit 10)
-  from page order by page.active_at desc, page.id desc
+      where other.chat_id = page.id and other.user_id <> page.user_id limit 3)
+  from page
+  order by page.active_at desc, page.id desc
 $$;
 
 ALTER FUNCTION public.list_chats(p_workspace_id uuid, p_limit integer, p_before timestamp with time zone, p_before_id uuid) OWNER TO postgres;
@@ -7139,6 +7177,12 @@ REVOKE ALL ON FUNCTION private.connection_secret(p_connection_id uuid) FROM PUBL
 GRANT ALL ON FUNCTION private.connection_secret(p_connection_id uuid) TO service_role;
 
 --
+-- Name: FUNCTION count_mentions(p_message public.chat_messages); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.count_mentions(p_message public.chat_messages) FROM PUBLIC;
+
+--
 -- Name: TABLE wa_phone_numbers; Type: ACL; Schema: public; Owner: postgres
 --
 
@@ -7452,6 +7496,12 @@ REVOKE ALL ON FUNCTION private.require_chat_member(p_chat_id uuid) FROM PUBLIC;
 REVOKE ALL ON FUNCTION private.require_chat_writer(p_chat_id uuid) FROM PUBLIC;
 
 --
+-- Name: FUNCTION require_message_parts(p_chat_id uuid, p_client_generated_id text, p_attachments jsonb, p_mentions uuid[], p_reply_to bigint); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.require_message_parts(p_chat_id uuid, p_client_generated_id text, p_attachments jsonb, p_mentions uuid[], p_reply_to bigint) FROM PUBLIC;
+
+--
 -- Name: FUNCTION require_message_text(p_body text, p_has_attachments boolean); Type: ACL; Schema: private; Owner: postgres
 --
 
@@ -7527,12 +7577,6 @@ GRANT ALL ON FUNCTION private.store_connection_secret(p_connection_id uuid, p_ci
 
 REVOKE ALL ON FUNCTION private.store_whatsapp_messages(p_items private.whatsapp_item[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.store_whatsapp_messages(p_items private.whatsapp_item[]) TO service_role;
-
---
--- Name: FUNCTION take_message_seq(p_message public.chat_messages); Type: ACL; Schema: private; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION private.take_message_seq(p_message public.chat_messages) FROM PUBLIC;
 
 --
 -- Name: FUNCTION tell_chat(p_chat_id uuid, p_event text, p_payload jsonb); Type: ACL; Schema: private; Owner: postgres

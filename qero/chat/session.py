@@ -63,7 +63,7 @@ class Timings:
 
     join: float = 3.0
     """How long opening a channel may take."""
-    quiet: float = 2.0
+    quiet: float = 1.5
     """After so long without news a sign of life is asked for, and waited for as long."""
     call: float = 5.0
     """How long a call of the database may take."""

@@ -23,7 +23,7 @@ from qero.ops.push import migrations_workdir, without_password
 from qero.settings import Settings
 
 MINIMUM_POSTGRES = 15
-REALTIME_TABLES = ("contacts", "wa_threads", "wa_messages")
+REALTIME_TABLES = ("contacts", "wa_threads", "wa_messages", "chats", "chat_messages")
 
 
 @dataclass(frozen=True)
