@@ -103,6 +103,7 @@ CREATE TABLE public.chats (
     last_message_at timestamp with time zone,
     last_message_sender_id uuid,
     last_message_preview text,
+    first_member_ids uuid[] DEFAULT '{}'::uuid[] NOT NULL,
     CONSTRAINT chats_direct_key_check CHECK (((kind = 'direct'::text) = (direct_key IS NOT NULL))),
     CONSTRAINT chats_kind_check CHECK ((kind = ANY (ARRAY['direct'::text, 'group'::text, 'channel'::text]))),
     CONSTRAINT chats_last_seq_check CHECK (((last_seq >= 0) AND (last_rev >= last_seq))),
@@ -859,7 +860,7 @@ CREATE FUNCTION private.broadcast_message() RETURNS trigger
     SET search_path TO ''
     AS $$
 begin
-  perform private.tell_chat(new.chat_id, 'message', to_jsonb(new));
+  perform realtime.send(to_jsonb(new), 'message', 'chat:' || new.chat_id, true);
   return null;
 end $$;
 
@@ -1494,6 +1495,25 @@ begin
 end $$;
 
 ALTER FUNCTION private.keep_an_owner() OWNER TO postgres;
+
+--
+-- Name: keep_first_members(); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.keep_first_members() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  update public.chats as chat
+  set first_member_ids = array(
+    select member.user_id from public.chat_members as member where member.chat_id = chat.id
+    order by member.joined_at, member.user_id limit 4)
+  where chat.id in (select distinct changed.chat_id from changed);
+  return null;
+end $$;
+
+ALTER FUNCTION private.keep_first_members() OWNER TO postgres;
 
 --
 -- Name: leave_outbox_lines(bigint[], bigint[], boolean); Type: FUNCTION; Schema: private; Owner: postgres
@@ -4198,6 +4218,8 @@ CREATE FUNCTION public.leave_chat(p_chat_id uuid) RETURNS void
 declare
   v_member public.chat_members := private.require_chat_member(p_chat_id);
 begin
+  -- The chat first, as in sending, which may be about to count a mention of the one who leaves.
+  perform 1 from public.chats as chat where chat.id = p_chat_id for no key update;
   delete from public.chat_members as member where member.chat_id = p_chat_id and member.user_id = v_member.user_id;
 end $$;
 
@@ -4227,10 +4249,7 @@ CREATE FUNCTION public.list_chats(p_workspace_id uuid DEFAULT NULL::uuid, p_limi
     page.last_message_at, page.last_message_sender_id, page.last_message_preview, page.active_at, page.role,
     page.last_delivered_seq, page.last_read_seq, page.muted_until,
     page.last_seq - page.last_read_seq - page.unread_deleted_count, page.unread_mention_count,
-    -- Enough for a list; all of them are in chat_members.
-    array(
-      select other.user_id from public.chat_members as other
-      where other.chat_id = page.id and other.user_id <> page.user_id limit 3)
+    (array_remove(page.first_member_ids, page.user_id))[1 : 3]
   from page
   order by page.active_at desc, page.id desc
 $$;
@@ -4481,6 +4500,7 @@ begin
     perform private.raise_error(403, 'role_required', jsonb_build_object('role', v_member.role, 'needs', array['owner']),
       'Ask an owner of the chat.');
   end if;
+  perform 1 from public.chats as chat where chat.id = p_chat_id for no key update;
   delete from public.chat_members as member where member.chat_id = p_chat_id and member.user_id = p_user_id;
   if not found then
     perform private.raise_error(400, 'reference_not_found',
@@ -6323,6 +6343,18 @@ CREATE TRIGGER wa_connection_secrets_forget_on_update AFTER UPDATE OF vault_secr
 CREATE TRIGGER chat_members_after_leaving_chat AFTER DELETE ON public.chat_members FOR EACH ROW EXECUTE FUNCTION private.after_leaving_chat();
 
 --
+-- Name: chat_members chat_members_keep_first_members_delete; Type: TRIGGER; Schema: public; Owner: postgres
+--
+
+CREATE TRIGGER chat_members_keep_first_members_delete AFTER DELETE ON public.chat_members REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION private.keep_first_members();
+
+--
+-- Name: chat_members chat_members_keep_first_members_insert; Type: TRIGGER; Schema: public; Owner: postgres
+--
+
+CREATE TRIGGER chat_members_keep_first_members_insert AFTER INSERT ON public.chat_members REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION private.keep_first_members();
+
+--
 -- Name: chat_messages chat_messages_assign_message_seq; Type: TRIGGER; Schema: public; Owner: postgres
 --
 
@@ -6449,6 +6481,13 @@ ALTER TABLE ONLY private.wa_connection_secrets
     ADD CONSTRAINT wa_connection_secrets_connection_id_fkey FOREIGN KEY (connection_id) REFERENCES public.wa_phone_numbers(id) ON DELETE CASCADE;
 
 --
+-- Name: chat_members chat_members_user_id_workspace_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.chat_members
+    ADD CONSTRAINT chat_members_user_id_workspace_id_fkey FOREIGN KEY (user_id, workspace_id) REFERENCES public.workspace_memberships(user_id, workspace_id) ON DELETE CASCADE;
+
+--
 -- Name: chat_members chat_members_workspace_id_chat_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
 --
 
@@ -6456,11 +6495,11 @@ ALTER TABLE ONLY public.chat_members
     ADD CONSTRAINT chat_members_workspace_id_chat_id_fkey FOREIGN KEY (workspace_id, chat_id) REFERENCES public.chats(workspace_id, id) ON DELETE CASCADE;
 
 --
--- Name: chat_members chat_members_workspace_id_user_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+-- Name: chat_messages chat_messages_chat_id_workspace_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
 --
 
-ALTER TABLE ONLY public.chat_members
-    ADD CONSTRAINT chat_members_workspace_id_user_id_fkey FOREIGN KEY (workspace_id, user_id) REFERENCES public.workspace_memberships(workspace_id, user_id) ON DELETE CASCADE;
+ALTER TABLE ONLY public.chat_messages
+    ADD CONSTRAINT chat_messages_chat_id_workspace_id_fkey FOREIGN KEY (chat_id, workspace_id) REFERENCES public.chats(id, workspace_id) ON DELETE CASCADE;
 
 --
 -- Name: chat_messages chat_messages_sender_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
@@ -6468,13 +6507,6 @@ ALTER TABLE ONLY public.chat_members
 
 ALTER TABLE ONLY public.chat_messages
     ADD CONSTRAINT chat_messages_sender_id_fkey FOREIGN KEY (sender_id) REFERENCES public.profiles(id) ON DELETE SET NULL;
-
---
--- Name: chat_messages chat_messages_workspace_id_chat_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
---
-
-ALTER TABLE ONLY public.chat_messages
-    ADD CONSTRAINT chat_messages_workspace_id_chat_id_fkey FOREIGN KEY (workspace_id, chat_id) REFERENCES public.chats(workspace_id, id) ON DELETE CASCADE;
 
 --
 -- Name: chats chats_created_by_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
@@ -7283,6 +7315,12 @@ GRANT ALL ON FUNCTION private.is_timezone(p_name text) TO service_role;
 --
 
 REVOKE ALL ON FUNCTION private.keep_an_owner() FROM PUBLIC;
+
+--
+-- Name: FUNCTION keep_first_members(); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.keep_first_members() FROM PUBLIC;
 
 --
 -- Name: FUNCTION leave_outbox_lines(p_line_ids bigint[], p_heads bigint[], p_counts boolean); Type: ACL; Schema: private; Owner: postgres
