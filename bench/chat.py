@@ -48,7 +48,7 @@ class Scale:
     runs: int
 
 
-FULL = Scale(depth=1_000_000, seconds=5, calls=200, runs=5)
+FULL = Scale(depth=1_000_000, seconds=3, calls=100, runs=3)
 QUICK = Scale(depth=20_000, seconds=1, calls=30, runs=3)
 
 FILL: tuple[LiteralString, ...] = (

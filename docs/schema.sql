@@ -190,6 +190,7 @@ CREATE TABLE public.chats (
     last_message_at timestamp with time zone,
     last_message_sender_id uuid,
     last_message_preview text,
+    first_member_ids uuid[] DEFAULT '{}'::uuid[] NOT NULL,
     CONSTRAINT chats_direct_key_check CHECK (((kind = 'direct'::text) = (direct_key IS NOT NULL))),
     CONSTRAINT chats_kind_check CHECK ((kind = ANY (ARRAY['direct'::text, 'group'::text, 'channel'::text]))),
     CONSTRAINT chats_last_seq_check CHECK (((last_seq >= 0) AND (last_rev >= last_seq))),
@@ -361,55 +362,57 @@ CREATE FUNCTION private.append_message(p_member public.chat_members, p_body text
     AS $$
 declare
   v_message public.chat_messages;
-  v_numbered public.chat_messages;
-  v_unknown uuid[];
 begin
-  if coalesce(length(p_client_generated_id), 0) not between 1 and 100 then
-    perform private.raise_error(400, 'invalid_value', jsonb_build_object('field', 'client_generated_id'),
-      'Name each message by an id of your own of 1 to 100 characters; a uuid is fine.');
+  p_attachments := coalesce(p_attachments, '[]');
+  p_mentions := coalesce(p_mentions, '{}');
+  perform private.require_message_text(p_body, p_attachments <> '[]');
+  -- A plain text pays for nothing more.
+  if p_attachments <> '[]' or p_mentions <> '{}' or p_reply_to is not null
+    or coalesce(length(p_client_generated_id), 0) not between 1 and 100 then
+    perform private.require_message_parts(p_member.chat_id, p_client_generated_id, p_attachments, p_mentions,
+      p_reply_to);
+    p_mentions := array(select distinct mention from unnest(p_mentions) as mention);
   end if;
-  v_message.attachments := coalesce(p_attachments, '[]');
-  if v_message.attachments <> '[]' and (
-    jsonb_typeof(v_message.attachments) <> 'array' or length(v_message.attachments::text) > 20000
-    or jsonb_array_length(v_message.attachments) > 10
-    or exists (
-      select 1 from jsonb_array_elements(v_message.attachments) as attachment
-      where (jsonb_typeof(attachment.value) = 'object' and jsonb_typeof(attachment.value -> 'ref') = 'string'
-        and length(attachment.value ->> 'ref') between 1 and 2000) is not true)
-  ) then
-    perform private.raise_error(400, 'invalid_value', jsonb_build_object('field', 'attachments'),
-      'Give up to 10 objects, each with a "ref" of 1 to 2000 characters, and 20,000 characters in all.');
+  -- The lock on the chat's row comes as late as can be, and everything under it is one statement. Whoever waits for it
+  -- gets the number after this one, once this one is committed.
+  with counted as (
+    update public.chats as chat
+    set last_seq = chat.last_seq + 1, last_rev = chat.last_rev + 1,
+      -- Taken under the lock, so that times follow the numbers.
+      last_message_at = clock_timestamp(), last_message_sender_id = p_member.user_id,
+      last_message_preview = left(nullif(p_body, ''), 120)
+    where chat.id = p_member.chat_id
+    returning chat.last_seq, chat.last_rev, chat.last_message_at
+  ), message as (
+    insert into public.chat_messages (workspace_id, chat_id, sender_id, client_generated_id, body, attachments,
+      mentions, reply_to, created_at, seq, rev)
+    select p_member.workspace_id, p_member.chat_id, p_member.user_id, p_client_generated_id, nullif(p_body, ''),
+      p_attachments, p_mentions, p_reply_to, counted.last_message_at, counted.last_seq, counted.last_rev
+    from counted
+    on conflict (sender_id, client_generated_id, chat_id) do nothing
+    returning *
+  ), cursors as (
+    -- Whoever writes has read what stands above.
+    update public.chat_members as member
+    set last_delivered_seq = message.seq, last_read_seq = message.seq, unread_deleted_count = 0,
+      unread_mention_count = 0
+    from message where member.chat_id = message.chat_id and member.user_id = message.sender_id
+  )
+  select message.* into v_message from message;
+  if not found then
+    -- A repetition: the number goes back before anybody has seen it, and the first message is the answer.
+    update public.chats as chat
+    set last_seq = chat.last_seq - 1, last_rev = chat.last_rev - 1, last_message_at = latest.created_at,
+      last_message_sender_id = latest.sender_id, last_message_preview = left(latest.body, 120)
+    from public.chat_messages as latest
+    where chat.id = p_member.chat_id and latest.chat_id = chat.id and latest.seq = chat.last_seq - 1;
+    select message.* into v_message from public.chat_messages as message
+    where message.sender_id = p_member.user_id and message.client_generated_id = p_client_generated_id
+      and message.chat_id = p_member.chat_id;
+  elsif p_mentions <> '{}' then
+    perform private.count_mentions(v_message);
   end if;
-  perform private.require_message_text(p_body, v_message.attachments <> '[]');
-  v_message.mentions := coalesce(p_mentions, '{}');
-  if v_message.mentions <> '{}' then
-    select coalesce(array_agg(distinct mention.user_id), '{}'),
-      array_agg(distinct mention.user_id) filter (where member.user_id is null)
-    into v_message.mentions, v_unknown
-    from unnest(v_message.mentions) as mention (user_id)
-    left join public.chat_members as member on member.chat_id = p_member.chat_id and member.user_id = mention.user_id;
-    if v_unknown is not null or cardinality(v_message.mentions) > 50 then
-      perform private.raise_error(400, 'reference_not_found',
-        jsonb_build_object('field', 'mentions', 'ids', v_unknown), 'Mention at most 50 people, all in the chat.');
-    end if;
-  end if;
-  v_message.id := gen_random_uuid();
-  v_message.chat_id := p_member.chat_id;
-  v_message.workspace_id := p_member.workspace_id;
-  v_message.sender_id := p_member.user_id;
-  v_message.client_generated_id := p_client_generated_id;
-  v_message.body := nullif(p_body, '');
-  v_message.reply_to := p_reply_to;
-  v_numbered := private.take_message_seq(v_message);
-  if v_numbered.id <> v_message.id then
-    return v_numbered;
-  elsif p_reply_to not between 1 and v_numbered.seq - 1 then
-    perform private.raise_error(400, 'reference_not_found',
-      jsonb_build_object('field', 'reply_to', 'latest_seq', v_numbered.seq - 1),
-      'Reply to a message by its number in this chat.');
-  end if;
-  insert into public.chat_messages values (v_numbered.*);
-  return v_numbered;
+  return v_message;
 end $$;
 
 ALTER FUNCTION private.append_message(p_member public.chat_members, p_body text, p_client_generated_id text, p_attachments jsonb, p_mentions uuid[], p_reply_to bigint) OWNER TO postgres;
@@ -947,15 +950,29 @@ CREATE FUNCTION private.audit_row() RETURNS trigger
     SET search_path TO ''
     AS $$
 declare
-  v_numbered public.chat_messages := private.take_message_seq(new);
+  v_existing_id uuid;
 begin
+  new.created_at := coalesce(new.created_at, clock_timestamp());
+  update public.chats as chat
+  set last_seq = chat.last_seq + 1, last_rev = chat.last_rev + 1, last_message_at = new.created_at,
+    last_message_sender_id = new.sender_id, last_message_preview = left(new.body, 120)
+  where chat.id = new.chat_id
+  returning coalesce(new.workspace_id, chat.workspace_id), chat.last_seq, chat.last_rev
+  into new.workspace_id, new.seq, new.rev;
   -- An error, because skipping the row or leaving it to `on conflict` would hide that it is there, or burn its number.
-  if v_numbered.id <> new.id then
+  select message.id into v_existing_id from public.chat_messages as message
+  where message.sender_id = new.sender_id and message.client_generated_id = new.client_generated_id
+    and message.chat_id = new.chat_id;
+  if found then
     perform private.raise_error(409, 'already_exists',
-      jsonb_build_object('client_generated_id', new.client_generated_id, 'id', v_numbered.id),
+      jsonb_build_object('client_generated_id', new.client_generated_id, 'id', v_existing_id),
       'Read the message that the detail names.');
   end if;
-  return v_numbered;
+  update public.chat_members as member
+  set last_delivered_seq = new.seq, last_read_seq = new.seq, unread_deleted_count = 0, unread_mention_count = 0
+  where member.chat_id = new.chat_id and member.user_id = new.sender_id;
+  perform private.count_mentions(new);
+  return new;
 end $$;
 
 ALTER FUNCTION private.assign_message_seq() OWNER TO postgres;
@@ -969,7 +986,7 @@ CREATE FUNCTION private.broadcast_message() RETURNS trigger
     SET search_path TO ''
     AS $$
 begin
-  perform private.tell_chat(new.chat_id, 'message', to_jsonb(new));
+  perform realtime.send(to_jsonb(new), 'message', 'chat:' || new.chat_id, true);
   return null;
 end $$;
 
@@ -1515,6 +1532,19 @@ ALTER FUNCTION private.cursor_time(p_cursor text) OWNER TO postgres;
 SET default_tablespace = '';
 
 SET default_table_access_method = heap;
+-- Name: count_mentions(public.chat_messages); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.count_mentions(p_message public.chat_messages) RETURNS void
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $$
+  update public.chat_members as member set unread_mention_count = member.unread_mention_count + 1
+  where member.chat_id = p_message.chat_id and member.user_id = any (p_message.mentions)
+    and member.user_id is distinct from p_message.sender_id
+$$;
+
+ALTER FUNCTION private.count_mentions(p_message public.chat_messages) OWNER TO postgres;
 
 --
 -- Name: wa_phone_numbers; Type: TABLE; Schema: public; Owner: postgres
@@ -2302,6 +2332,23 @@ begin
 end $$;
 
 ALTER FUNCTION private.keep_whatsapp_orphans(p_events jsonb, p_ordinals integer[]) OWNER TO postgres;
+-- Name: keep_first_members(); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.keep_first_members() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  update public.chats as chat
+  set first_member_ids = array(
+    select member.user_id from public.chat_members as member where member.chat_id = chat.id
+    order by member.joined_at, member.user_id limit 4)
+  where chat.id in (select distinct changed.chat_id from changed);
+  return null;
+end $$;
+
+ALTER FUNCTION private.keep_first_members() OWNER TO postgres;
 
 --
 -- Name: leave_outbox_lines(bigint[], bigint[], boolean); Type: FUNCTION; Schema: private; Owner: postgres
@@ -3729,6 +3776,56 @@ end $$;
 ALTER FUNCTION private.require_chat_writer(p_chat_id uuid) OWNER TO postgres;
 
 --
+-- Name: require_message_parts(uuid, text, jsonb, uuid[], bigint); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.require_message_parts(p_chat_id uuid, p_client_generated_id text, p_attachments jsonb, p_mentions uuid[], p_reply_to bigint) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+declare
+  v_unknown uuid[];
+  v_latest bigint;
+begin
+  if coalesce(length(p_client_generated_id), 0) not between 1 and 100 then
+    perform private.raise_error(400, 'invalid_value', jsonb_build_object('field', 'client_generated_id'),
+      'Name each message by an id of your own of 1 to 100 characters; a uuid is fine.');
+  end if;
+  if p_attachments <> '[]' and (
+    jsonb_typeof(p_attachments) <> 'array' or length(p_attachments::text) > 20000
+    or jsonb_array_length(p_attachments) > 10
+    or exists (
+      select 1 from jsonb_array_elements(p_attachments) as attachment
+      where (jsonb_typeof(attachment.value) = 'object' and jsonb_typeof(attachment.value -> 'ref') = 'string'
+        and length(attachment.value ->> 'ref') between 1 and 2000) is not true)
+  ) then
+    perform private.raise_error(400, 'invalid_value', jsonb_build_object('field', 'attachments'),
+      'Give up to 10 objects, each with a "ref" of 1 to 2000 characters, and 20,000 characters in all.');
+  end if;
+  if p_mentions <> '{}' then
+    select array_agg(mention.user_id) into v_unknown from unnest(p_mentions) as mention (user_id)
+    where not exists (
+      select 1 from public.chat_members as member
+      where member.chat_id = p_chat_id and member.user_id = mention.user_id);
+    if v_unknown is not null or cardinality(p_mentions) > 50 then
+      perform private.raise_error(400, 'reference_not_found',
+        jsonb_build_object('field', 'mentions', 'ids', v_unknown), 'Mention at most 50 people, all in the chat.');
+    end if;
+  end if;
+  if p_reply_to is not null then
+    -- Numbers have no gaps and never go away, so this needs neither a look at the message nor a lock.
+    select chat.last_seq into v_latest from public.chats as chat where chat.id = p_chat_id;
+    if p_reply_to not between 1 and v_latest then
+      perform private.raise_error(400, 'reference_not_found',
+        jsonb_build_object('field', 'reply_to', 'latest_seq', v_latest),
+        'Reply to a message by its number in this chat.');
+    end if;
+  end if;
+end $$;
+
+ALTER FUNCTION private.require_message_parts(p_chat_id uuid, p_client_generated_id text, p_attachments jsonb, p_mentions uuid[], p_reply_to bigint) OWNER TO postgres;
+
+--
 -- Name: require_message_text(text, boolean); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
@@ -4148,50 +4245,6 @@ begin
 end $$;
 
 ALTER FUNCTION private.store_whatsapp_messages(p_items private.whatsapp_item[]) OWNER TO postgres;
-
---
--- Name: take_message_seq(public.chat_messages); Type: FUNCTION; Schema: private; Owner: postgres
---
-
-CREATE FUNCTION private.take_message_seq(p_message public.chat_messages) RETURNS public.chat_messages
-    LANGUAGE plpgsql
-    SET search_path TO ''
-    AS $$
-declare
-  v_existing public.chat_messages;
-  v_workspace_id uuid;
-begin
-  select chat.workspace_id, chat.last_seq + 1, chat.last_rev + 1 into v_workspace_id, p_message.seq, p_message.rev
-  from public.chats as chat where chat.id = p_message.chat_id for no key update;
-  if p_message.client_generated_id is not null then
-    select message.* into v_existing from public.chat_messages as message
-    where message.sender_id = p_message.sender_id and message.client_generated_id = p_message.client_generated_id
-      and message.chat_id = p_message.chat_id;
-    if found then
-      return v_existing;
-    end if;
-  end if;
-  p_message.workspace_id := coalesce(p_message.workspace_id, v_workspace_id);
-  -- Under the lock, so that times follow the numbers.
-  p_message.created_at := coalesce(p_message.created_at, clock_timestamp());
-  update public.chats as chat
-  set last_seq = p_message.seq, last_rev = p_message.rev, last_message_at = p_message.created_at,
-    last_message_sender_id = p_message.sender_id, last_message_preview = left(p_message.body, 120)
-  where chat.id = p_message.chat_id;
-  -- Whoever writes has read what stands above.
-  update public.chat_members as member
-  set last_delivered_seq = p_message.seq, last_read_seq = p_message.seq, unread_deleted_count = 0,
-    unread_mention_count = 0
-  where member.chat_id = p_message.chat_id and member.user_id = p_message.sender_id;
-  if p_message.mentions <> '{}' then
-    update public.chat_members as member set unread_mention_count = member.unread_mention_count + 1
-    where member.chat_id = p_message.chat_id and member.user_id = any (p_message.mentions)
-      and member.user_id is distinct from p_message.sender_id;
-  end if;
-  return p_message;
-end $$;
-
-ALTER FUNCTION private.take_message_seq(p_message public.chat_messages) OWNER TO postgres;
 
 --
 -- Name: tell_chat(uuid, text, jsonb); Type: FUNCTION; Schema: private; Owner: postgres
@@ -6598,6 +6651,8 @@ CREATE FUNCTION public.leave_chat(p_chat_id uuid) RETURNS void
 declare
   v_member public.chat_members := private.require_chat_member(p_chat_id);
 begin
+  -- The chat first, as in sending, which may be about to count a mention of the one who leaves.
+  perform 1 from public.chats as chat where chat.id = p_chat_id for no key update;
   delete from public.chat_members as member where member.chat_id = p_chat_id and member.user_id = v_member.user_id;
 end $$;
 
@@ -6627,11 +6682,9 @@ CREATE FUNCTION public.list_chats(p_workspace_id uuid DEFAULT NULL::uuid, p_limi
     page.last_message_at, page.last_message_sender_id, page.last_message_preview, page.active_at, page.role,
     page.last_delivered_seq, page.last_read_seq, page.muted_until,
     page.last_seq - page.last_read_seq - page.unread_deleted_count, page.unread_mention_count,
-    -- Enough for a list; all of them are in chat_members.
-    array(
-      select other.user_id from public.chat_members as other
-      where other.chat_id = page.id and other.user_id <> page.user_id limit 10)
-  from page order by page.active_at desc, page.id desc
+    (array_remove(page.first_member_ids, page.user_id))[1 : 3]
+  from page
+  order by page.active_at desc, page.id desc
 $$;
 
 ALTER FUNCTION public.list_chats(p_workspace_id uuid, p_limit integer, p_before timestamp with time zone, p_before_id uuid) OWNER TO postgres;
@@ -7482,6 +7535,7 @@ begin
     perform private.raise_error(403, 'role_required', jsonb_build_object('role', v_member.role, 'needs', array['owner']),
       'Ask an owner of the chat.');
   end if;
+  perform 1 from public.chats as chat where chat.id = p_chat_id for no key update;
   delete from public.chat_members as member where member.chat_id = p_chat_id and member.user_id = p_user_id;
   if not found then
     perform private.raise_error(400, 'reference_not_found',
@@ -10435,6 +10489,18 @@ CREATE TRIGGER wa_connection_secrets_forget_on_update AFTER UPDATE OF vault_secr
 CREATE TRIGGER chat_members_after_leaving_chat AFTER DELETE ON public.chat_members FOR EACH ROW EXECUTE FUNCTION private.after_leaving_chat();
 
 --
+-- Name: chat_members chat_members_keep_first_members_delete; Type: TRIGGER; Schema: public; Owner: postgres
+--
+
+CREATE TRIGGER chat_members_keep_first_members_delete AFTER DELETE ON public.chat_members REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION private.keep_first_members();
+
+--
+-- Name: chat_members chat_members_keep_first_members_insert; Type: TRIGGER; Schema: public; Owner: postgres
+--
+
+CREATE TRIGGER chat_members_keep_first_members_insert AFTER INSERT ON public.chat_members REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION private.keep_first_members();
+
+--
 -- Name: chat_messages chat_messages_assign_message_seq; Type: TRIGGER; Schema: public; Owner: postgres
 --
 
@@ -10681,6 +10747,13 @@ ALTER TABLE ONLY private.wa_connection_secrets
     ADD CONSTRAINT wa_connection_secrets_connection_id_fkey FOREIGN KEY (connection_id) REFERENCES public.wa_phone_numbers(id) ON DELETE CASCADE;
 
 --
+-- Name: chat_members chat_members_user_id_workspace_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.chat_members
+    ADD CONSTRAINT chat_members_user_id_workspace_id_fkey FOREIGN KEY (user_id, workspace_id) REFERENCES public.workspace_memberships(user_id, workspace_id) ON DELETE CASCADE;
+
+--
 -- Name: chat_members chat_members_workspace_id_chat_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
 --
 
@@ -10688,11 +10761,11 @@ ALTER TABLE ONLY public.chat_members
     ADD CONSTRAINT chat_members_workspace_id_chat_id_fkey FOREIGN KEY (workspace_id, chat_id) REFERENCES public.chats(workspace_id, id) ON DELETE CASCADE;
 
 --
--- Name: chat_members chat_members_workspace_id_user_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+-- Name: chat_messages chat_messages_chat_id_workspace_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
 --
 
-ALTER TABLE ONLY public.chat_members
-    ADD CONSTRAINT chat_members_workspace_id_user_id_fkey FOREIGN KEY (workspace_id, user_id) REFERENCES public.workspace_memberships(workspace_id, user_id) ON DELETE CASCADE;
+ALTER TABLE ONLY public.chat_messages
+    ADD CONSTRAINT chat_messages_chat_id_workspace_id_fkey FOREIGN KEY (chat_id, workspace_id) REFERENCES public.chats(id, workspace_id) ON DELETE CASCADE;
 
 --
 -- Name: chat_messages chat_messages_sender_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
@@ -10700,13 +10773,6 @@ ALTER TABLE ONLY public.chat_members
 
 ALTER TABLE ONLY public.chat_messages
     ADD CONSTRAINT chat_messages_sender_id_fkey FOREIGN KEY (sender_id) REFERENCES public.profiles(id) ON DELETE SET NULL;
-
---
--- Name: chat_messages chat_messages_workspace_id_chat_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
---
-
-ALTER TABLE ONLY public.chat_messages
-    ADD CONSTRAINT chat_messages_workspace_id_chat_id_fkey FOREIGN KEY (workspace_id, chat_id) REFERENCES public.chats(workspace_id, id) ON DELETE CASCADE;
 
 --
 -- Name: chats chats_created_by_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
@@ -11883,6 +11949,10 @@ GRANT ALL ON FUNCTION private.count_of_contacts(p_workspace_id uuid, p_filter js
 REVOKE ALL ON FUNCTION private.cursor_time(p_cursor text) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.cursor_time(p_cursor text) TO authenticated;
 GRANT ALL ON FUNCTION private.cursor_time(p_cursor text) TO service_role;
+-- Name: FUNCTION count_mentions(p_message public.chat_messages); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.count_mentions(p_message public.chat_messages) FROM PUBLIC;
 
 --
 -- Name: TABLE wa_phone_numbers; Type: ACL; Schema: public; Owner: postgres
@@ -12063,6 +12133,10 @@ REVOKE ALL ON FUNCTION private.keep_an_owner() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION private.keep_whatsapp_orphans(p_events jsonb, p_ordinals integer[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.keep_whatsapp_orphans(p_events jsonb, p_ordinals integer[]) TO service_role;
+-- Name: FUNCTION keep_first_members(); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.keep_first_members() FROM PUBLIC;
 
 --
 -- Name: FUNCTION leave_outbox_lines(p_line_ids bigint[], p_heads bigint[], p_counts boolean); Type: ACL; Schema: private; Owner: postgres
@@ -12338,6 +12412,12 @@ REVOKE ALL ON FUNCTION private.require_chat_member(p_chat_id uuid) FROM PUBLIC;
 REVOKE ALL ON FUNCTION private.require_chat_writer(p_chat_id uuid) FROM PUBLIC;
 
 --
+-- Name: FUNCTION require_message_parts(p_chat_id uuid, p_client_generated_id text, p_attachments jsonb, p_mentions uuid[], p_reply_to bigint); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.require_message_parts(p_chat_id uuid, p_client_generated_id text, p_attachments jsonb, p_mentions uuid[], p_reply_to bigint) FROM PUBLIC;
+
+--
 -- Name: FUNCTION require_message_text(p_body text, p_has_attachments boolean); Type: ACL; Schema: private; Owner: postgres
 --
 
@@ -12423,12 +12503,6 @@ GRANT ALL ON FUNCTION private.store_connection_secret(p_connection_id uuid, p_ci
 
 REVOKE ALL ON FUNCTION private.store_whatsapp_messages(p_items private.whatsapp_item[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.store_whatsapp_messages(p_items private.whatsapp_item[]) TO service_role;
-
---
--- Name: FUNCTION take_message_seq(p_message public.chat_messages); Type: ACL; Schema: private; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION private.take_message_seq(p_message public.chat_messages) FROM PUBLIC;
 
 --
 -- Name: FUNCTION tell_chat(p_chat_id uuid, p_event text, p_payload jsonb); Type: ACL; Schema: private; Owner: postgres

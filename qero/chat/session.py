@@ -63,7 +63,7 @@ class Timings:
 
     join: float = 3.0
     """How long opening a channel may take."""
-    quiet: float = 2.0
+    quiet: float = 1.5
     """After so long without news a sign of life is asked for, and waited for as long."""
     call: float = 5.0
     """How long a call of the database may take."""
@@ -289,7 +289,7 @@ class ChatSession:
     async def _set_state(self, state: SessionState) -> None:
         if state is not self._state:
             self._state = state
-            log.info("chat_session", chat_id=str(self.chat_id), state=state.value)
+            log.debug("chat_session", chat_id=str(self.chat_id), state=state.value)
             self._on_state(state)
         async with self._changed:
             self._changed.notify_all()

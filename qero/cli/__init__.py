@@ -65,6 +65,7 @@ def main() -> None:
     """Run the command; a typed error becomes its message, its remedy and an exit code."""
     try:
         from qero.cli import (  # noqa: F401  (each adds its commands)
+            chat,
             connections,
             contacts,
             db,

@@ -116,9 +116,11 @@ async def open_channel(
             break_off(f"the connection ended: {listening.exception()}")
 
     async def watch() -> None:
+        nonlocal heard_at
         while not ended:
-            await asyncio.sleep(quiet_seconds)
-            if loop.time() - heard_at < quiet_seconds:
+            quiet_for = loop.time() - heard_at
+            if quiet_for < quiet_seconds:
+                await asyncio.sleep(quiet_seconds - quiet_for)
                 continue
             connection = realtime._ws_connection
             try:
@@ -126,6 +128,7 @@ async def open_channel(
                     if connection is None:
                         raise ConnectionError
                     await (await connection.ping())
+                heard_at = loop.time()
             except (TimeoutError, OSError, WebSocketException):
                 break_off(f"no sign of life for {2 * quiet_seconds:g} s")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from uuid import UUID, uuid4
 
@@ -21,8 +21,15 @@ from qero.models.chat import (
     NewMessage,
     Unread,
 )
+from qero.models.row import Row
 
 LIST_LIMIT = 1000
+
+
+class _Person(Row):
+    id: UUID
+    full_name: str | None = None
+    email: str | None = None
 
 
 class Chats:
@@ -100,6 +107,15 @@ class Chats:
             .order("user_id")
         )
         return await execute(self._client, query, list[ChatMember], operation="chats.members", chat_id=str(chat_id))
+
+    async def names(self, user_ids: Collection[UUID]) -> dict[UUID, str]:
+        """What people are called, or else their addresses; colleagues only.
+
+        SQL: select on public.profiles
+        """
+        query = self._client.table("profiles").select("id, full_name, email").in_("id", [str(id_) for id_ in user_ids])
+        found = await execute(self._client, query, list[_Person], operation="chats.names")
+        return {person.id: person.full_name or person.email or str(person.id) for person in found}
 
     async def add_members(self, chat_id: UUID, user_ids: Sequence[UUID]) -> builtins.list[ChatMember]:
         """Add colleagues to a group or channel; returns all its members. They see what was written before.

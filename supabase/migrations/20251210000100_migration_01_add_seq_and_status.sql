@@ -28,12 +28,15 @@ alter table public.chats
   add column if not exists last_rev bigint not null default 0,
   add column if not exists last_message_at timestamptz,
   add column if not exists last_message_sender_id uuid,
-  add column if not exists last_message_preview text;
+  add column if not exists last_message_preview text,
+  add column if not exists first_member_ids uuid[] not null default '{}';
 comment on column public.chats.last_seq is 'The number of the newest message; the next one gets the next number.';
 comment on column public.chats.last_rev is 'The number of the latest change: of a message sent, edited or deleted.';
 comment on column public.chats.direct_key is 'The two people of a direct chat; there is one such chat for each pair.';
 comment on column public.chats.last_message_preview is
   'What the newest message begins with; null when it is deleted or has no text.';
+comment on column public.chats.first_member_ids is
+  'The four members who have been there longest, kept by a trigger, so that a list of chats looks nobody up.';
 
 create table if not exists public.chat_members (
   chat_id uuid not null,
@@ -94,6 +97,12 @@ alter table public.chat_members set (fillfactor = 70);
 update public.chat_members as member set workspace_id = chat.workspace_id
 from public.chats as chat where chat.id = member.chat_id and member.workspace_id is null;
 
+update public.chats as chat
+set first_member_ids = array(
+  select member.user_id from public.chat_members as member where member.chat_id = chat.id
+  order by member.joined_at, member.user_id limit 4)
+where chat.first_member_ids = '{}';
+
 do $$
 declare
   v_table text;
@@ -113,8 +122,8 @@ begin
     ('chat_members', 'chat_members_workspace_id_chat_id_fkey',
       'foreign key (workspace_id, chat_id) references public.chats (workspace_id, id) on delete cascade'),
     -- Who leaves the workspace leaves its chats.
-    ('chat_members', 'chat_members_workspace_id_user_id_fkey',
-      'foreign key (workspace_id, user_id) references public.workspace_memberships (workspace_id, user_id)
+    ('chat_members', 'chat_members_user_id_workspace_id_fkey',
+      'foreign key (user_id, workspace_id) references public.workspace_memberships (user_id, workspace_id)
        on delete cascade'),
     ('chat_members', 'chat_members_role_check', 'check (role in (''owner'', ''member''))'),
     ('chat_members', 'chat_members_cursors_check',
@@ -123,8 +132,8 @@ begin
     ('chat_messages', 'chat_messages_chat_id_seq_key', 'unique (chat_id, seq)'),
     -- In this order, so that it also serves the reference to the sender.
     ('chat_messages', 'chat_messages_client_generated_id_key', 'unique (sender_id, client_generated_id, chat_id)'),
-    ('chat_messages', 'chat_messages_workspace_id_chat_id_fkey',
-      'foreign key (workspace_id, chat_id) references public.chats (workspace_id, id) on delete cascade'),
+    ('chat_messages', 'chat_messages_chat_id_workspace_id_fkey',
+      'foreign key (chat_id, workspace_id) references public.chats (id, workspace_id) on delete cascade'),
     ('chat_messages', 'chat_messages_sender_id_fkey',
       'foreign key (sender_id) references public.profiles (id) on delete set null'),
     ('chat_messages', 'chat_messages_body_check', 'check (length(body) between 1 and 8000)'),

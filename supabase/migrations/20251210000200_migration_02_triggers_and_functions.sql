@@ -437,6 +437,8 @@ language plpgsql security definer set search_path = '' as $$
 declare
   v_member public.chat_members := private.require_chat_member(p_chat_id);
 begin
+  -- The chat first, as in sending, which may be about to count a mention of the one who leaves.
+  perform 1 from public.chats as chat where chat.id = p_chat_id for no key update;
   delete from public.chat_members as member where member.chat_id = p_chat_id and member.user_id = v_member.user_id;
 end $$;
 comment on function public.leave_chat(uuid) is 'Ends the caller''s membership; what they wrote stays.';
@@ -450,6 +452,7 @@ begin
     perform private.raise_error(403, 'role_required', jsonb_build_object('role', v_member.role, 'needs', array['owner']),
       'Ask an owner of the chat.');
   end if;
+  perform 1 from public.chats as chat where chat.id = p_chat_id for no key update;
   delete from public.chat_members as member where member.chat_id = p_chat_id and member.user_id = p_user_id;
   if not found then
     perform private.raise_error(400, 'reference_not_found',
@@ -471,6 +474,22 @@ begin
 end $$;
 comment on function public.mute_chat(uuid, timestamptz) is
   'Notifies the caller of nothing in the chat until then; null ends it. Counts go on.';
+
+create or replace function private.keep_first_members() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  update public.chats as chat
+  set first_member_ids = array(
+    select member.user_id from public.chat_members as member where member.chat_id = chat.id
+    order by member.joined_at, member.user_id limit 4)
+  where chat.id in (select distinct changed.chat_id from changed);
+  return null;
+end $$;
+
+create or replace trigger chat_members_keep_first_members_insert after insert on public.chat_members
+  referencing new table as changed for each statement execute function private.keep_first_members();
+create or replace trigger chat_members_keep_first_members_delete after delete on public.chat_members
+  referencing old table as changed for each statement execute function private.keep_first_members();
 
 -- A chat never stays without an owner, and those who are there learn that somebody left.
 create or replace function private.after_leaving_chat() returns trigger
@@ -860,10 +879,7 @@ language sql stable security definer set search_path = '' as $$
     page.last_message_at, page.last_message_sender_id, page.last_message_preview, page.active_at, page.role,
     page.last_delivered_seq, page.last_read_seq, page.muted_until,
     page.last_seq - page.last_read_seq - page.unread_deleted_count, page.unread_mention_count,
-    -- Enough for a list; all of them are in chat_members.
-    array(
-      select other.user_id from public.chat_members as other
-      where other.chat_id = page.id and other.user_id <> page.user_id limit 3)
+    (array_remove(page.first_member_ids, page.user_id))[1 : 3]
   from page
   order by page.active_at desc, page.id desc
 $$;
@@ -881,6 +897,7 @@ revoke all on function
   private.require_message_parts(uuid, text, jsonb, uuid[], bigint), private.tell_chat(uuid, text, jsonb),
   private.append_message(public.chat_members, text, text, jsonb, uuid[], bigint),
   private.add_to_chat(public.chats, uuid[], text), private.after_leaving_chat(),
+  private.keep_first_members(),
   private.lock_own_message(uuid, boolean), private.move_cursors(public.chat_members, bigint, boolean),
   private.messages_as_json(uuid, public.chat_messages[]),
   public.create_chat(uuid, text, text, uuid[]), public.add_chat_members(uuid, uuid[]), public.join_chat(uuid),

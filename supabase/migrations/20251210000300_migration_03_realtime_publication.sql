@@ -17,7 +17,7 @@ set statement_timeout = '60s';
 create or replace function private.broadcast_message() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
-  perform private.tell_chat(new.chat_id, 'message', to_jsonb(new));
+  perform realtime.send(to_jsonb(new), 'message', 'chat:' || new.chat_id, true);
   return null;
 end $$;
 revoke all on function private.broadcast_message() from public, anon, authenticated, service_role;

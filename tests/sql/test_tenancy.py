@@ -38,10 +38,10 @@ CROSSINGS: dict[str, LiteralString] = {
     "chat_members_workspace_id_chat_id_fkey": """
         insert into chat_members (workspace_id, chat_id, user_id) values (%(workspace)s, %(foreign_chat)s, %(own)s)
     """,
-    "chat_members_workspace_id_user_id_fkey": """
+    "chat_members_user_id_workspace_id_fkey": """
         insert into chat_members (workspace_id, chat_id, user_id) values (%(workspace)s, %(chat)s, %(member)s)
     """,
-    "chat_messages_workspace_id_chat_id_fkey": """
+    "chat_messages_chat_id_workspace_id_fkey": """
         insert into chat_messages (workspace_id, chat_id, body) values (%(workspace)s, %(foreign_chat)s, 'x')
     """,
     "contacts_workspace_id_assigned_to_fkey": "update contacts set assigned_to = %(member)s where id = %(contact)s",
