@@ -201,15 +201,8 @@ language plpgsql stable security invoker set search_path = '' as $$
 declare
   v_member public.chat_members := private.require_chat_member(p_chat_id);
 begin
-  if exists (
-    select 1 from public.workspace_memberships as membership
-    where membership.workspace_id = v_member.workspace_id and membership.user_id = v_member.user_id
-      and membership.role = 'viewer'
-  ) then
-    perform private.raise_error(403, 'role_required',
-      jsonb_build_object('role', 'viewer', 'needs', array['owner', 'admin', 'member']),
-      'Ask an owner or admin of the workspace.');
-  end if;
+  perform private.require_role(v_member.workspace_id, array['owner', 'admin', 'member'], 'chat_not_found',
+    jsonb_build_object('chat_id', p_chat_id));
   return v_member;
 end $$;
 

@@ -303,7 +303,7 @@ PROVOKED: list[tuple[str, str, Provocation, dict[str, Any]]] = [
         {"chat_id": str(UUID(int=0))},
     ),
     (
-        "require_chat_writer",
+        "require_role",
         "role_required",
         in_chat("viewer", "set_typing"),
         {"role": "viewer", "needs": ["owner", "admin", "member"]},
