@@ -1753,7 +1753,7 @@ begin
     returning token_grant.*
   loop
     perform private.post_tokens(p_workspace_id, v_due.amount, v_due.reason, 'grant', v_due.id::text,
-      p_granted => v_due.amount);
+      p_granted => v_due.amount, p_by_time => true);
   end loop;
 
   v_amount := private.ended_grant_tokens(p_workspace_id);
@@ -1767,7 +1767,8 @@ begin
     set remaining = token_grant.remaining - least(v_due.remaining, v_amount),
       status = case when v_due.remaining <= v_amount then 'expired' else 'open' end
     where token_grant.id = v_due.id;
-    perform private.post_tokens(p_workspace_id, -least(v_due.remaining, v_amount), 'Expired', 'grant', v_due.id::text);
+    perform private.post_tokens(p_workspace_id, -least(v_due.remaining, v_amount), 'Expired', 'grant', v_due.id::text,
+      p_by_time => true);
     v_amount := v_amount - v_due.remaining;
   end loop;
   return private.plan_token_balance(p_workspace_id);
@@ -2182,10 +2183,10 @@ end $$;
 ALTER FUNCTION private.plan_token_balance(p_workspace_id uuid) OWNER TO postgres;
 
 --
--- Name: post_tokens(uuid, bigint, text, text, text, bigint, bigint); Type: FUNCTION; Schema: private; Owner: postgres
+-- Name: post_tokens(uuid, bigint, text, text, text, bigint, bigint, boolean); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
-CREATE FUNCTION private.post_tokens(p_workspace_id uuid, p_delta bigint, p_reason text, p_reference_type text, p_reference_id text, p_granted bigint DEFAULT 0, p_released bigint DEFAULT 0) RETURNS void
+CREATE FUNCTION private.post_tokens(p_workspace_id uuid, p_delta bigint, p_reason text, p_reference_type text, p_reference_id text, p_granted bigint DEFAULT 0, p_released bigint DEFAULT 0, p_by_time boolean DEFAULT false) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
     AS $$
@@ -2197,14 +2198,16 @@ begin
     granted = greatest(account.granted + p_granted + least(p_delta, 0), 0)
   where account.workspace_id = p_workspace_id
   returning account.* into v_account;
-  insert into public.workspace_token_ledger (workspace_id, delta, balance_after, reason, reference_type, reference_id)
-  values (p_workspace_id, p_delta, v_account.balance, p_reason, p_reference_type, p_reference_id);
+  insert into public.workspace_token_ledger
+    (workspace_id, delta, balance_after, reason, reference_type, reference_id, actor_id)
+  values (p_workspace_id, p_delta, v_account.balance, p_reason, p_reference_type, p_reference_id,
+    case when not p_by_time then (select auth.uid()) end);
   if p_delta < 0 then
     perform private.follow_deduction(p_workspace_id, p_delta, v_account.balance);
   end if;
 end $$;
 
-ALTER FUNCTION private.post_tokens(p_workspace_id uuid, p_delta bigint, p_reason text, p_reference_type text, p_reference_id text, p_granted bigint, p_released bigint) OWNER TO postgres;
+ALTER FUNCTION private.post_tokens(p_workspace_id uuid, p_delta bigint, p_reason text, p_reference_type text, p_reference_id text, p_granted bigint, p_released bigint, p_by_time boolean) OWNER TO postgres;
 
 --
 -- Name: queue_inserted_outbox(); Type: FUNCTION; Schema: private; Owner: postgres
@@ -8263,10 +8266,10 @@ GRANT ALL ON FUNCTION private.pause_outbox_lanes(p_connection_ids uuid[], p_scop
 REVOKE ALL ON FUNCTION private.plan_token_balance(p_workspace_id uuid) FROM PUBLIC;
 
 --
--- Name: FUNCTION post_tokens(p_workspace_id uuid, p_delta bigint, p_reason text, p_reference_type text, p_reference_id text, p_granted bigint, p_released bigint); Type: ACL; Schema: private; Owner: postgres
+-- Name: FUNCTION post_tokens(p_workspace_id uuid, p_delta bigint, p_reason text, p_reference_type text, p_reference_id text, p_granted bigint, p_released bigint, p_by_time boolean); Type: ACL; Schema: private; Owner: postgres
 --
 
-REVOKE ALL ON FUNCTION private.post_tokens(p_workspace_id uuid, p_delta bigint, p_reason text, p_reference_type text, p_reference_id text, p_granted bigint, p_released bigint) FROM PUBLIC;
+REVOKE ALL ON FUNCTION private.post_tokens(p_workspace_id uuid, p_delta bigint, p_reason text, p_reference_type text, p_reference_id text, p_granted bigint, p_released bigint, p_by_time boolean) FROM PUBLIC;
 
 --
 -- Name: FUNCTION queue_inserted_outbox(); Type: ACL; Schema: private; Owner: postgres
