@@ -2492,7 +2492,7 @@ begin
     returning token_grant.*
   loop
     perform private.post_tokens(p_workspace_id, v_due.amount, v_due.reason, 'grant', v_due.id::text,
-      p_granted => v_due.amount);
+      p_granted => v_due.amount, p_by_time => true);
   end loop;
 
   v_amount := private.ended_grant_tokens(p_workspace_id);
@@ -2506,7 +2506,8 @@ begin
     set remaining = token_grant.remaining - least(v_due.remaining, v_amount),
       status = case when v_due.remaining <= v_amount then 'expired' else 'open' end
     where token_grant.id = v_due.id;
-    perform private.post_tokens(p_workspace_id, -least(v_due.remaining, v_amount), 'Expired', 'grant', v_due.id::text);
+    perform private.post_tokens(p_workspace_id, -least(v_due.remaining, v_amount), 'Expired', 'grant', v_due.id::text,
+      p_by_time => true);
     v_amount := v_amount - v_due.remaining;
   end loop;
   return private.plan_token_balance(p_workspace_id);
@@ -3302,10 +3303,10 @@ end $$;
 ALTER FUNCTION private.plan_token_balance(p_workspace_id uuid) OWNER TO postgres;
 
 --
--- Name: post_tokens(uuid, bigint, text, text, text, bigint, bigint); Type: FUNCTION; Schema: private; Owner: postgres
+-- Name: post_tokens(uuid, bigint, text, text, text, bigint, bigint, boolean); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
-CREATE FUNCTION private.post_tokens(p_workspace_id uuid, p_delta bigint, p_reason text, p_reference_type text, p_reference_id text, p_granted bigint DEFAULT 0, p_released bigint DEFAULT 0) RETURNS void
+CREATE FUNCTION private.post_tokens(p_workspace_id uuid, p_delta bigint, p_reason text, p_reference_type text, p_reference_id text, p_granted bigint DEFAULT 0, p_released bigint DEFAULT 0, p_by_time boolean DEFAULT false) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
     AS $$
@@ -3317,8 +3318,10 @@ begin
     granted = greatest(account.granted + p_granted + least(p_delta, 0), 0)
   where account.workspace_id = p_workspace_id
   returning account.* into v_account;
-  insert into public.workspace_token_ledger (workspace_id, delta, balance_after, reason, reference_type, reference_id)
-  values (p_workspace_id, p_delta, v_account.balance, p_reason, p_reference_type, p_reference_id);
+  insert into public.workspace_token_ledger
+    (workspace_id, delta, balance_after, reason, reference_type, reference_id, actor_id)
+  values (p_workspace_id, p_delta, v_account.balance, p_reason, p_reference_type, p_reference_id,
+    case when not p_by_time then (select auth.uid()) end);
   if p_delta < 0 then
     perform private.follow_deduction(p_workspace_id, p_delta, v_account.balance);
   end if;
@@ -3401,6 +3404,7 @@ begin
 end $$;
 
 ALTER FUNCTION private.personal_rows() OWNER TO postgres;
+ALTER FUNCTION private.post_tokens(p_workspace_id uuid, p_delta bigint, p_reason text, p_reference_type text, p_reference_id text, p_granted bigint, p_released bigint, p_by_time boolean) OWNER TO postgres;
 
 --
 -- Name: queue_inserted_outbox(); Type: FUNCTION; Schema: private; Owner: postgres
@@ -12328,10 +12332,10 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.tma_candidates TO service_role
 REVOKE ALL ON FUNCTION private.plan_token_balance(p_workspace_id uuid) FROM PUBLIC;
 
 --
--- Name: FUNCTION post_tokens(p_workspace_id uuid, p_delta bigint, p_reason text, p_reference_type text, p_reference_id text, p_granted bigint, p_released bigint); Type: ACL; Schema: private; Owner: postgres
+-- Name: FUNCTION post_tokens(p_workspace_id uuid, p_delta bigint, p_reason text, p_reference_type text, p_reference_id text, p_granted bigint, p_released bigint, p_by_time boolean); Type: ACL; Schema: private; Owner: postgres
 --
 
-REVOKE ALL ON FUNCTION private.post_tokens(p_workspace_id uuid, p_delta bigint, p_reason text, p_reference_type text, p_reference_id text, p_granted bigint, p_released bigint) FROM PUBLIC;
+REVOKE ALL ON FUNCTION private.post_tokens(p_workspace_id uuid, p_delta bigint, p_reason text, p_reference_type text, p_reference_id text, p_granted bigint, p_released bigint, p_by_time boolean) FROM PUBLIC;
 
 --
 -- Name: FUNCTION queue_inserted_outbox(); Type: ACL; Schema: private; Owner: postgres

@@ -203,10 +203,11 @@ comment on function public.use_entitlement(uuid, text, bigint) is
 ------------------------------------------------------------------------------------------------------------------------
 -- Tokens: the ledger
 ------------------------------------------------------------------------------------------------------------------------
--- Moves a balance that the caller has locked, and has looked that it can be moved; writes the ledger's row.
+-- Moves a balance that the caller has locked, and has looked that it can be moved; writes the ledger's row. What time
+-- does has no actor: it is only done by whoever happens to come next.
 create or replace function private.post_tokens(
   p_workspace_id uuid, p_delta bigint, p_reason text, p_reference_type text, p_reference_id text,
-  p_granted bigint default 0, p_released bigint default 0
+  p_granted bigint default 0, p_released bigint default 0, p_by_time boolean default false
 ) returns void
 language plpgsql security invoker set search_path = '' as $$
 declare
@@ -217,8 +218,10 @@ begin
     granted = greatest(account.granted + p_granted + least(p_delta, 0), 0)
   where account.workspace_id = p_workspace_id
   returning account.* into v_account;
-  insert into public.workspace_token_ledger (workspace_id, delta, balance_after, reason, reference_type, reference_id)
-  values (p_workspace_id, p_delta, v_account.balance, p_reason, p_reference_type, p_reference_id);
+  insert into public.workspace_token_ledger
+    (workspace_id, delta, balance_after, reason, reference_type, reference_id, actor_id)
+  values (p_workspace_id, p_delta, v_account.balance, p_reason, p_reference_type, p_reference_id,
+    case when not p_by_time then (select auth.uid()) end);
   if p_delta < 0 then
     perform private.follow_deduction(p_workspace_id, p_delta, v_account.balance);
   end if;
@@ -308,7 +311,7 @@ begin
     returning token_grant.*
   loop
     perform private.post_tokens(p_workspace_id, v_due.amount, v_due.reason, 'grant', v_due.id::text,
-      p_granted => v_due.amount);
+      p_granted => v_due.amount, p_by_time => true);
   end loop;
 
   v_amount := private.ended_grant_tokens(p_workspace_id);
@@ -322,7 +325,8 @@ begin
     set remaining = token_grant.remaining - least(v_due.remaining, v_amount),
       status = case when v_due.remaining <= v_amount then 'expired' else 'open' end
     where token_grant.id = v_due.id;
-    perform private.post_tokens(p_workspace_id, -least(v_due.remaining, v_amount), 'Expired', 'grant', v_due.id::text);
+    perform private.post_tokens(p_workspace_id, -least(v_due.remaining, v_amount), 'Expired', 'grant', v_due.id::text,
+      p_by_time => true);
     v_amount := v_amount - v_due.remaining;
   end loop;
   return private.plan_token_balance(p_workspace_id);
@@ -678,7 +682,7 @@ revoke all on function
   private.find_workspace(text), private.check_entitlement_payload(jsonb),
   private.write_entitlement(uuid, text, boolean, jsonb, timestamptz, text),
   private.entitlement_state(uuid, text, bigint),
-  private.post_tokens(uuid, bigint, text, text, text, bigint, bigint), private.spend_token_grants(uuid),
+  private.post_tokens(uuid, bigint, text, text, text, bigint, bigint, boolean), private.spend_token_grants(uuid),
   private.follow_deduction(uuid, bigint, bigint), private.ended_grant_tokens(uuid), private.lock_token_balance(uuid),
   private.plan_token_balance(uuid), private.check_tokens(bigint, text), private.refuse_reference(text, bigint, bigint),
   private.refuse_amount(public.workspace_token_balance, bigint), private.end_reservation(uuid, bigint),

@@ -367,7 +367,8 @@ def new_ops_row(cast: Cast, table: str) -> dict[str, Any]:
         case "workspace_entitlement_usage":
             return {"key": "meta_hub", "period_start": f"{digits(3)}0-01-01T00:00:00Z", **workspace}
         case "workspace_token_ledger":
-            return {"delta": 1, "balance_after": 1, "reason": "test", **workspace}
+            # Of no workspace: whoever looks at balances finds every one of them explained.
+            return {"delta": 1, "balance_after": 1, "reason": "test", "workspace_id": uuid4()}
         case "workspace_token_grants":
             return {"amount": 1, "remaining": 1, "reason": "test", **workspace}
         case "workspace_token_reservations":

@@ -201,6 +201,17 @@ async def test_what_is_left_of_a_grant_expires(world: World, tokens: Tokens, wor
     assert await standing(tokens, workspace) == (0, 0, 0)
 
 
+async def test_what_time_does_is_nobodys_doing(world: World, workspace: Workspace) -> None:
+    operator = await world.user("operator")
+    await world.rows("select add_operator(%s)", operator.email)
+    tokens = Tokens(operator.client)
+    await tokens.grant(workspace.id, 10, "promotion", expires_at=SOON)
+    await pass_time(world, workspace)
+    await tokens.apply(workspace.id, 5, "bought")
+    actors = [(entry.delta, entry.actor_id) for entry in reversed(await tokens.ledger(workspace.id))]
+    assert actors == [(10, operator.id), (-10, None), (5, operator.id)]
+
+
 async def test_a_grant_begins_when_it_says(world: World, tokens: Tokens, workspace: Workspace) -> None:
     grant = await tokens.grant(workspace.id, 10, "next month", effective_at=SOON, reference="g")
     assert grant.status == "scheduled"
