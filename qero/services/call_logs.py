@@ -40,6 +40,7 @@ class CallLogs:
         Raises:
             NotFound: `contact_not_found`, none such, or another workspace's.
             PermissionDenied: `role_required`, viewers only read.
+            InvalidState: `workspace_suspended`.
             InvalidInput: `invalid_value`, naming the field.
         SQL: public.log_call
         """

@@ -76,6 +76,7 @@ class Candidates:
         Raises:
             NotFound: `workspace_not_found`.
             PermissionDenied: `role_required`, viewers only read.
+            InvalidState: `workspace_suspended`.
             InvalidInput: `invalid_value`, naming the field; `field_unknown`.
             Conflict: `candidate_exists`, e-mail or phone is another candidate's, which the detail names.
         SQL: public.create_candidate
@@ -94,6 +95,7 @@ class Candidates:
         Raises:
             NotFound: `candidate_not_found`, none such, or another workspace's.
             PermissionDenied: `role_required`, viewers only read.
+            InvalidState: `workspace_suspended`.
             InvalidInput: `invalid_value`, naming the field; `field_unknown`.
             Conflict: `candidate_exists`, e-mail or phone is another candidate's, which the detail names.
         SQL: public.update_candidate
@@ -112,6 +114,7 @@ class Candidates:
         Raises:
             NotFound: `candidate_not_found`, none such, or another workspace's.
             PermissionDenied: `role_required`, viewers only read.
+            InvalidState: `workspace_suspended`.
             InvalidInput: `invalid_value`, naming the key; `field_unknown`.
         SQL: public.set_tma_settings
         """
@@ -129,6 +132,7 @@ class Candidates:
         Raises:
             NotFound: `candidate_not_found`, none such, or another workspace's.
             PermissionDenied: `role_required`, viewers only read.
+            InvalidState: `workspace_suspended`.
         SQL: public.delete_candidate
         """
         await call(self._client, "delete_candidate", UUID, p_candidate_id=candidate_id)
@@ -148,6 +152,7 @@ class Candidates:
         Raises:
             NotFound: `workspace_not_found`.
             PermissionDenied: `role_required`, viewers only read.
+            InvalidState: `workspace_suspended`.
             InvalidInput: `too_many_rows`, `invalid_value`.
             Unavailable: `try_again`, somebody changed the same candidates meanwhile; nothing was written.
         SQL: public.import_candidates

@@ -59,6 +59,7 @@ class Chats:
         Raises:
             NotFound: `workspace_not_found`.
             PermissionDenied: `role_required`, viewers only read.
+            InvalidState: `workspace_suspended`.
             InvalidInput: `invalid_value` for kind, title or members; `reference_not_found`, naming who isn't there.
         SQL: public.create_chat
         """
@@ -126,7 +127,7 @@ class Chats:
             NotFound: `chat_not_found`.
             PermissionDenied: `role_required`, viewers only read.
             InvalidInput: `reference_not_found`, naming who isn't in the workspace.
-            InvalidState: `chat_is_direct`.
+            InvalidState: `workspace_suspended`; `chat_is_direct`.
         SQL: public.add_chat_members
         """
         return await call(
@@ -139,6 +140,7 @@ class Chats:
         Raises:
             NotFound: `chat_not_found`, no channel of the caller's workspaces.
             PermissionDenied: `role_required`, viewers are added by others.
+            InvalidState: `workspace_suspended`.
             InvalidInput: `reference_not_found`, the membership of the workspace has just ended.
         SQL: public.join_chat
         """
@@ -159,6 +161,7 @@ class Chats:
         Raises:
             NotFound: `chat_not_found`.
             PermissionDenied: `role_required`, owners of the chat only.
+            InvalidState: `workspace_suspended`.
             InvalidInput: `reference_not_found`, they aren't in it (any more).
         SQL: public.remove_chat_member
         """
@@ -198,6 +201,7 @@ class Chats:
         Raises:
             NotFound: `chat_not_found`.
             PermissionDenied: `role_required`, viewers only read.
+            InvalidState: `workspace_suspended`.
             InvalidInput: `body_required`, `body_too_long`, `invalid_value` for the id or the attachments,
                 `reference_not_found` for a mention or the reply.
         SQL: public.send_message
@@ -222,6 +226,7 @@ class Chats:
         Raises:
             NotFound: `chat_not_found`.
             PermissionDenied: `role_required`, viewers only read.
+            InvalidState: `workspace_suspended`.
             InvalidInput: `invalid_value`, too many; or, for the first that is refused, `body_required`,
                 `body_too_long`, `invalid_value`, `reference_not_found`.
         SQL: public.send_messages
@@ -237,7 +242,7 @@ class Chats:
             NotFound: `message_not_found`, or `chat_not_found` when the membership has just ended.
             PermissionDenied: `not_your_message`; `role_required`, viewers only read.
             InvalidInput: `body_required`, `body_too_long`.
-            InvalidState: `message_deleted`.
+            InvalidState: `workspace_suspended`; `message_deleted`.
         SQL: public.edit_message
         """
         return await call(self._client, "edit_message", ChatMessage, p_message_id=message_id, p_body=body)
@@ -248,6 +253,7 @@ class Chats:
         Raises:
             NotFound: `message_not_found`, or `chat_not_found` when the membership has just ended.
             PermissionDenied: `not_your_message`; `role_required`, viewers only read.
+            InvalidState: `workspace_suspended`.
         SQL: public.delete_message
         """
         return await call(self._client, "delete_message", ChatMessage, p_message_id=message_id)
@@ -368,6 +374,7 @@ class Chats:
         Raises:
             NotFound: `chat_not_found`.
             PermissionDenied: `role_required`, viewers only read.
+            InvalidState: `workspace_suspended`.
         SQL: public.set_typing
         """
         await call(self._client, "set_typing", type(None), p_chat_id=chat_id, p_typing=typing)

@@ -99,6 +99,7 @@ class Contacts:
         Raises:
             NotFound: `workspace_not_found`.
             PermissionDenied: `role_required`, viewers only read.
+            InvalidState: `workspace_suspended`.
             InvalidInput: `invalid_value` or `lead_status_invalid`, naming the field; `field_unknown`.
             Conflict: `contact_exists`, e-mail or phone is another contact's, which the detail names.
         SQL: public.create_contact
@@ -117,6 +118,7 @@ class Contacts:
         Raises:
             NotFound: `contact_not_found`, none such, or another workspace's.
             PermissionDenied: `role_required`, viewers only read.
+            InvalidState: `workspace_suspended`.
             InvalidInput: `invalid_value` or `lead_status_invalid`, naming the field; `field_unknown`.
             Conflict: `contact_exists`, e-mail or phone is another contact's, which the detail names.
         SQL: public.update_contact
@@ -149,6 +151,7 @@ class Contacts:
         Raises:
             NotFound: `contact_not_found`, none such, or another workspace's.
             PermissionDenied: `role_required`, viewers only read.
+            InvalidState: `workspace_suspended`.
             InvalidInput: `invalid_value`, naming the key; `field_unknown`.
         SQL: public.set_contact_settings
         """
@@ -168,6 +171,7 @@ class Contacts:
         Raises:
             NotFound: `contact_not_found`, none such, or another workspace's.
             PermissionDenied: `role_required`, viewers only read.
+            InvalidState: `workspace_suspended`.
         SQL: public.delete_contact
         """
         return await call(self._client, "delete_contact", DeletedContact, p_contact_id=contact_id)
@@ -187,6 +191,7 @@ class Contacts:
         Raises:
             NotFound: `workspace_not_found`.
             PermissionDenied: `role_required`, viewers only read.
+            InvalidState: `workspace_suspended`.
             InvalidInput: `too_many_rows`, `invalid_value`.
             Unavailable: `try_again`, somebody changed the same contacts meanwhile; nothing was written.
         SQL: public.import_contacts
@@ -219,6 +224,7 @@ class Contacts:
         Raises:
             NotFound: `contact_not_found`, either of them, also when they are of different workspaces.
             PermissionDenied: `role_required`, viewers only read.
+            InvalidState: `workspace_suspended`.
             InvalidInput: `invalid_value`, both are the same.
         SQL: public.merge_contacts
         """

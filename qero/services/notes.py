@@ -47,6 +47,7 @@ class Notes:
         Raises:
             NotFound: `contact_not_found`, none such, or another workspace's.
             PermissionDenied: `role_required`, viewers only read.
+            InvalidState: `workspace_suspended`.
             InvalidInput: `invalid_value`, the body.
         SQL: public.add_contact_note
         """
@@ -58,6 +59,7 @@ class Notes:
         Raises:
             NotFound: `note_not_found`, none such, another's, or another workspace's.
             PermissionDenied: `role_required`, viewers only read.
+            InvalidState: `workspace_suspended`.
             InvalidInput: `invalid_value`, the body.
         SQL: public.update_contact_note
         """
@@ -69,6 +71,7 @@ class Notes:
         Raises:
             NotFound: `note_not_found`, none such, or another workspace's.
             PermissionDenied: `role_required`, somebody else's.
+            InvalidState: `workspace_suspended`.
         SQL: public.delete_contact_note
         """
         await call(self._client, "delete_contact_note", UUID, p_note_id=note_id)
