@@ -256,47 +256,6 @@ end $$;
 ALTER FUNCTION private.after_leaving_chat() OWNER TO postgres;
 
 --
--- Name: answer_with_whatsapp_orphans(jsonb, integer[], jsonb); Type: FUNCTION; Schema: private; Owner: postgres
---
-
-CREATE FUNCTION private.answer_with_whatsapp_orphans(p_events jsonb, p_ordinals integer[], p_answer jsonb) RETURNS jsonb
-    LANGUAGE plpgsql
-    SET search_path TO ''
-    AS $$
-declare
-  v_answer jsonb;
-begin
-  with orphan as materialized (
-    select item.ordinal, p_events -> (item.ordinal - 1) as event from unnest(p_ordinals) as item (ordinal)
-  ), addressed as materialized (
-    select orphan.ordinal, orphan.event, orphan.event ->> 'event_key' as event_key,
-      coalesce(orphan.event ->> 'phone_number_id', 'waba:' || coalesce(orphan.event ->> 'waba_id', '')) as address
-    from orphan
-  ), kept as (
-    insert into public.orphan_webhook_events as known (phone_number_id, event_key, kind, event)
-    select distinct on (addressed.address, addressed.event_key)
-      addressed.address, addressed.event_key, addressed.event ->> 'kind', addressed.event
-    from addressed
-    order by addressed.address, addressed.event_key, addressed.ordinal
-    on conflict on constraint orphan_webhook_events_phone_number_id_event_key_key do update
-      set hits = known.hits + 1
-    returning known.id, known.phone_number_id, known.event_key
-  ), answer as (
-    select entry.ordinal, coalesce(min(entry.event_id), min(kept.id)) as event_id, min(entry.reason) as reason,
-      -- In the order of the alphabet what was deduped here gives way to what was recorded there.
-      max(entry.outcome) as outcome
-    from jsonb_to_recordset(p_answer) as entry (ordinal integer, event_id bigint, reason text, outcome text)
-    left join addressed on addressed.ordinal = entry.ordinal
-    left join kept on kept.phone_number_id = addressed.address and kept.event_key = addressed.event_key
-    group by entry.ordinal
-  )
-  select jsonb_agg(to_jsonb(answer) order by answer.ordinal) into v_answer from answer;
-  return v_answer;
-end $$;
-
-ALTER FUNCTION private.answer_with_whatsapp_orphans(p_events jsonb, p_ordinals integer[], p_answer jsonb) OWNER TO postgres;
-
---
 -- Name: chat_members; Type: TABLE; Schema: public; Owner: postgres
 --
 
@@ -903,10 +862,6 @@ end $$;
 ALTER FUNCTION private.apply_whatsapp_template_event(p_item private.whatsapp_item) OWNER TO postgres;
 
 --
--- Name: assign_message_seq(); Type: FUNCTION; Schema: private; Owner: postgres
---
-
-CREATE FUNCTION private.assign_message_seq() RETURNS trigger
 -- Name: apply_workspace_status(); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
@@ -928,24 +883,10 @@ end $$;
 ALTER FUNCTION private.apply_workspace_status() OWNER TO postgres;
 
 --
--- Name: audit(text, uuid, jsonb, jsonb, text); Type: FUNCTION; Schema: private; Owner: postgres
+-- Name: assign_message_seq(); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
-CREATE FUNCTION private.audit(p_action text, p_workspace_id uuid, p_before jsonb, p_after jsonb, p_reason text) RETURNS void
-    LANGUAGE sql SECURITY DEFINER
-    SET search_path TO ''
-    AS $$
-  insert into public.owner_audit_log (action, workspace_id, before, after, reason)
-  values (p_action, p_workspace_id, p_before, p_after, p_reason)
-$$;
-
-ALTER FUNCTION private.audit(p_action text, p_workspace_id uuid, p_before jsonb, p_after jsonb, p_reason text) OWNER TO postgres;
-
---
--- Name: audit_row(); Type: FUNCTION; Schema: private; Owner: postgres
---
-
-CREATE FUNCTION private.audit_row() RETURNS trigger
+CREATE FUNCTION private.assign_message_seq() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     AS $$
@@ -978,19 +919,28 @@ end $$;
 ALTER FUNCTION private.assign_message_seq() OWNER TO postgres;
 
 --
--- Name: broadcast_message(); Type: FUNCTION; Schema: private; Owner: postgres
+-- Name: audit(text, uuid, jsonb, jsonb, text); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
-CREATE FUNCTION private.broadcast_message() RETURNS trigger
+CREATE FUNCTION private.audit(p_action text, p_workspace_id uuid, p_before jsonb, p_after jsonb, p_reason text) RETURNS void
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+  insert into public.owner_audit_log (action, workspace_id, before, after, reason)
+  values (p_action, p_workspace_id, p_before, p_after, p_reason)
+$$;
+
+ALTER FUNCTION private.audit(p_action text, p_workspace_id uuid, p_before jsonb, p_after jsonb, p_reason text) OWNER TO postgres;
+
+--
+-- Name: audit_row(); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.audit_row() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     AS $$
-begin
-  perform realtime.send(to_jsonb(new), 'message', 'chat:' || new.chat_id, true);
-  return null;
-end $$;
-
-ALTER FUNCTION private.broadcast_message() OWNER TO postgres;
+declare
   v_old jsonb;
   v_new jsonb;
   v_row jsonb;
@@ -1073,6 +1023,21 @@ $$;
 ALTER FUNCTION private.audit_seal_hash(p_previous_hash text, p_after_id bigint, p_last_id bigint) OWNER TO postgres;
 
 --
+-- Name: broadcast_message(); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.broadcast_message() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  perform realtime.send(to_jsonb(new), 'message', 'chat:' || new.chat_id, true);
+  return null;
+end $$;
+
+ALTER FUNCTION private.broadcast_message() OWNER TO postgres;
+
+--
 -- Name: caller_role(); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
@@ -1147,6 +1112,27 @@ ALTER FUNCTION private.cancel_queued_outbox(p_ids uuid[], p_reason text) OWNER T
 --
 
 CREATE FUNCTION private.check_entitlement_payload(p_payload jsonb) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+begin
+  if jsonb_typeof(p_payload) <> 'object' then
+    perform private.raise_error(400, 'invalid_value', '{"field": "payload"}', 'Send a JSON object, or none.');
+  elsif jsonb_typeof(p_payload -> 'limit') not in ('number', 'null')
+    or jsonb_typeof(p_payload -> 'limit') = 'number'
+      and (p_payload ->> 'limit')::numeric not between 0 and 9007199254740991 then
+    perform private.raise_error(400, 'invalid_value', '{"field": "payload.limit"}',
+      'A limit is a number from 0 to 9007199254740991; leave it out where there is none.');
+  elsif coalesce(p_payload ->> 'period', 'day') not in ('day', 'month', 'year') then
+    perform private.raise_error(400, 'invalid_value',
+      '{"field": "payload.period", "allowed": ["day", "month", "year"]}',
+      'A limit is for a day, a month or a year in UTC; leave the period out where it is for good.');
+  end if;
+end $$;
+
+ALTER FUNCTION private.check_entitlement_payload(p_payload jsonb) OWNER TO postgres;
+
+--
 -- Name: check_import(jsonb); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
@@ -1175,39 +1161,6 @@ CREATE FUNCTION private.check_my_status(p_my_status text, p_allowed text[]) RETU
     SET search_path TO ''
     AS $$
 begin
-  if jsonb_typeof(p_payload) <> 'object' then
-    perform private.raise_error(400, 'invalid_value', '{"field": "payload"}', 'Send a JSON object, or none.');
-  elsif jsonb_typeof(p_payload -> 'limit') not in ('number', 'null')
-    or jsonb_typeof(p_payload -> 'limit') = 'number'
-      and (p_payload ->> 'limit')::numeric not between 0 and 9007199254740991 then
-    perform private.raise_error(400, 'invalid_value', '{"field": "payload.limit"}',
-      'A limit is a number from 0 to 9007199254740991; leave it out where there is none.');
-  elsif coalesce(p_payload ->> 'period', 'day') not in ('day', 'month', 'year') then
-    perform private.raise_error(400, 'invalid_value',
-      '{"field": "payload.period", "allowed": ["day", "month", "year"]}',
-      'A limit is for a day, a month or a year in UTC; leave the period out where it is for good.');
-  end if;
-end $$;
-
-ALTER FUNCTION private.check_entitlement_payload(p_payload jsonb) OWNER TO postgres;
-
---
--- Name: check_tokens(bigint, text); Type: FUNCTION; Schema: private; Owner: postgres
---
-
-CREATE FUNCTION private.check_tokens(p_amount bigint, p_reason text) RETURNS void
-    LANGUAGE plpgsql IMMUTABLE
-    SET search_path TO ''
-    AS $$
-begin
-  if p_amount is null or p_amount = 0 or abs(p_amount) > 1000000000000000
-    or coalesce(length(btrim(p_reason)), 0) not between 1 and 500 then
-    perform private.raise_error(400, 'invalid_value', '{"fields": ["amount", "reason"]}',
-      'Move 1 to 1000000000000000 tokens, with a reason of 1 to 500 characters.');
-  end if;
-end $$;
-
-ALTER FUNCTION private.check_tokens(p_amount bigint, p_reason text) OWNER TO postgres;
   if p_my_status <> all (p_allowed) then
     perform private.raise_error(400, 'invalid_value',
       jsonb_build_object('field', 'my_status', 'value', left(p_my_status, 50), 'allowed', p_allowed),
@@ -1242,6 +1195,24 @@ begin
 end $_$;
 
 ALTER FUNCTION private.check_page(p_sort text, p_after text, p_limit integer) OWNER TO postgres;
+
+--
+-- Name: check_tokens(bigint, text); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.check_tokens(p_amount bigint, p_reason text) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+begin
+  if p_amount is null or p_amount = 0 or abs(p_amount) > 1000000000000000
+    or coalesce(length(btrim(p_reason)), 0) not between 1 and 500 then
+    perform private.raise_error(400, 'invalid_value', '{"fields": ["amount", "reason"]}',
+      'Move 1 to 1000000000000000 tokens, with a reason of 1 to 500 characters.');
+  end if;
+end $$;
+
+ALTER FUNCTION private.check_tokens(p_amount bigint, p_reason text) OWNER TO postgres;
 
 --
 -- Name: checked_fields(jsonb, text[]); Type: FUNCTION; Schema: private; Owner: postgres
@@ -1486,6 +1457,21 @@ end $_$;
 ALTER FUNCTION private.connection_secret(p_connection_id uuid) OWNER TO postgres;
 
 --
+-- Name: count_mentions(public.chat_messages); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.count_mentions(p_message public.chat_messages) RETURNS void
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $$
+  update public.chat_members as member set unread_mention_count = member.unread_mention_count + 1
+  where member.chat_id = p_message.chat_id and member.user_id = any (p_message.mentions)
+    and member.user_id is distinct from p_message.sender_id
+$$;
+
+ALTER FUNCTION private.count_mentions(p_message public.chat_messages) OWNER TO postgres;
+
+--
 -- Name: count_of_contacts(uuid, jsonb, uuid[], uuid[], boolean); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
@@ -1528,23 +1514,6 @@ CREATE FUNCTION private.cursor_time(p_cursor text) RETURNS timestamp with time z
 $$;
 
 ALTER FUNCTION private.cursor_time(p_cursor text) OWNER TO postgres;
-
-SET default_tablespace = '';
-
-SET default_table_access_method = heap;
--- Name: count_mentions(public.chat_messages); Type: FUNCTION; Schema: private; Owner: postgres
---
-
-CREATE FUNCTION private.count_mentions(p_message public.chat_messages) RETURNS void
-    LANGUAGE sql
-    SET search_path TO ''
-    AS $$
-  update public.chat_members as member set unread_mention_count = member.unread_mention_count + 1
-  where member.chat_id = p_message.chat_id and member.user_id = any (p_message.mentions)
-    and member.user_id is distinct from p_message.sender_id
-$$;
-
-ALTER FUNCTION private.count_mentions(p_message public.chat_messages) OWNER TO postgres;
 
 --
 -- Name: wa_phone_numbers; Type: TABLE; Schema: public; Owner: postgres
@@ -2031,6 +2000,8 @@ begin
 end $$;
 
 ALTER FUNCTION private.follow_deduction(p_workspace_id uuid, p_delta bigint, p_balance bigint) OWNER TO postgres;
+
+--
 -- Name: follow_up_range(text); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
@@ -2137,20 +2108,6 @@ end $$;
 ALTER FUNCTION private.hold_back_outbox(p_ids uuid[], p_error_codes integer[], p_error_texts text[]) OWNER TO postgres;
 
 --
--- Name: is_my_chat_topic(text); Type: FUNCTION; Schema: private; Owner: postgres
---
-
-CREATE FUNCTION private.is_my_chat_topic(p_topic text) RETURNS boolean
-    LANGUAGE sql STABLE SECURITY DEFINER
-    SET search_path TO ''
-    AS $_$
-  select case when p_topic ~ '^chat:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$' then exists (
-    select 1 from public.chat_members as member
-    where member.chat_id = substr(p_topic, 6)::uuid and member.user_id = (select auth.uid())
-  ) else false end
-$_$;
-
-ALTER FUNCTION private.is_my_chat_topic(p_topic text) OWNER TO postgres;
 -- Name: hold_suspended_lane(); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
@@ -2172,22 +2129,6 @@ end $$;
 ALTER FUNCTION private.hold_suspended_lane() OWNER TO postgres;
 
 --
--- Name: is_operator(text[]); Type: FUNCTION; Schema: private; Owner: postgres
---
-
-CREATE FUNCTION private.is_operator(p_roles text[] DEFAULT ARRAY['owner'::text, 'ops'::text, 'viewer'::text]) RETURNS boolean
-    LANGUAGE sql STABLE SECURITY DEFINER
-    SET search_path TO ''
-    AS $$
-  select exists (
-    select 1 from public.owner_members as operator
-    join public.platform_admins as admin on admin.user_id = operator.user_id
-    join auth.users as account on account.id = operator.user_id
-    where operator.user_id = (select auth.uid()) and operator.active and operator.role = any (p_roles)
-      and lower(operator.email) = lower(account.email))
-$$;
-
-ALTER FUNCTION private.is_operator(p_roles text[]) OWNER TO postgres;
 -- Name: import_rows(jsonb); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
@@ -2242,6 +2183,40 @@ CREATE FUNCTION private.import_rows(p_rows jsonb) RETURNS TABLE(place integer, l
 $_$;
 
 ALTER FUNCTION private.import_rows(p_rows jsonb) OWNER TO postgres;
+
+--
+-- Name: is_my_chat_topic(text); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.is_my_chat_topic(p_topic text) RETURNS boolean
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $_$
+  select case when p_topic ~ '^chat:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$' then exists (
+    select 1 from public.chat_members as member
+    where member.chat_id = substr(p_topic, 6)::uuid and member.user_id = (select auth.uid())
+  ) else false end
+$_$;
+
+ALTER FUNCTION private.is_my_chat_topic(p_topic text) OWNER TO postgres;
+
+--
+-- Name: is_operator(text[]); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.is_operator(p_roles text[] DEFAULT ARRAY['owner'::text, 'ops'::text, 'viewer'::text]) RETURNS boolean
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+  select exists (
+    select 1 from public.owner_members as operator
+    join public.platform_admins as admin on admin.user_id = operator.user_id
+    join auth.users as account on account.id = operator.user_id
+    where operator.user_id = (select auth.uid()) and operator.active and operator.role = any (p_roles)
+      and lower(operator.email) = lower(account.email))
+$$;
+
+ALTER FUNCTION private.is_operator(p_roles text[]) OWNER TO postgres;
 
 --
 -- Name: is_service(); Type: FUNCTION; Schema: private; Owner: postgres
@@ -2299,6 +2274,25 @@ end $$;
 ALTER FUNCTION private.keep_an_owner() OWNER TO postgres;
 
 --
+-- Name: keep_first_members(); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.keep_first_members() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  update public.chats as chat
+  set first_member_ids = array(
+    select member.user_id from public.chat_members as member where member.chat_id = chat.id
+    order by member.joined_at, member.user_id limit 4)
+  where chat.id in (select distinct changed.chat_id from changed);
+  return null;
+end $$;
+
+ALTER FUNCTION private.keep_first_members() OWNER TO postgres;
+
+--
 -- Name: keep_whatsapp_orphans(jsonb, integer[]); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
@@ -2332,23 +2326,6 @@ begin
 end $$;
 
 ALTER FUNCTION private.keep_whatsapp_orphans(p_events jsonb, p_ordinals integer[]) OWNER TO postgres;
--- Name: keep_first_members(); Type: FUNCTION; Schema: private; Owner: postgres
---
-
-CREATE FUNCTION private.keep_first_members() RETURNS trigger
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO ''
-    AS $$
-begin
-  update public.chats as chat
-  set first_member_ids = array(
-    select member.user_id from public.chat_members as member where member.chat_id = chat.id
-    order by member.joined_at, member.user_id limit 4)
-  where chat.id in (select distinct changed.chat_id from changed);
-  return null;
-end $$;
-
-ALTER FUNCTION private.keep_first_members() OWNER TO postgres;
 
 --
 -- Name: leave_outbox_lines(bigint[], bigint[], boolean); Type: FUNCTION; Schema: private; Owner: postgres
@@ -2411,6 +2388,35 @@ ALTER FUNCTION private.leave_outbox_lines(p_line_ids bigint[], p_heads bigint[],
 --
 
 CREATE FUNCTION private.lock_own_message(p_message_id uuid, p_for_all_owners boolean) RETURNS public.chat_messages
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_user_id uuid := private.require_user();
+  v_message public.chat_messages;
+  v_member public.chat_members;
+begin
+  select message.* into v_message from public.chat_messages as message
+  join public.chat_members as member on member.chat_id = message.chat_id and member.user_id = v_user_id
+  where message.id = p_message_id;
+  if not found then
+    perform private.raise_error(404, 'message_not_found', jsonb_build_object('message_id', p_message_id),
+      'Check the id; only messages of your chats can be named.');
+  end if;
+  v_member := private.require_chat_writer(v_message.chat_id);
+  if v_message.sender_id is distinct from v_user_id and not (p_for_all_owners and v_member.role = 'owner') then
+    perform private.raise_error(403, 'not_your_message', jsonb_build_object('message_id', p_message_id),
+      'Only who wrote a message changes it; owners of the chat may delete it.');
+  end if;
+  -- The chat first, as in sending: changes of one chat happen one after the other.
+  perform 1 from public.chats as chat where chat.id = v_message.chat_id for no key update;
+  select message.* into v_message from public.chat_messages as message where message.id = p_message_id for update;
+  return v_message;
+end $$;
+
+ALTER FUNCTION private.lock_own_message(p_message_id uuid, p_for_all_owners boolean) OWNER TO postgres;
+
+--
 -- Name: workspace_token_balance; Type: TABLE; Schema: public; Owner: postgres
 --
 
@@ -2439,29 +2445,6 @@ CREATE FUNCTION private.lock_token_balance(p_workspace_id uuid) RETURNS public.w
     SET search_path TO ''
     AS $$
 declare
-  v_user_id uuid := private.require_user();
-  v_message public.chat_messages;
-  v_member public.chat_members;
-begin
-  select message.* into v_message from public.chat_messages as message
-  join public.chat_members as member on member.chat_id = message.chat_id and member.user_id = v_user_id
-  where message.id = p_message_id;
-  if not found then
-    perform private.raise_error(404, 'message_not_found', jsonb_build_object('message_id', p_message_id),
-      'Check the id; only messages of your chats can be named.');
-  end if;
-  v_member := private.require_chat_writer(v_message.chat_id);
-  if v_message.sender_id is distinct from v_user_id and not (p_for_all_owners and v_member.role = 'owner') then
-    perform private.raise_error(403, 'not_your_message', jsonb_build_object('message_id', p_message_id),
-      'Only who wrote a message changes it; owners of the chat may delete it.');
-  end if;
-  -- The chat first, as in sending: changes of one chat happen one after the other.
-  perform 1 from public.chats as chat where chat.id = v_message.chat_id for no key update;
-  select message.* into v_message from public.chat_messages as message where message.id = p_message_id for update;
-  return v_message;
-end $$;
-
-ALTER FUNCTION private.lock_own_message(p_message_id uuid, p_for_all_owners boolean) OWNER TO postgres;
   v_account public.workspace_token_balance;
   v_due record;
   v_released bigint;
@@ -2647,6 +2630,39 @@ end $$;
 ALTER FUNCTION private.lock_whatsapp_threads(p_items private.whatsapp_item[]) OWNER TO postgres;
 
 --
+-- Name: merge_threads(uuid, uuid); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.merge_threads(p_from uuid, p_into uuid) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_waiting uuid[] := private.withdraw_threads(array[p_from]);
+begin
+  update public.outbox_messages as outbox set thread_id = p_into where outbox.thread_id = p_from;
+  -- They join the line of their new thread.
+  perform private.queue_outbox(v_waiting) where v_waiting <> '{}';
+  update public.wa_messages as message set thread_id = p_into where message.thread_id = p_from;
+  update public.wa_threads as thread
+  set status = case when 'open' in (thread.status, old.status) then 'open' else thread.status end,
+    snoozed_until = case when 'open' in (thread.status, old.status) then null else thread.snoozed_until end,
+    assignee_id = coalesce(thread.assignee_id, old.assignee_id),
+    tags = array(select distinct tag from unnest(thread.tags || old.tags) as tag order by tag),
+    last_inbound_at = greatest(thread.last_inbound_at, old.last_inbound_at),
+    last_message_body = case when old.last_message_at > coalesce(thread.last_message_at, '-infinity')
+      then old.last_message_body else thread.last_message_body end,
+    last_message_at = greatest(thread.last_message_at, old.last_message_at),
+    unread_count = thread.unread_count + old.unread_count,
+    automation_stopped_at = greatest(thread.automation_stopped_at, old.automation_stopped_at)
+  from public.wa_threads as old
+  where thread.id = p_into and old.id = p_from;
+  delete from public.wa_threads as thread where thread.id = p_from;
+end $$;
+
+ALTER FUNCTION private.merge_threads(p_from uuid, p_into uuid) OWNER TO postgres;
+
+--
 -- Name: messages_as_json(uuid, public.chat_messages[]); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
@@ -2680,37 +2696,6 @@ begin
 end $$;
 
 ALTER FUNCTION private.messages_as_json(p_chat_id uuid, p_messages public.chat_messages[]) OWNER TO postgres;
--- Name: merge_threads(uuid, uuid); Type: FUNCTION; Schema: private; Owner: postgres
---
-
-CREATE FUNCTION private.merge_threads(p_from uuid, p_into uuid) RETURNS void
-    LANGUAGE plpgsql
-    SET search_path TO ''
-    AS $$
-declare
-  v_waiting uuid[] := private.withdraw_threads(array[p_from]);
-begin
-  update public.outbox_messages as outbox set thread_id = p_into where outbox.thread_id = p_from;
-  -- They join the line of their new thread.
-  perform private.queue_outbox(v_waiting) where v_waiting <> '{}';
-  update public.wa_messages as message set thread_id = p_into where message.thread_id = p_from;
-  update public.wa_threads as thread
-  set status = case when 'open' in (thread.status, old.status) then 'open' else thread.status end,
-    snoozed_until = case when 'open' in (thread.status, old.status) then null else thread.snoozed_until end,
-    assignee_id = coalesce(thread.assignee_id, old.assignee_id),
-    tags = array(select distinct tag from unnest(thread.tags || old.tags) as tag order by tag),
-    last_inbound_at = greatest(thread.last_inbound_at, old.last_inbound_at),
-    last_message_body = case when old.last_message_at > coalesce(thread.last_message_at, '-infinity')
-      then old.last_message_body else thread.last_message_body end,
-    last_message_at = greatest(thread.last_message_at, old.last_message_at),
-    unread_count = thread.unread_count + old.unread_count,
-    automation_stopped_at = greatest(thread.automation_stopped_at, old.automation_stopped_at)
-  from public.wa_threads as old
-  where thread.id = p_into and old.id = p_from;
-  delete from public.wa_threads as thread where thread.id = p_from;
-end $$;
-
-ALTER FUNCTION private.merge_threads(p_from uuid, p_into uuid) OWNER TO postgres;
 
 --
 -- Name: mirror_auth_user(); Type: FUNCTION; Schema: private; Owner: postgres
@@ -2745,10 +2730,6 @@ ALTER FUNCTION private.mirror_auth_user() OWNER TO postgres;
 --
 
 CREATE FUNCTION private.move_cursors(p_member public.chat_members, p_up_to_seq bigint, p_read boolean) RETURNS public.chat_members
--- Name: move_follow_up(uuid, timestamp with time zone, boolean); Type: FUNCTION; Schema: private; Owner: postgres
---
-
-CREATE FUNCTION private.move_follow_up(p_id uuid, p_at timestamp with time zone, p_is_done boolean) RETURNS jsonb
     LANGUAGE plpgsql
     SET search_path TO ''
     AS $$
@@ -2791,6 +2772,16 @@ begin
 end $$;
 
 ALTER FUNCTION private.move_cursors(p_member public.chat_members, p_up_to_seq bigint, p_read boolean) OWNER TO postgres;
+
+--
+-- Name: move_follow_up(uuid, timestamp with time zone, boolean); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.move_follow_up(p_id uuid, p_at timestamp with time zone, p_is_done boolean) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
   v_user_id constant uuid := private.require_user();
   v_moved jsonb;
 begin
@@ -2883,9 +2874,7 @@ begin
   return query
   select membership.workspace_id from public.workspace_memberships as membership
   join public.workspaces as workspace on workspace.id = membership.workspace_id
-  where membership.user_id = (select auth.uid()) and membership.role = any (p_roles) and workspace.status = 'active'
-$$;
-  where membership.user_id = (select auth.uid()) and membership.role = any (p_roles);
+  where membership.user_id = (select auth.uid()) and membership.role = any (p_roles) and workspace.status = 'active';
 end $$;
 
 ALTER FUNCTION private.my_workspace_ids_as(VARIADIC p_roles text[]) OWNER TO postgres;
@@ -3269,65 +3258,6 @@ end $$;
 ALTER FUNCTION private.pause_outbox_lanes(p_connection_ids uuid[], p_scopes text[], p_reasons text[]) OWNER TO postgres;
 
 --
--- Name: plan_token_balance(uuid); Type: FUNCTION; Schema: private; Owner: postgres
---
-
-CREATE FUNCTION private.plan_token_balance(p_workspace_id uuid) RETURNS public.workspace_token_balance
-    LANGUAGE plpgsql
-    SET search_path TO ''
-    AS $$
-declare
-  v_account public.workspace_token_balance;
-begin
-  update public.workspace_token_balance as account
-  set next_due_at = (
-      select min(due.at) from (
-        select case token_grant.status when 'scheduled' then token_grant.effective_at else token_grant.expires_at end
-        from public.workspace_token_grants as token_grant
-        where token_grant.workspace_id = p_workspace_id and token_grant.status in ('scheduled', 'open')
-          and (token_grant.status = 'scheduled' or token_grant.expires_at > now())
-        union all
-        select reservation.expires_at from public.workspace_token_reservations as reservation
-        where reservation.workspace_id = p_workspace_id and reservation.status = 'open'
-        union all
-        select now() where private.ended_grant_tokens(p_workspace_id) > 0
-      ) as due (at)),
-    has_grants = exists (
-      select 1 from public.workspace_token_grants as token_grant
-      where token_grant.workspace_id = p_workspace_id and token_grant.status in ('scheduled', 'open'))
-  where account.workspace_id = p_workspace_id
-  returning account.* into v_account;
-  return v_account;
-end $$;
-
-ALTER FUNCTION private.plan_token_balance(p_workspace_id uuid) OWNER TO postgres;
-
---
--- Name: post_tokens(uuid, bigint, text, text, text, bigint, bigint, boolean); Type: FUNCTION; Schema: private; Owner: postgres
---
-
-CREATE FUNCTION private.post_tokens(p_workspace_id uuid, p_delta bigint, p_reason text, p_reference_type text, p_reference_id text, p_granted bigint DEFAULT 0, p_released bigint DEFAULT 0, p_by_time boolean DEFAULT false) RETURNS void
-    LANGUAGE plpgsql
-    SET search_path TO ''
-    AS $$
-declare
-  v_account public.workspace_token_balance;
-begin
-  update public.workspace_token_balance as account
-  set balance = account.balance + p_delta, reserved = account.reserved - p_released,
-    granted = greatest(account.granted + p_granted + least(p_delta, 0), 0)
-  where account.workspace_id = p_workspace_id
-  returning account.* into v_account;
-  insert into public.workspace_token_ledger
-    (workspace_id, delta, balance_after, reason, reference_type, reference_id, actor_id)
-  values (p_workspace_id, p_delta, v_account.balance, p_reason, p_reference_type, p_reference_id,
-    case when not p_by_time then (select auth.uid()) end);
-  if p_delta < 0 then
-    perform private.follow_deduction(p_workspace_id, p_delta, v_account.balance);
-  end if;
-end $$;
-
-ALTER FUNCTION private.post_tokens(p_workspace_id uuid, p_delta bigint, p_reason text, p_reference_type text, p_reference_id text, p_granted bigint, p_released bigint) OWNER TO postgres;
 -- Name: people_conditions(jsonb); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
@@ -3404,6 +3334,66 @@ begin
 end $$;
 
 ALTER FUNCTION private.personal_rows() OWNER TO postgres;
+
+--
+-- Name: plan_token_balance(uuid); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.plan_token_balance(p_workspace_id uuid) RETURNS public.workspace_token_balance
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_account public.workspace_token_balance;
+begin
+  update public.workspace_token_balance as account
+  set next_due_at = (
+      select min(due.at) from (
+        select case token_grant.status when 'scheduled' then token_grant.effective_at else token_grant.expires_at end
+        from public.workspace_token_grants as token_grant
+        where token_grant.workspace_id = p_workspace_id and token_grant.status in ('scheduled', 'open')
+          and (token_grant.status = 'scheduled' or token_grant.expires_at > now())
+        union all
+        select reservation.expires_at from public.workspace_token_reservations as reservation
+        where reservation.workspace_id = p_workspace_id and reservation.status = 'open'
+        union all
+        select now() where private.ended_grant_tokens(p_workspace_id) > 0
+      ) as due (at)),
+    has_grants = exists (
+      select 1 from public.workspace_token_grants as token_grant
+      where token_grant.workspace_id = p_workspace_id and token_grant.status in ('scheduled', 'open'))
+  where account.workspace_id = p_workspace_id
+  returning account.* into v_account;
+  return v_account;
+end $$;
+
+ALTER FUNCTION private.plan_token_balance(p_workspace_id uuid) OWNER TO postgres;
+
+--
+-- Name: post_tokens(uuid, bigint, text, text, text, bigint, bigint, boolean); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.post_tokens(p_workspace_id uuid, p_delta bigint, p_reason text, p_reference_type text, p_reference_id text, p_granted bigint DEFAULT 0, p_released bigint DEFAULT 0, p_by_time boolean DEFAULT false) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_account public.workspace_token_balance;
+begin
+  update public.workspace_token_balance as account
+  set balance = account.balance + p_delta, reserved = account.reserved - p_released,
+    granted = greatest(account.granted + p_granted + least(p_delta, 0), 0)
+  where account.workspace_id = p_workspace_id
+  returning account.* into v_account;
+  insert into public.workspace_token_ledger
+    (workspace_id, delta, balance_after, reason, reference_type, reference_id, actor_id)
+  values (p_workspace_id, p_delta, v_account.balance, p_reason, p_reference_type, p_reference_id,
+    case when not p_by_time then (select auth.uid()) end);
+  if p_delta < 0 then
+    perform private.follow_deduction(p_workspace_id, p_delta, v_account.balance);
+  end if;
+end $$;
+
 ALTER FUNCTION private.post_tokens(p_workspace_id uuid, p_delta bigint, p_reason text, p_reference_type text, p_reference_id text, p_granted bigint, p_released bigint, p_by_time boolean) OWNER TO postgres;
 
 --
@@ -3586,6 +3576,8 @@ begin
 end $$;
 
 ALTER FUNCTION private.refuse_amount(p_account public.workspace_token_balance, p_amount bigint) OWNER TO postgres;
+
+--
 -- Name: refuse_candidate(text, uuid, jsonb); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
@@ -3628,6 +3620,31 @@ end $$;
 ALTER FUNCTION private.refuse_change() OWNER TO postgres;
 
 --
+-- Name: refuse_contact(text, uuid, jsonb); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.refuse_contact(p_constraint text, p_workspace_id uuid, p_fields jsonb) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+declare
+  v_field constant text := case p_constraint when 'contacts_email_workspace_id_idx' then 'email' else 'phone' end;
+begin
+  if p_constraint = 'contacts_workspace_id_assigned_to_fkey' then
+    perform private.raise_error(400, 'invalid_value', '{"field": "assigned_to"}', 'Only a member can be in charge.');
+  end if;
+  perform private.raise_error(409, 'contact_exists',
+    jsonb_build_object('field', v_field, 'contact_id', (
+      select contact.id from public.contacts as contact
+      where contact.workspace_id = p_workspace_id and contact.deleted_at is null
+        and ((v_field = 'email' and lower(contact.email) = p_fields ->> 'email')
+          or (v_field = 'phone' and contact.phone = p_fields ->> 'phone')))),
+    'Use the contact that the detail names, or merge the two.');
+end $$;
+
+ALTER FUNCTION private.refuse_contact(p_constraint text, p_workspace_id uuid, p_fields jsonb) OWNER TO postgres;
+
+--
 -- Name: refuse_reference(text, bigint, bigint); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
@@ -3662,29 +3679,6 @@ begin
 end $$;
 
 ALTER FUNCTION private.refuse_removal() OWNER TO postgres;
--- Name: refuse_contact(text, uuid, jsonb); Type: FUNCTION; Schema: private; Owner: postgres
---
-
-CREATE FUNCTION private.refuse_contact(p_constraint text, p_workspace_id uuid, p_fields jsonb) RETURNS void
-    LANGUAGE plpgsql STABLE
-    SET search_path TO ''
-    AS $$
-declare
-  v_field constant text := case p_constraint when 'contacts_email_workspace_id_idx' then 'email' else 'phone' end;
-begin
-  if p_constraint = 'contacts_workspace_id_assigned_to_fkey' then
-    perform private.raise_error(400, 'invalid_value', '{"field": "assigned_to"}', 'Only a member can be in charge.');
-  end if;
-  perform private.raise_error(409, 'contact_exists',
-    jsonb_build_object('field', v_field, 'contact_id', (
-      select contact.id from public.contacts as contact
-      where contact.workspace_id = p_workspace_id and contact.deleted_at is null
-        and ((v_field = 'email' and lower(contact.email) = p_fields ->> 'email')
-          or (v_field = 'phone' and contact.phone = p_fields ->> 'phone')))),
-    'Use the contact that the detail names, or merge the two.');
-end $$;
-
-ALTER FUNCTION private.refuse_contact(p_constraint text, p_workspace_id uuid, p_fields jsonb) OWNER TO postgres;
 
 --
 -- Name: replay_whatsapp_orphans(text, text); Type: FUNCTION; Schema: private; Owner: postgres
@@ -3765,15 +3759,8 @@ CREATE FUNCTION private.require_chat_writer(p_chat_id uuid) RETURNS public.chat_
 declare
   v_member public.chat_members := private.require_chat_member(p_chat_id);
 begin
-  if exists (
-    select 1 from public.workspace_memberships as membership
-    where membership.workspace_id = v_member.workspace_id and membership.user_id = v_member.user_id
-      and membership.role = 'viewer'
-  ) then
-    perform private.raise_error(403, 'role_required',
-      jsonb_build_object('role', 'viewer', 'needs', array['owner', 'admin', 'member']),
-      'Ask an owner or admin of the workspace.');
-  end if;
+  perform private.require_role(v_member.workspace_id, array['owner', 'admin', 'member'], 'chat_not_found',
+    jsonb_build_object('chat_id', p_chat_id));
   return v_member;
 end $$;
 
@@ -3848,6 +3835,8 @@ begin
 end $$;
 
 ALTER FUNCTION private.require_message_text(p_body text, p_has_attachments boolean) OWNER TO postgres;
+
+--
 -- Name: require_operator(text[]); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
@@ -4262,6 +4251,8 @@ CREATE FUNCTION private.tell_chat(p_chat_id uuid, p_event text, p_payload jsonb)
 $$;
 
 ALTER FUNCTION private.tell_chat(p_chat_id uuid, p_event text, p_payload jsonb) OWNER TO postgres;
+
+--
 -- Name: time_cursor(timestamp with time zone); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
@@ -4476,10 +4467,22 @@ end $$;
 ALTER FUNCTION private.withdraw_outbox(p_ids uuid[]) OWNER TO postgres;
 
 --
--- Name: add_chat_members(uuid, uuid[]); Type: FUNCTION; Schema: public; Owner: postgres
+-- Name: withdraw_threads(uuid[]); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
-CREATE FUNCTION public.add_chat_members(p_chat_id uuid, p_user_ids uuid[]) RETURNS SETOF public.chat_members
+CREATE FUNCTION private.withdraw_threads(p_thread_ids uuid[]) RETURNS uuid[]
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $$
+  select private.withdraw_outbox(array(
+    select outbox.id from public.outbox_messages as outbox
+    where outbox.thread_id = any (p_thread_ids) and outbox.status = 'queued'
+    order by outbox.id for update))
+$$;
+
+ALTER FUNCTION private.withdraw_threads(p_thread_ids uuid[]) OWNER TO postgres;
+
+--
 -- Name: workspace_entitlements; Type: TABLE; Schema: public; Owner: postgres
 --
 
@@ -4536,40 +4539,28 @@ end $$;
 ALTER FUNCTION private.write_entitlement(p_workspace_id uuid, p_key text, p_enabled boolean, p_payload jsonb, p_expires_at timestamp with time zone, p_reason text) OWNER TO postgres;
 
 --
--- Name: owner_members; Type: TABLE; Schema: public; Owner: postgres
+-- Name: add_chat_members(uuid, uuid[]); Type: FUNCTION; Schema: public; Owner: postgres
 --
 
-CREATE TABLE public.owner_members (
-    user_id uuid NOT NULL,
-    email text NOT NULL,
-    role text DEFAULT 'owner'::text NOT NULL,
-    active boolean DEFAULT true NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT owner_members_role_check CHECK ((role = ANY (ARRAY['owner'::text, 'ops'::text, 'viewer'::text])))
-);
-
-ALTER TABLE public.owner_members OWNER TO postgres;
-
---
--- Name: add_operator(text, text); Type: FUNCTION; Schema: public; Owner: postgres
---
-
-CREATE FUNCTION public.add_operator(p_email text, p_role text DEFAULT 'owner'::text) RETURNS public.owner_members
--- Name: withdraw_threads(uuid[]); Type: FUNCTION; Schema: private; Owner: postgres
---
-
-CREATE FUNCTION private.withdraw_threads(p_thread_ids uuid[]) RETURNS uuid[]
-    LANGUAGE sql
+CREATE FUNCTION public.add_chat_members(p_chat_id uuid, p_user_ids uuid[]) RETURNS SETOF public.chat_members
+    LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     AS $$
-  select private.withdraw_outbox(array(
-    select outbox.id from public.outbox_messages as outbox
-    where outbox.thread_id = any (p_thread_ids) and outbox.status = 'queued'
-    order by outbox.id for update))
-$$;
+declare
+  v_member public.chat_members := private.require_chat_writer(p_chat_id);
+  v_chat public.chats;
+begin
+  select chat.* into v_chat from public.chats as chat where chat.id = v_member.chat_id;
+  if v_chat.kind = 'direct' then
+    perform private.raise_error(409, 'chat_is_direct', jsonb_build_object('chat_id', p_chat_id),
+      'Make a group for more people.');
+  end if;
+  perform private.add_to_chat(v_chat, coalesce(p_user_ids, '{}'), 'member');
+  return query select member.* from public.chat_members as member where member.chat_id = p_chat_id
+    order by member.joined_at, member.user_id;
+end $$;
 
-ALTER FUNCTION private.withdraw_threads(p_thread_ids uuid[]) OWNER TO postgres;
+ALTER FUNCTION public.add_chat_members(p_chat_id uuid, p_user_ids uuid[]) OWNER TO postgres;
 
 --
 -- Name: contact_notes; Type: TABLE; Schema: public; Owner: postgres
@@ -4597,20 +4588,49 @@ CREATE FUNCTION public.add_contact_note(p_contact_id uuid, p_body text) RETURNS 
     SET search_path TO ''
     AS $$
 declare
-  v_member public.chat_members := private.require_chat_writer(p_chat_id);
-  v_chat public.chats;
+  v_workspace_id constant uuid := (
+    select contact.workspace_id from public.contacts as contact
+    where contact.id = p_contact_id and contact.deleted_at is null);
+  v_note public.contact_notes;
 begin
-  select chat.* into v_chat from public.chats as chat where chat.id = v_member.chat_id;
-  if v_chat.kind = 'direct' then
-    perform private.raise_error(409, 'chat_is_direct', jsonb_build_object('chat_id', p_chat_id),
-      'Make a group for more people.');
+  perform private.require_role(v_workspace_id, array['owner', 'admin', 'member'], 'contact_not_found',
+    jsonb_build_object('contact_id', p_contact_id));
+  if not coalesce(length(btrim(p_body)) between 1 and 10000, false) then
+    perform private.raise_error(400, 'invalid_value', '{"field": "body"}', 'Write 1 to 10,000 characters.');
   end if;
-  perform private.add_to_chat(v_chat, coalesce(p_user_ids, '{}'), 'member');
-  return query select member.* from public.chat_members as member where member.chat_id = p_chat_id
-    order by member.joined_at, member.user_id;
+  insert into public.contact_notes (workspace_id, contact_id, author_id, body)
+  values (v_workspace_id, p_contact_id, (select auth.uid()), btrim(p_body))
+  returning * into v_note;
+  return v_note;
 end $$;
 
-ALTER FUNCTION public.add_chat_members(p_chat_id uuid, p_user_ids uuid[]) OWNER TO postgres;
+ALTER FUNCTION public.add_contact_note(p_contact_id uuid, p_body text) OWNER TO postgres;
+
+--
+-- Name: owner_members; Type: TABLE; Schema: public; Owner: postgres
+--
+
+CREATE TABLE public.owner_members (
+    user_id uuid NOT NULL,
+    email text NOT NULL,
+    role text DEFAULT 'owner'::text NOT NULL,
+    active boolean DEFAULT true NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT owner_members_role_check CHECK ((role = ANY (ARRAY['owner'::text, 'ops'::text, 'viewer'::text])))
+);
+
+ALTER TABLE public.owner_members OWNER TO postgres;
+
+--
+-- Name: add_operator(text, text); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.add_operator(p_email text, p_role text DEFAULT 'owner'::text) RETURNS public.owner_members
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
   v_account_id uuid;
   v_account_email text;
   v_operator public.owner_members;
@@ -4741,23 +4761,6 @@ begin
 end $$;
 
 ALTER FUNCTION public.apply_workspace_token_delta(p_workspace_id uuid, p_delta bigint, p_reason text, p_reference text) OWNER TO postgres;
-  v_workspace_id constant uuid := (
-    select contact.workspace_id from public.contacts as contact
-    where contact.id = p_contact_id and contact.deleted_at is null);
-  v_note public.contact_notes;
-begin
-  perform private.require_role(v_workspace_id, array['owner', 'admin', 'member'], 'contact_not_found',
-    jsonb_build_object('contact_id', p_contact_id));
-  if not coalesce(length(btrim(p_body)) between 1 and 10000, false) then
-    perform private.raise_error(400, 'invalid_value', '{"field": "body"}', 'Write 1 to 10,000 characters.');
-  end if;
-  insert into public.contact_notes (workspace_id, contact_id, author_id, body)
-  values (v_workspace_id, p_contact_id, (select auth.uid()), btrim(p_body))
-  returning * into v_note;
-  return v_note;
-end $$;
-
-ALTER FUNCTION public.add_contact_note(p_contact_id uuid, p_body text) OWNER TO postgres;
 
 --
 -- Name: cancel_outbox(uuid[], text); Type: FUNCTION; Schema: public; Owner: postgres
@@ -5184,10 +5187,6 @@ end $$;
 ALTER FUNCTION public.connect_wa_phone_number(p_workspace_id uuid, p_waba_id text, p_phone_number_id text, p_access_token_ciphertext text, p_display_phone_number text, p_verified_name text, p_meta_user_id text) OWNER TO postgres;
 
 --
--- Name: create_chat(uuid, text, text, uuid[]); Type: FUNCTION; Schema: public; Owner: postgres
---
-
-CREATE FUNCTION public.create_chat(p_workspace_id uuid, p_kind text, p_title text DEFAULT NULL::text, p_member_ids uuid[] DEFAULT '{}'::uuid[]) RETURNS public.chats
 -- Name: count_contacts(uuid, text, text[], text[], uuid, text, text, boolean); Type: FUNCTION; Schema: public; Owner: postgres
 --
 
@@ -5254,6 +5253,39 @@ CREATE FUNCTION public.create_candidate(p_workspace_id uuid, p_fields jsonb) RET
     SET search_path TO ''
     AS $$
 declare
+  v_fields jsonb;
+  v_candidate public.tma_candidates;
+  v_constraint text;
+begin
+  perform private.require_role(
+    (select workspace.id from public.workspaces as workspace where workspace.id = p_workspace_id),
+    array['owner', 'admin', 'member'], 'workspace_not_found', jsonb_build_object('workspace', p_workspace_id));
+  v_fields := private.checked_fields(p_fields, array['name', 'email', 'phone', 'tags', 'status_tags', 'source']);
+  if num_nonnulls(v_fields ->> 'name', v_fields ->> 'email', v_fields ->> 'phone') = 0 then
+    perform private.raise_error(400, 'invalid_value', '{"field": "name"}', 'Give a name, an e-mail or a phone number.');
+  end if;
+  v_candidate := jsonb_populate_record(null::public.tma_candidates, v_fields);
+  insert into public.tma_candidates (workspace_id, name, email, phone, tags, status_tags, source, created_by)
+  values (p_workspace_id, v_candidate.name, v_candidate.email, v_candidate.phone, coalesce(v_candidate.tags, '{}'),
+    coalesce(v_candidate.status_tags, '{}'), coalesce(v_candidate.source, 'manual'), (select auth.uid()))
+  returning * into v_candidate;
+  return v_candidate;
+exception when unique_violation or check_violation then
+  get stacked diagnostics v_constraint = constraint_name;
+  perform private.refuse_candidate(v_constraint, p_workspace_id, v_fields);
+end $$;
+
+ALTER FUNCTION public.create_candidate(p_workspace_id uuid, p_fields jsonb) OWNER TO postgres;
+
+--
+-- Name: create_chat(uuid, text, text, uuid[]); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.create_chat(p_workspace_id uuid, p_kind text, p_title text DEFAULT NULL::text, p_member_ids uuid[] DEFAULT '{}'::uuid[]) RETURNS public.chats
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
   v_user_id uuid := private.require_user();
   v_others uuid[];
   v_key text;
@@ -5286,29 +5318,6 @@ begin
 end $$;
 
 ALTER FUNCTION public.create_chat(p_workspace_id uuid, p_kind text, p_title text, p_member_ids uuid[]) OWNER TO postgres;
-  v_fields jsonb;
-  v_candidate public.tma_candidates;
-  v_constraint text;
-begin
-  perform private.require_role(
-    (select workspace.id from public.workspaces as workspace where workspace.id = p_workspace_id),
-    array['owner', 'admin', 'member'], 'workspace_not_found', jsonb_build_object('workspace', p_workspace_id));
-  v_fields := private.checked_fields(p_fields, array['name', 'email', 'phone', 'tags', 'status_tags', 'source']);
-  if num_nonnulls(v_fields ->> 'name', v_fields ->> 'email', v_fields ->> 'phone') = 0 then
-    perform private.raise_error(400, 'invalid_value', '{"field": "name"}', 'Give a name, an e-mail or a phone number.');
-  end if;
-  v_candidate := jsonb_populate_record(null::public.tma_candidates, v_fields);
-  insert into public.tma_candidates (workspace_id, name, email, phone, tags, status_tags, source, created_by)
-  values (p_workspace_id, v_candidate.name, v_candidate.email, v_candidate.phone, coalesce(v_candidate.tags, '{}'),
-    coalesce(v_candidate.status_tags, '{}'), coalesce(v_candidate.source, 'manual'), (select auth.uid()))
-  returning * into v_candidate;
-  return v_candidate;
-exception when unique_violation or check_violation then
-  get stacked diagnostics v_constraint = constraint_name;
-  perform private.refuse_candidate(v_constraint, p_workspace_id, v_fields);
-end $$;
-
-ALTER FUNCTION public.create_candidate(p_workspace_id uuid, p_fields jsonb) OWNER TO postgres;
 
 --
 -- Name: create_contact(uuid, jsonb); Type: FUNCTION; Schema: public; Owner: postgres
@@ -5345,24 +5354,6 @@ exception when unique_violation or foreign_key_violation then
 end $$;
 
 ALTER FUNCTION public.create_contact(p_workspace_id uuid, p_fields jsonb) OWNER TO postgres;
-
---
--- Name: workspaces; Type: TABLE; Schema: public; Owner: postgres
---
-
-CREATE TABLE public.workspaces (
-    id uuid DEFAULT gen_random_uuid() NOT NULL,
-    slug text NOT NULL,
-    name text NOT NULL,
-    status text DEFAULT 'active'::text NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT workspaces_name_check CHECK (((length(btrim(name)) >= 1) AND (length(btrim(name)) <= 200))),
-    CONSTRAINT workspaces_slug_check CHECK (((slug ~ '^[a-z][a-z0-9-]{1,62}$'::text) AND (slug !~ '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$'::text))),
-    CONSTRAINT workspaces_status_check CHECK ((status = ANY (ARRAY['active'::text, 'suspended'::text])))
-);
-
-ALTER TABLE public.workspaces OWNER TO postgres;
 
 --
 -- Name: create_workspace(text, text); Type: FUNCTION; Schema: public; Owner: postgres
@@ -5419,10 +5410,6 @@ end $$;
 ALTER FUNCTION public.deauthorize_meta_user(p_meta_user_id text) OWNER TO postgres;
 
 --
--- Name: delete_message(uuid); Type: FUNCTION; Schema: public; Owner: postgres
---
-
-CREATE FUNCTION public.delete_message(p_message_id uuid) RETURNS public.chat_messages
 -- Name: delete_candidate(uuid); Type: FUNCTION; Schema: public; Owner: postgres
 --
 
@@ -5449,29 +5436,6 @@ CREATE FUNCTION public.delete_contact(p_contact_id uuid) RETURNS jsonb
     SET search_path TO ''
     AS $$
 declare
-  v_message public.chat_messages := private.lock_own_message(p_message_id, true);
-begin
-  if v_message.deleted_at is not null then
-    return v_message;
-  end if;
-  -- It no longer counts as unread for those who haven't come to it.
-  update public.chat_members as member
-  set unread_deleted_count = member.unread_deleted_count + 1,
-    unread_mention_count = member.unread_mention_count - (member.user_id = any (v_message.mentions))::integer
-  where member.chat_id = v_message.chat_id and member.last_read_seq < v_message.seq;
-  update public.chats as chat
-  set last_rev = chat.last_rev + 1,
-    last_message_preview = case when chat.last_seq <> v_message.seq then chat.last_message_preview end
-  where chat.id = v_message.chat_id
-  returning last_rev into v_message.rev;
-  update public.chat_messages as message
-  set body = null, attachments = '[]', mentions = '{}', rev = v_message.rev, deleted_at = clock_timestamp()
-  where message.id = p_message_id
-  returning * into v_message;
-  return v_message;
-end $$;
-
-ALTER FUNCTION public.delete_message(p_message_id uuid) OWNER TO postgres;
   v_workspace_id constant uuid := (
     select contact.workspace_id from public.contacts as contact
     where contact.id = p_contact_id and contact.deleted_at is null);
@@ -5529,6 +5493,39 @@ begin
 end $$;
 
 ALTER FUNCTION public.delete_contact_note(p_note_id uuid) OWNER TO postgres;
+
+--
+-- Name: delete_message(uuid); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.delete_message(p_message_id uuid) RETURNS public.chat_messages
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_message public.chat_messages := private.lock_own_message(p_message_id, true);
+begin
+  if v_message.deleted_at is not null then
+    return v_message;
+  end if;
+  -- It no longer counts as unread for those who haven't come to it.
+  update public.chat_members as member
+  set unread_deleted_count = member.unread_deleted_count + 1,
+    unread_mention_count = member.unread_mention_count - (member.user_id = any (v_message.mentions))::integer
+  where member.chat_id = v_message.chat_id and member.last_read_seq < v_message.seq;
+  update public.chats as chat
+  set last_rev = chat.last_rev + 1,
+    last_message_preview = case when chat.last_seq <> v_message.seq then chat.last_message_preview end
+  where chat.id = v_message.chat_id
+  returning last_rev into v_message.rev;
+  update public.chat_messages as message
+  set body = null, attachments = '[]', mentions = '{}', rev = v_message.rev, deleted_at = clock_timestamp()
+  where message.id = p_message_id
+  returning * into v_message;
+  return v_message;
+end $$;
+
+ALTER FUNCTION public.delete_message(p_message_id uuid) OWNER TO postgres;
 
 --
 -- Name: disconnect_wa_phone_number(uuid, text); Type: FUNCTION; Schema: public; Owner: postgres
@@ -5834,6 +5831,94 @@ end $$;
 ALTER FUNCTION public.find_outbox_message(p_id uuid) OWNER TO postgres;
 
 --
+-- Name: find_workspace(text); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.find_workspace(p_ref text) RETURNS public.workspaces
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  perform private.require_operator(array['owner', 'ops', 'viewer']);
+  return private.find_workspace(p_ref);
+end $$;
+
+ALTER FUNCTION public.find_workspace(p_ref text) OWNER TO postgres;
+
+--
+-- Name: get_call_logs(uuid[], integer); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.get_call_logs(p_contact_ids uuid[], p_limit integer DEFAULT 20) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+begin
+  if not private.is_service() then
+    perform private.require_user();
+  end if;
+  if cardinality(p_contact_ids) > 500 then
+    perform private.raise_error(400, 'too_many_ids',
+      jsonb_build_object('field', 'contact_ids', 'count', cardinality(p_contact_ids), 'limit', 500),
+      'Ask for at most 500 contacts at once.');
+  elsif not coalesce(p_limit between 1 and 200, false) then
+    perform private.raise_error(400, 'invalid_value', '{"field": "limit", "allowed": "1 to 200"}',
+      'Ask for 1 to 200 calls of each contact.');
+  end if;
+  return (
+    select coalesce(jsonb_agg(jsonb_build_object('contact_id', asked.contact_id, 'calls', asked.calls)
+      order by asked.place), '[]'::jsonb)
+    from (
+      select input.contact_id, input.place, (
+        select coalesce(jsonb_agg(to_jsonb(latest) order by latest.called_at desc, latest.id desc), '[]'::jsonb)
+        from (
+          select log.* from public.contact_call_logs as log
+          join public.contacts as contact on contact.id = input.contact_id and contact.workspace_id = log.workspace_id
+          where log.contact_id = input.contact_id
+          order by log.called_at desc, log.id desc
+          limit p_limit
+        ) as latest) as calls
+      from (
+        select given.contact_id, min(given.place) as place
+        from unnest(p_contact_ids) with ordinality as given (contact_id, place)
+        where given.contact_id is not null
+        group by given.contact_id
+      ) as input
+    ) as asked);
+end $$;
+
+ALTER FUNCTION public.get_call_logs(p_contact_ids uuid[], p_limit integer) OWNER TO postgres;
+
+--
+-- Name: get_candidate(uuid); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.get_candidate(p_candidate_id uuid) RETURNS private.my_candidate
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+declare
+  v_candidate private.my_candidate;
+begin
+  perform private.require_user();
+  select candidate.id, candidate.workspace_id, candidate.name, candidate.email, candidate.phone, candidate.status_tags,
+    candidate.tags, candidate.source, candidate.created_by, candidate.created_at, candidate.updated_at, settings.status,
+    settings.follow_up_at, settings.follow_up_note
+  into v_candidate
+  from public.tma_candidates as candidate
+  left join public.user_tma_settings as settings
+    on settings.user_id = (select auth.uid()) and settings.tma_id = candidate.id
+  where candidate.id = p_candidate_id;
+  if not found then
+    perform private.raise_error(404, 'candidate_not_found', jsonb_build_object('candidate_id', p_candidate_id),
+      'Check the id; it may belong to another workspace.');
+  end if;
+  return v_candidate;
+end $$;
+
+ALTER FUNCTION public.get_candidate(p_candidate_id uuid) OWNER TO postgres;
+
+--
 -- Name: get_chat_changes(uuid, bigint, integer); Type: FUNCTION; Schema: public; Owner: postgres
 --
 
@@ -5910,106 +5995,6 @@ end $$;
 ALTER FUNCTION public.get_chat_messages(p_chat_id uuid, p_before_seq bigint, p_after_seq bigint, p_around_seq bigint, p_limit integer) OWNER TO postgres;
 
 --
--- Name: get_latest_seq(uuid); Type: FUNCTION; Schema: public; Owner: postgres
---
-
-CREATE FUNCTION public.get_latest_seq(p_chat_id uuid) RETURNS bigint
-    LANGUAGE plpgsql STABLE SECURITY DEFINER
-    SET search_path TO ''
-    AS $$
-declare
-  v_member public.chat_members := private.require_chat_member(p_chat_id);
-begin
-  return (select chat.last_seq from public.chats as chat where chat.id = v_member.chat_id);
-end $$;
-
-ALTER FUNCTION public.get_latest_seq(p_chat_id uuid) OWNER TO postgres;
--- Name: find_workspace(text); Type: FUNCTION; Schema: public; Owner: postgres
---
-
-CREATE FUNCTION public.find_workspace(p_ref text) RETURNS public.workspaces
-    LANGUAGE plpgsql STABLE SECURITY DEFINER
-    SET search_path TO ''
-    AS $$
-begin
-  perform private.require_operator(array['owner', 'ops', 'viewer']);
-  return private.find_workspace(p_ref);
-end $$;
-
-ALTER FUNCTION public.find_workspace(p_ref text) OWNER TO postgres;
--- Name: get_call_logs(uuid[], integer); Type: FUNCTION; Schema: public; Owner: postgres
---
-
-CREATE FUNCTION public.get_call_logs(p_contact_ids uuid[], p_limit integer DEFAULT 20) RETURNS jsonb
-    LANGUAGE plpgsql STABLE
-    SET search_path TO ''
-    AS $$
-begin
-  if not private.is_service() then
-    perform private.require_user();
-  end if;
-  if cardinality(p_contact_ids) > 500 then
-    perform private.raise_error(400, 'too_many_ids',
-      jsonb_build_object('field', 'contact_ids', 'count', cardinality(p_contact_ids), 'limit', 500),
-      'Ask for at most 500 contacts at once.');
-  elsif not coalesce(p_limit between 1 and 200, false) then
-    perform private.raise_error(400, 'invalid_value', '{"field": "limit", "allowed": "1 to 200"}',
-      'Ask for 1 to 200 calls of each contact.');
-  end if;
-  return (
-    select coalesce(jsonb_agg(jsonb_build_object('contact_id', asked.contact_id, 'calls', asked.calls)
-      order by asked.place), '[]'::jsonb)
-    from (
-      select input.contact_id, input.place, (
-        select coalesce(jsonb_agg(to_jsonb(latest) order by latest.called_at desc, latest.id desc), '[]'::jsonb)
-        from (
-          select log.* from public.contact_call_logs as log
-          join public.contacts as contact on contact.id = input.contact_id and contact.workspace_id = log.workspace_id
-          where log.contact_id = input.contact_id
-          order by log.called_at desc, log.id desc
-          limit p_limit
-        ) as latest) as calls
-      from (
-        select given.contact_id, min(given.place) as place
-        from unnest(p_contact_ids) with ordinality as given (contact_id, place)
-        where given.contact_id is not null
-        group by given.contact_id
-      ) as input
-    ) as asked);
-end $$;
-
-ALTER FUNCTION public.get_call_logs(p_contact_ids uuid[], p_limit integer) OWNER TO postgres;
-
---
--- Name: get_candidate(uuid); Type: FUNCTION; Schema: public; Owner: postgres
---
-
-CREATE FUNCTION public.get_candidate(p_candidate_id uuid) RETURNS private.my_candidate
-    LANGUAGE plpgsql STABLE
-    SET search_path TO ''
-    AS $$
-declare
-  v_candidate private.my_candidate;
-begin
-  perform private.require_user();
-  select candidate.id, candidate.workspace_id, candidate.name, candidate.email, candidate.phone, candidate.status_tags,
-    candidate.tags, candidate.source, candidate.created_by, candidate.created_at, candidate.updated_at, settings.status,
-    settings.follow_up_at, settings.follow_up_note
-  into v_candidate
-  from public.tma_candidates as candidate
-  left join public.user_tma_settings as settings
-    on settings.user_id = (select auth.uid()) and settings.tma_id = candidate.id
-  where candidate.id = p_candidate_id;
-  if not found then
-    perform private.raise_error(404, 'candidate_not_found', jsonb_build_object('candidate_id', p_candidate_id),
-      'Check the id; it may belong to another workspace.');
-  end if;
-  return v_candidate;
-end $$;
-
-ALTER FUNCTION public.get_candidate(p_candidate_id uuid) OWNER TO postgres;
-
---
 -- Name: get_contact(uuid); Type: FUNCTION; Schema: public; Owner: postgres
 --
 
@@ -6038,6 +6023,22 @@ begin
 end $$;
 
 ALTER FUNCTION public.get_contact(p_contact_id uuid) OWNER TO postgres;
+
+--
+-- Name: get_latest_seq(uuid); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.get_latest_seq(p_chat_id uuid) RETURNS bigint
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_member public.chat_members := private.require_chat_member(p_chat_id);
+begin
+  return (select chat.last_seq from public.chats as chat where chat.id = v_member.chat_id);
+end $$;
+
+ALTER FUNCTION public.get_latest_seq(p_chat_id uuid) OWNER TO postgres;
 
 --
 -- Name: get_outbox_stats(uuid); Type: FUNCTION; Schema: public; Owner: postgres
@@ -6130,10 +6131,6 @@ ALTER FUNCTION public.get_outbox_wait() OWNER TO postgres;
 --
 
 CREATE FUNCTION public.get_unread_count(p_chat_id uuid) RETURNS bigint
--- Name: get_workspace_overview(uuid); Type: FUNCTION; Schema: public; Owner: postgres
---
-
-CREATE FUNCTION public.get_workspace_overview(p_workspace_id uuid) RETURNS jsonb
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO ''
     AS $$
@@ -6164,6 +6161,16 @@ CREATE FUNCTION public.get_unread_counts(p_workspace_id uuid DEFAULT NULL::uuid)
 $$;
 
 ALTER FUNCTION public.get_unread_counts(p_workspace_id uuid) OWNER TO postgres;
+
+--
+-- Name: get_workspace_overview(uuid); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.get_workspace_overview(p_workspace_id uuid) RETURNS jsonb
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
   v_workspace public.workspaces;
 begin
   perform private.require_operator(array['owner', 'ops', 'viewer']);
@@ -6273,6 +6280,8 @@ begin
 end $$;
 
 ALTER FUNCTION public.grant_workspace_tokens(p_workspace_id uuid, p_amount bigint, p_reason text, p_reference text, p_expires_at timestamp with time zone, p_priority integer, p_effective_at timestamp with time zone) OWNER TO postgres;
+
+--
 -- Name: import_candidates(uuid, jsonb, boolean, boolean); Type: FUNCTION; Schema: public; Owner: postgres
 --
 
@@ -6663,39 +6672,6 @@ end $$;
 ALTER FUNCTION public.leave_chat(p_chat_id uuid) OWNER TO postgres;
 
 --
--- Name: list_chats(uuid, integer, timestamp with time zone, uuid); Type: FUNCTION; Schema: public; Owner: postgres
---
-
-CREATE FUNCTION public.list_chats(p_workspace_id uuid DEFAULT NULL::uuid, p_limit integer DEFAULT 200, p_before timestamp with time zone DEFAULT NULL::timestamp with time zone, p_before_id uuid DEFAULT NULL::uuid) RETURNS TABLE(id uuid, workspace_id uuid, kind text, title text, created_at timestamp with time zone, last_seq bigint, last_rev bigint, last_message_at timestamp with time zone, last_message_sender_id uuid, last_message_preview text, active_at timestamp with time zone, role text, last_delivered_seq bigint, last_read_seq bigint, muted_until timestamp with time zone, unread_count bigint, mention_count integer, other_member_ids uuid[])
-    LANGUAGE sql STABLE SECURITY DEFINER
-    SET search_path TO ''
-    AS $$
-  with page as (
-    select chat.*, coalesce(chat.last_message_at, chat.created_at) as active_at, member.role, member.user_id,
-      member.last_delivered_seq, member.last_read_seq, member.muted_until, member.unread_deleted_count,
-      member.unread_mention_count
-    from public.chat_members as member join public.chats as chat on chat.id = member.chat_id
-    where member.user_id = (select private.require_user())
-      and (p_workspace_id is null or member.workspace_id = p_workspace_id)
-      and (p_before is null or (coalesce(chat.last_message_at, chat.created_at), chat.id)
-        < (p_before, coalesce(p_before_id, '00000000-0000-0000-0000-000000000000'::uuid)))
-    order by active_at desc, chat.id desc
-    limit least(greatest(p_limit, 1), 1000)
-  )
-  select page.id, page.workspace_id, page.kind, page.title, page.created_at, page.last_seq, page.last_rev,
-    page.last_message_at, page.last_message_sender_id, page.last_message_preview, page.active_at, page.role,
-    page.last_delivered_seq, page.last_read_seq, page.muted_until,
-    page.last_seq - page.last_read_seq - page.unread_deleted_count, page.unread_mention_count,
-    (array_remove(page.first_member_ids, page.user_id))[1 : 3]
-  from page
-  order by page.active_at desc, page.id desc
-$$;
-
-ALTER FUNCTION public.list_chats(p_workspace_id uuid, p_limit integer, p_before timestamp with time zone, p_before_id uuid) OWNER TO postgres;
--- Name: list_operators(); Type: FUNCTION; Schema: public; Owner: postgres
---
-
-CREATE FUNCTION public.list_operators() RETURNS TABLE(user_id uuid, email text, role text, active boolean, is_operator boolean, created_at timestamp with time zone, updated_at timestamp with time zone)
 -- Name: list_candidates(uuid, text, text[], text[], text, text, text, boolean, text, integer); Type: FUNCTION; Schema: public; Owner: postgres
 --
 
@@ -6733,6 +6709,37 @@ end $$;
 ALTER FUNCTION public.list_candidates(p_workspace_id uuid, p_search text, p_status_tags text[], p_tags text[], p_my_status text, p_follow_up text, p_sort text, p_descending boolean, p_after text, p_limit integer) OWNER TO postgres;
 
 --
+-- Name: list_chats(uuid, integer, timestamp with time zone, uuid); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.list_chats(p_workspace_id uuid DEFAULT NULL::uuid, p_limit integer DEFAULT 200, p_before timestamp with time zone DEFAULT NULL::timestamp with time zone, p_before_id uuid DEFAULT NULL::uuid) RETURNS TABLE(id uuid, workspace_id uuid, kind text, title text, created_at timestamp with time zone, last_seq bigint, last_rev bigint, last_message_at timestamp with time zone, last_message_sender_id uuid, last_message_preview text, active_at timestamp with time zone, role text, last_delivered_seq bigint, last_read_seq bigint, muted_until timestamp with time zone, unread_count bigint, mention_count integer, other_member_ids uuid[])
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+  with page as (
+    select chat.*, coalesce(chat.last_message_at, chat.created_at) as active_at, member.role, member.user_id,
+      member.last_delivered_seq, member.last_read_seq, member.muted_until, member.unread_deleted_count,
+      member.unread_mention_count
+    from public.chat_members as member join public.chats as chat on chat.id = member.chat_id
+    where member.user_id = (select private.require_user())
+      and (p_workspace_id is null or member.workspace_id = p_workspace_id)
+      and (p_before is null or (coalesce(chat.last_message_at, chat.created_at), chat.id)
+        < (p_before, coalesce(p_before_id, '00000000-0000-0000-0000-000000000000'::uuid)))
+    order by active_at desc, chat.id desc
+    limit least(greatest(p_limit, 1), 1000)
+  )
+  select page.id, page.workspace_id, page.kind, page.title, page.created_at, page.last_seq, page.last_rev,
+    page.last_message_at, page.last_message_sender_id, page.last_message_preview, page.active_at, page.role,
+    page.last_delivered_seq, page.last_read_seq, page.muted_until,
+    page.last_seq - page.last_read_seq - page.unread_deleted_count, page.unread_mention_count,
+    (array_remove(page.first_member_ids, page.user_id))[1 : 3]
+  from page
+  order by page.active_at desc, page.id desc
+$$;
+
+ALTER FUNCTION public.list_chats(p_workspace_id uuid, p_limit integer, p_before timestamp with time zone, p_before_id uuid) OWNER TO postgres;
+
+--
 -- Name: list_contact_duplicates(uuid, integer); Type: FUNCTION; Schema: public; Owner: postgres
 --
 
@@ -6742,19 +6749,6 @@ CREATE FUNCTION public.list_contact_duplicates(p_workspace_id uuid, p_limit inte
     AS $$
 #variable_conflict use_column
 begin
-  perform private.require_operator(array['owner', 'ops', 'viewer']);
-  return query
-  select coalesce(operator.user_id, admin.user_id), coalesce(operator.email, account.email::text), operator.role,
-    coalesce(operator.active, false),
-    operator.active is true and admin.user_id is not null and lower(operator.email) = lower(account.email),
-    coalesce(operator.created_at, admin.created_at), operator.updated_at
-  from public.owner_members as operator
-  full join public.platform_admins as admin on admin.user_id = operator.user_id
-  left join auth.users as account on account.id = coalesce(operator.user_id, admin.user_id)
-  order by 2;
-end $$;
-
-ALTER FUNCTION public.list_operators() OWNER TO postgres;
   perform private.require_role(p_workspace_id, array['owner', 'admin', 'member', 'viewer'], 'workspace_not_found',
     jsonb_build_object('workspace', p_workspace_id));
   if not coalesce(p_limit between 1 and 1000, false) then
@@ -7041,6 +7035,30 @@ end $_$;
 ALTER FUNCTION public.list_follow_ups(p_workspace_id uuid, p_due text, p_after text, p_limit integer) OWNER TO postgres;
 
 --
+-- Name: list_operators(); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.list_operators() RETURNS TABLE(user_id uuid, email text, role text, active boolean, is_operator boolean, created_at timestamp with time zone, updated_at timestamp with time zone)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+#variable_conflict use_column
+begin
+  perform private.require_operator(array['owner', 'ops', 'viewer']);
+  return query
+  select coalesce(operator.user_id, admin.user_id), coalesce(operator.email, account.email::text), operator.role,
+    coalesce(operator.active, false),
+    operator.active is true and admin.user_id is not null and lower(operator.email) = lower(account.email),
+    coalesce(operator.created_at, admin.created_at), operator.updated_at
+  from public.owner_members as operator
+  full join public.platform_admins as admin on admin.user_id = operator.user_id
+  left join auth.users as account on account.id = coalesce(operator.user_id, admin.user_id)
+  order by 2;
+end $$;
+
+ALTER FUNCTION public.list_operators() OWNER TO postgres;
+
+--
 -- Name: list_outbox(text, uuid, uuid, integer, timestamp with time zone); Type: FUNCTION; Schema: public; Owner: postgres
 --
 
@@ -7128,6 +7146,8 @@ begin
 end $$;
 
 ALTER FUNCTION public.list_workspaces(p_search text, p_status text, p_after_slug text, p_limit integer) OWNER TO postgres;
+
+--
 -- Name: contact_call_logs; Type: TABLE; Schema: public; Owner: postgres
 --
 
@@ -7237,10 +7257,6 @@ ALTER FUNCTION public.maintain_outbox(p_archive_after interval) OWNER TO postgre
 --
 
 CREATE FUNCTION public.mark_messages_as_delivered(p_chat_id uuid, p_up_to_seq bigint DEFAULT NULL::bigint) RETURNS public.chat_members
--- Name: merge_contacts(uuid, uuid); Type: FUNCTION; Schema: public; Owner: postgres
---
-
-CREATE FUNCTION public.merge_contacts(p_contact_id uuid, p_duplicate_id uuid) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     AS $$
@@ -7269,23 +7285,14 @@ end $$;
 ALTER FUNCTION public.mark_messages_as_read(p_chat_id uuid, p_up_to_seq bigint) OWNER TO postgres;
 
 --
--- Name: mute_chat(uuid, timestamp with time zone); Type: FUNCTION; Schema: public; Owner: postgres
+-- Name: merge_contacts(uuid, uuid); Type: FUNCTION; Schema: public; Owner: postgres
 --
 
-CREATE FUNCTION public.mute_chat(p_chat_id uuid, p_until timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS public.chat_members
+CREATE FUNCTION public.merge_contacts(p_contact_id uuid, p_duplicate_id uuid) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     AS $$
 declare
-  v_member public.chat_members := private.require_chat_member(p_chat_id);
-begin
-  update public.chat_members as member set muted_until = p_until
-  where member.chat_id = p_chat_id and member.user_id = v_member.user_id
-  returning * into v_member;
-  return v_member;
-end $$;
-
-ALTER FUNCTION public.mute_chat(p_chat_id uuid, p_until timestamp with time zone) OWNER TO postgres;
   v_contact public.contacts;
   v_duplicate public.contacts;
   v_thread record;
@@ -7412,6 +7419,25 @@ end $$;
 ALTER FUNCTION public.merge_contacts(p_contact_id uuid, p_duplicate_id uuid) OWNER TO postgres;
 
 --
+-- Name: mute_chat(uuid, timestamp with time zone); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.mute_chat(p_chat_id uuid, p_until timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS public.chat_members
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_member public.chat_members := private.require_chat_member(p_chat_id);
+begin
+  update public.chat_members as member set muted_until = p_until
+  where member.chat_id = p_chat_id and member.user_id = v_member.user_id
+  returning * into v_member;
+  return v_member;
+end $$;
+
+ALTER FUNCTION public.mute_chat(p_chat_id uuid, p_until timestamp with time zone) OWNER TO postgres;
+
+--
 -- Name: pause_connection(uuid, text); Type: FUNCTION; Schema: public; Owner: postgres
 --
 
@@ -7491,10 +7517,6 @@ end $$;
 ALTER FUNCTION public.release_lost_claims(p_worker text, p_held_tokens bigint[]) OWNER TO postgres;
 
 --
--- Name: remove_chat_member(uuid, uuid); Type: FUNCTION; Schema: public; Owner: postgres
---
-
-CREATE FUNCTION public.remove_chat_member(p_chat_id uuid, p_user_id uuid) RETURNS void
 -- Name: release_token_reservation(uuid); Type: FUNCTION; Schema: public; Owner: postgres
 --
 
@@ -7508,6 +7530,31 @@ begin
 end $$;
 
 ALTER FUNCTION public.release_token_reservation(p_reservation_id uuid) OWNER TO postgres;
+
+--
+-- Name: remove_chat_member(uuid, uuid); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.remove_chat_member(p_chat_id uuid, p_user_id uuid) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_member public.chat_members := private.require_chat_writer(p_chat_id);
+begin
+  if v_member.role <> 'owner' then
+    perform private.raise_error(403, 'role_required', jsonb_build_object('role', v_member.role, 'needs', array['owner']),
+      'Ask an owner of the chat.');
+  end if;
+  perform 1 from public.chats as chat where chat.id = p_chat_id for no key update;
+  delete from public.chat_members as member where member.chat_id = p_chat_id and member.user_id = p_user_id;
+  if not found then
+    perform private.raise_error(400, 'reference_not_found',
+      jsonb_build_object('field', 'user_id', 'ids', array[p_user_id]), 'Name a member of the chat.');
+  end if;
+end $$;
+
+ALTER FUNCTION public.remove_chat_member(p_chat_id uuid, p_user_id uuid) OWNER TO postgres;
 
 --
 -- Name: workspace_memberships; Type: TABLE; Schema: public; Owner: postgres
@@ -7533,21 +7580,6 @@ CREATE FUNCTION public.remove_member(p_workspace_id uuid, p_user_id uuid) RETURN
     SET search_path TO ''
     AS $$
 declare
-  v_member public.chat_members := private.require_chat_writer(p_chat_id);
-begin
-  if v_member.role <> 'owner' then
-    perform private.raise_error(403, 'role_required', jsonb_build_object('role', v_member.role, 'needs', array['owner']),
-      'Ask an owner of the chat.');
-  end if;
-  perform 1 from public.chats as chat where chat.id = p_chat_id for no key update;
-  delete from public.chat_members as member where member.chat_id = p_chat_id and member.user_id = p_user_id;
-  if not found then
-    perform private.raise_error(400, 'reference_not_found',
-      jsonb_build_object('field', 'user_id', 'ids', array[p_user_id]), 'Name a member of the chat.');
-  end if;
-end $$;
-
-ALTER FUNCTION public.remove_chat_member(p_chat_id uuid, p_user_id uuid) OWNER TO postgres;
   v_is_service boolean := private.is_service();
   v_member public.workspace_memberships;
 begin
@@ -7716,6 +7748,24 @@ end $$;
 ALTER FUNCTION public.replay_whatsapp_events(p_events jsonb) OWNER TO postgres;
 
 --
+-- Name: reschedule_follow_up(uuid, timestamp with time zone); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.reschedule_follow_up(p_id uuid, p_at timestamp with time zone) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+begin
+  perform private.require_user();
+  if not coalesce(p_at >= '1970-01-01T00:00:00Z' and p_at < '3000-01-01T00:00:00Z', false) then
+    perform private.raise_error(400, 'invalid_value', '{"field": "at"}', 'Give the time at which it is due.');
+  end if;
+  return private.move_follow_up(p_id, p_at, false);
+end $$;
+
+ALTER FUNCTION public.reschedule_follow_up(p_id uuid, p_at timestamp with time zone) OWNER TO postgres;
+
+--
 -- Name: reserve_workspace_tokens(uuid, bigint, text, text, integer); Type: FUNCTION; Schema: public; Owner: postgres
 --
 
@@ -7753,22 +7803,6 @@ begin
 end $$;
 
 ALTER FUNCTION public.reserve_workspace_tokens(p_workspace_id uuid, p_amount bigint, p_reason text, p_reference text, p_seconds integer) OWNER TO postgres;
--- Name: reschedule_follow_up(uuid, timestamp with time zone); Type: FUNCTION; Schema: public; Owner: postgres
---
-
-CREATE FUNCTION public.reschedule_follow_up(p_id uuid, p_at timestamp with time zone) RETURNS jsonb
-    LANGUAGE plpgsql
-    SET search_path TO ''
-    AS $$
-begin
-  perform private.require_user();
-  if not coalesce(p_at >= '1970-01-01T00:00:00Z' and p_at < '3000-01-01T00:00:00Z', false) then
-    perform private.raise_error(400, 'invalid_value', '{"field": "at"}', 'Give the time at which it is due.');
-  end if;
-  return private.move_follow_up(p_id, p_at, false);
-end $$;
-
-ALTER FUNCTION public.reschedule_follow_up(p_id uuid, p_at timestamp with time zone) OWNER TO postgres;
 
 --
 -- Name: resolve_connection_for_thread(uuid); Type: FUNCTION; Schema: public; Owner: postgres
@@ -7931,47 +7965,6 @@ end $$;
 ALTER FUNCTION public.retry_outbox(p_ids uuid[], p_spread_seconds integer) OWNER TO postgres;
 
 --
--- Name: send_message(uuid, text, text, jsonb, uuid[], bigint); Type: FUNCTION; Schema: public; Owner: postgres
---
-
-CREATE FUNCTION public.send_message(p_chat_id uuid, p_body text, p_client_generated_id text, p_attachments jsonb DEFAULT '[]'::jsonb, p_mentions uuid[] DEFAULT '{}'::uuid[], p_reply_to bigint DEFAULT NULL::bigint) RETURNS public.chat_messages
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO ''
-    AS $$
-declare
-  v_member public.chat_members := private.require_chat_writer(p_chat_id);
-begin
-  return private.append_message(v_member, p_body, p_client_generated_id, p_attachments, p_mentions, p_reply_to);
-end $$;
-
-ALTER FUNCTION public.send_message(p_chat_id uuid, p_body text, p_client_generated_id text, p_attachments jsonb, p_mentions uuid[], p_reply_to bigint) OWNER TO postgres;
-
---
--- Name: send_messages(uuid, jsonb); Type: FUNCTION; Schema: public; Owner: postgres
---
-
-CREATE FUNCTION public.send_messages(p_chat_id uuid, p_messages jsonb) RETURNS SETOF public.chat_messages
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO ''
-    AS $$
-declare
-  v_member public.chat_members := private.require_chat_writer(p_chat_id);
-  v_item record;
-begin
-  if p_messages is null or jsonb_typeof(p_messages) <> 'array' or jsonb_array_length(p_messages) > 100 then
-    perform private.raise_error(400, 'invalid_value', jsonb_build_object('field', 'messages'),
-      'Give an array of at most 100 messages.');
-  end if;
-  for v_item in
-    select item.* from jsonb_to_recordset(p_messages) as item (
-      body text, client_generated_id text, attachments jsonb, mentions uuid[], reply_to bigint)
-  loop
-    return next private.append_message(v_member, v_item.body, v_item.client_generated_id, v_item.attachments,
-      v_item.mentions, v_item.reply_to);
-  end loop;
-end $$;
-
-ALTER FUNCTION public.send_messages(p_chat_id uuid, p_messages jsonb) OWNER TO postgres;
 -- Name: seal_audit_log(integer); Type: FUNCTION; Schema: public; Owner: postgres
 --
 
@@ -8063,6 +8056,49 @@ begin
 end $$;
 
 ALTER FUNCTION public.search_audit_log(p_workspace_id uuid, p_action text, p_actor text, p_since timestamp with time zone, p_until timestamp with time zone, p_search text, p_before_id bigint, p_limit integer) OWNER TO postgres;
+
+--
+-- Name: send_message(uuid, text, text, jsonb, uuid[], bigint); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.send_message(p_chat_id uuid, p_body text, p_client_generated_id text, p_attachments jsonb DEFAULT '[]'::jsonb, p_mentions uuid[] DEFAULT '{}'::uuid[], p_reply_to bigint DEFAULT NULL::bigint) RETURNS public.chat_messages
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_member public.chat_members := private.require_chat_writer(p_chat_id);
+begin
+  return private.append_message(v_member, p_body, p_client_generated_id, p_attachments, p_mentions, p_reply_to);
+end $$;
+
+ALTER FUNCTION public.send_message(p_chat_id uuid, p_body text, p_client_generated_id text, p_attachments jsonb, p_mentions uuid[], p_reply_to bigint) OWNER TO postgres;
+
+--
+-- Name: send_messages(uuid, jsonb); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.send_messages(p_chat_id uuid, p_messages jsonb) RETURNS SETOF public.chat_messages
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_member public.chat_members := private.require_chat_writer(p_chat_id);
+  v_item record;
+begin
+  if p_messages is null or jsonb_typeof(p_messages) <> 'array' or jsonb_array_length(p_messages) > 100 then
+    perform private.raise_error(400, 'invalid_value', jsonb_build_object('field', 'messages'),
+      'Give an array of at most 100 messages.');
+  end if;
+  for v_item in
+    select item.* from jsonb_to_recordset(p_messages) as item (
+      body text, client_generated_id text, attachments jsonb, mentions uuid[], reply_to bigint)
+  loop
+    return next private.append_message(v_member, v_item.body, v_item.client_generated_id, v_item.attachments,
+      v_item.mentions, v_item.reply_to);
+  end loop;
+end $$;
+
+ALTER FUNCTION public.send_messages(p_chat_id uuid, p_messages jsonb) OWNER TO postgres;
 
 --
 -- Name: wa_messages; Type: TABLE; Schema: public; Owner: postgres
@@ -8198,10 +8234,58 @@ end $$;
 ALTER FUNCTION public.send_whatsapp_text(p_thread_id uuid, p_body text, p_idempotency_key text) OWNER TO postgres;
 
 --
--- Name: set_typing(uuid, boolean); Type: FUNCTION; Schema: public; Owner: postgres
+-- Name: user_contact_settings; Type: TABLE; Schema: public; Owner: postgres
 --
 
-CREATE FUNCTION public.set_typing(p_chat_id uuid, p_typing boolean DEFAULT true) RETURNS void
+CREATE TABLE public.user_contact_settings (
+    user_id uuid NOT NULL,
+    contact_id uuid NOT NULL,
+    workspace_id uuid NOT NULL,
+    status text,
+    follow_up_at timestamp with time zone,
+    follow_up_note text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT user_contact_settings_follow_up_at_check CHECK (((follow_up_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (follow_up_at < '3000-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT user_contact_settings_follow_up_note_check CHECK (((length(follow_up_note) >= 1) AND (length(follow_up_note) <= 2000))),
+    CONSTRAINT user_contact_settings_status_check CHECK ((status = ANY (ARRAY['hot'::text, 'working'::text, 'follow_up'::text])))
+);
+
+ALTER TABLE public.user_contact_settings OWNER TO postgres;
+
+--
+-- Name: set_contact_settings(uuid, jsonb); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.set_contact_settings(p_contact_id uuid, p_patch jsonb) RETURNS public.user_contact_settings
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_user_id constant uuid := private.require_user();
+  v_workspace_id constant uuid := (
+    select contact.workspace_id from public.contacts as contact where contact.id = p_contact_id);
+  v_patch jsonb;
+  v_row public.user_contact_settings;
+begin
+  perform private.require_role(v_workspace_id, array['owner', 'admin', 'member'], 'contact_not_found',
+    jsonb_build_object('contact_id', p_contact_id));
+  v_patch := private.checked_settings(p_patch, array['hot', 'working', 'follow_up']);
+  insert into public.user_contact_settings as settings
+    (user_id, contact_id, workspace_id, status, follow_up_at, follow_up_note)
+  values (v_user_id, p_contact_id, v_workspace_id, v_patch ->> 'status', (v_patch ->> 'follow_up_at')::timestamptz,
+    v_patch ->> 'follow_up_note')
+  on conflict (user_id, contact_id) do update
+    set status = case when v_patch ? 'status' then excluded.status else settings.status end,
+      follow_up_at = case when v_patch ? 'follow_up_at' then excluded.follow_up_at else settings.follow_up_at end,
+      follow_up_note = case when v_patch ? 'follow_up_note' then excluded.follow_up_note else settings.follow_up_note end
+  returning settings.* into v_row;
+  return v_row;
+end $$;
+
+ALTER FUNCTION public.set_contact_settings(p_contact_id uuid, p_patch jsonb) OWNER TO postgres;
+
+--
 -- Name: set_member_role(uuid, uuid, text); Type: FUNCTION; Schema: public; Owner: postgres
 --
 
@@ -8210,13 +8294,6 @@ CREATE FUNCTION public.set_member_role(p_workspace_id uuid, p_user_id uuid, p_ro
     SET search_path TO ''
     AS $$
 declare
-  v_member public.chat_members := private.require_chat_writer(p_chat_id);
-begin
-  perform private.tell_chat(p_chat_id, 'typing',
-    jsonb_build_object('user_id', v_member.user_id, 'typing', coalesce(p_typing, true)));
-end $$;
-
-ALTER FUNCTION public.set_typing(p_chat_id uuid, p_typing boolean) OWNER TO postgres;
   v_is_service boolean := private.is_service();
   v_member public.workspace_memberships;
 begin
@@ -8249,6 +8326,58 @@ end $$;
 ALTER FUNCTION public.set_member_role(p_workspace_id uuid, p_user_id uuid, p_role text) OWNER TO postgres;
 
 --
+-- Name: user_tma_settings; Type: TABLE; Schema: public; Owner: postgres
+--
+
+CREATE TABLE public.user_tma_settings (
+    user_id uuid NOT NULL,
+    tma_id uuid NOT NULL,
+    workspace_id uuid NOT NULL,
+    status text,
+    follow_up_at timestamp with time zone,
+    follow_up_note text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT user_tma_settings_follow_up_at_check CHECK (((follow_up_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (follow_up_at < '3000-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT user_tma_settings_follow_up_note_check CHECK (((length(follow_up_note) >= 1) AND (length(follow_up_note) <= 2000))),
+    CONSTRAINT user_tma_settings_status_check CHECK ((status = ANY (ARRAY['A'::text, 'B'::text, 'C'::text])))
+);
+
+ALTER TABLE public.user_tma_settings OWNER TO postgres;
+
+--
+-- Name: set_tma_settings(uuid, jsonb); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.set_tma_settings(p_candidate_id uuid, p_patch jsonb) RETURNS public.user_tma_settings
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_user_id constant uuid := private.require_user();
+  v_workspace_id constant uuid := (
+    select candidate.workspace_id from public.tma_candidates as candidate where candidate.id = p_candidate_id);
+  v_patch jsonb;
+  v_row public.user_tma_settings;
+begin
+  perform private.require_role(v_workspace_id, array['owner', 'admin', 'member'], 'candidate_not_found',
+    jsonb_build_object('candidate_id', p_candidate_id));
+  v_patch := private.checked_settings(p_patch, array['A', 'B', 'C']);
+  insert into public.user_tma_settings as settings
+    (user_id, tma_id, workspace_id, status, follow_up_at, follow_up_note)
+  values (v_user_id, p_candidate_id, v_workspace_id, v_patch ->> 'status', (v_patch ->> 'follow_up_at')::timestamptz,
+    v_patch ->> 'follow_up_note')
+  on conflict (user_id, tma_id) do update
+    set status = case when v_patch ? 'status' then excluded.status else settings.status end,
+      follow_up_at = case when v_patch ? 'follow_up_at' then excluded.follow_up_at else settings.follow_up_at end,
+      follow_up_note = case when v_patch ? 'follow_up_note' then excluded.follow_up_note else settings.follow_up_note end
+  returning settings.* into v_row;
+  return v_row;
+end $$;
+
+ALTER FUNCTION public.set_tma_settings(p_candidate_id uuid, p_patch jsonb) OWNER TO postgres;
+
+--
 -- Name: set_token_alerts(uuid, bigint[]); Type: FUNCTION; Schema: public; Owner: postgres
 --
 
@@ -8277,6 +8406,23 @@ begin
 end $$;
 
 ALTER FUNCTION public.set_token_alerts(p_workspace_id uuid, p_levels bigint[]) OWNER TO postgres;
+
+--
+-- Name: set_typing(uuid, boolean); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.set_typing(p_chat_id uuid, p_typing boolean DEFAULT true) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_member public.chat_members := private.require_chat_writer(p_chat_id);
+begin
+  perform private.tell_chat(p_chat_id, 'typing',
+    jsonb_build_object('user_id', v_member.user_id, 'typing', coalesce(p_typing, true)));
+end $$;
+
+ALTER FUNCTION public.set_typing(p_chat_id uuid, p_typing boolean) OWNER TO postgres;
 
 --
 -- Name: set_workspace_entitlement(text, text, boolean, timestamp with time zone, text); Type: FUNCTION; Schema: public; Owner: postgres
@@ -8380,108 +8526,6 @@ begin
 end $$;
 
 ALTER FUNCTION public.settle_token_reservation(p_reservation_id uuid, p_amount bigint) OWNER TO postgres;
--- Name: user_contact_settings; Type: TABLE; Schema: public; Owner: postgres
---
-
-CREATE TABLE public.user_contact_settings (
-    user_id uuid NOT NULL,
-    contact_id uuid NOT NULL,
-    workspace_id uuid NOT NULL,
-    status text,
-    follow_up_at timestamp with time zone,
-    follow_up_note text,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT user_contact_settings_follow_up_at_check CHECK (((follow_up_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (follow_up_at < '3000-01-01 00:00:00+00'::timestamp with time zone))),
-    CONSTRAINT user_contact_settings_follow_up_note_check CHECK (((length(follow_up_note) >= 1) AND (length(follow_up_note) <= 2000))),
-    CONSTRAINT user_contact_settings_status_check CHECK ((status = ANY (ARRAY['hot'::text, 'working'::text, 'follow_up'::text])))
-);
-
-ALTER TABLE public.user_contact_settings OWNER TO postgres;
-
---
--- Name: set_contact_settings(uuid, jsonb); Type: FUNCTION; Schema: public; Owner: postgres
---
-
-CREATE FUNCTION public.set_contact_settings(p_contact_id uuid, p_patch jsonb) RETURNS public.user_contact_settings
-    LANGUAGE plpgsql
-    SET search_path TO ''
-    AS $$
-declare
-  v_user_id constant uuid := private.require_user();
-  v_workspace_id constant uuid := (
-    select contact.workspace_id from public.contacts as contact where contact.id = p_contact_id);
-  v_patch jsonb;
-  v_row public.user_contact_settings;
-begin
-  perform private.require_role(v_workspace_id, array['owner', 'admin', 'member'], 'contact_not_found',
-    jsonb_build_object('contact_id', p_contact_id));
-  v_patch := private.checked_settings(p_patch, array['hot', 'working', 'follow_up']);
-  insert into public.user_contact_settings as settings
-    (user_id, contact_id, workspace_id, status, follow_up_at, follow_up_note)
-  values (v_user_id, p_contact_id, v_workspace_id, v_patch ->> 'status', (v_patch ->> 'follow_up_at')::timestamptz,
-    v_patch ->> 'follow_up_note')
-  on conflict (user_id, contact_id) do update
-    set status = case when v_patch ? 'status' then excluded.status else settings.status end,
-      follow_up_at = case when v_patch ? 'follow_up_at' then excluded.follow_up_at else settings.follow_up_at end,
-      follow_up_note = case when v_patch ? 'follow_up_note' then excluded.follow_up_note else settings.follow_up_note end
-  returning settings.* into v_row;
-  return v_row;
-end $$;
-
-ALTER FUNCTION public.set_contact_settings(p_contact_id uuid, p_patch jsonb) OWNER TO postgres;
-
---
--- Name: user_tma_settings; Type: TABLE; Schema: public; Owner: postgres
---
-
-CREATE TABLE public.user_tma_settings (
-    user_id uuid NOT NULL,
-    tma_id uuid NOT NULL,
-    workspace_id uuid NOT NULL,
-    status text,
-    follow_up_at timestamp with time zone,
-    follow_up_note text,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT user_tma_settings_follow_up_at_check CHECK (((follow_up_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (follow_up_at < '3000-01-01 00:00:00+00'::timestamp with time zone))),
-    CONSTRAINT user_tma_settings_follow_up_note_check CHECK (((length(follow_up_note) >= 1) AND (length(follow_up_note) <= 2000))),
-    CONSTRAINT user_tma_settings_status_check CHECK ((status = ANY (ARRAY['A'::text, 'B'::text, 'C'::text])))
-);
-
-ALTER TABLE public.user_tma_settings OWNER TO postgres;
-
---
--- Name: set_tma_settings(uuid, jsonb); Type: FUNCTION; Schema: public; Owner: postgres
---
-
-CREATE FUNCTION public.set_tma_settings(p_candidate_id uuid, p_patch jsonb) RETURNS public.user_tma_settings
-    LANGUAGE plpgsql
-    SET search_path TO ''
-    AS $$
-declare
-  v_user_id constant uuid := private.require_user();
-  v_workspace_id constant uuid := (
-    select candidate.workspace_id from public.tma_candidates as candidate where candidate.id = p_candidate_id);
-  v_patch jsonb;
-  v_row public.user_tma_settings;
-begin
-  perform private.require_role(v_workspace_id, array['owner', 'admin', 'member'], 'candidate_not_found',
-    jsonb_build_object('candidate_id', p_candidate_id));
-  v_patch := private.checked_settings(p_patch, array['A', 'B', 'C']);
-  insert into public.user_tma_settings as settings
-    (user_id, tma_id, workspace_id, status, follow_up_at, follow_up_note)
-  values (v_user_id, p_candidate_id, v_workspace_id, v_patch ->> 'status', (v_patch ->> 'follow_up_at')::timestamptz,
-    v_patch ->> 'follow_up_note')
-  on conflict (user_id, tma_id) do update
-    set status = case when v_patch ? 'status' then excluded.status else settings.status end,
-      follow_up_at = case when v_patch ? 'follow_up_at' then excluded.follow_up_at else settings.follow_up_at end,
-      follow_up_note = case when v_patch ? 'follow_up_note' then excluded.follow_up_note else settings.follow_up_note end
-  returning settings.* into v_row;
-  return v_row;
-end $$;
-
-ALTER FUNCTION public.set_tma_settings(p_candidate_id uuid, p_patch jsonb) OWNER TO postgres;
 
 --
 -- Name: snooze_follow_up(uuid, integer); Type: FUNCTION; Schema: public; Owner: postgres
@@ -8899,16 +8943,6 @@ $$;
 ALTER FUNCTION public.whoami() OWNER TO postgres;
 
 --
--- Name: chat_backlog; Type: TABLE; Schema: private; Owner: postgres
---
-
-CREATE TABLE private.chat_backlog (
-    chat_id uuid NOT NULL,
-    message_count bigint NOT NULL,
-    numbered_count bigint DEFAULT 0 NOT NULL
-);
-
-ALTER TABLE private.chat_backlog OWNER TO postgres;
 -- Name: audit_seals; Type: TABLE; Schema: private; Owner: postgres
 --
 
@@ -8922,6 +8956,18 @@ CREATE TABLE private.audit_seals (
 );
 
 ALTER TABLE private.audit_seals OWNER TO postgres;
+
+--
+-- Name: chat_backlog; Type: TABLE; Schema: private; Owner: postgres
+--
+
+CREATE TABLE private.chat_backlog (
+    chat_id uuid NOT NULL,
+    message_count bigint NOT NULL,
+    numbered_count bigint DEFAULT 0 NOT NULL
+);
+
+ALTER TABLE private.chat_backlog OWNER TO postgres;
 
 --
 -- Name: migration_rejects; Type: TABLE; Schema: private; Owner: postgres
@@ -9477,38 +9523,7 @@ CREATE TABLE public.wa_templates (
 ALTER TABLE public.wa_templates OWNER TO postgres;
 
 --
--- Name: wa_threads; Type: TABLE; Schema: public; Owner: postgres
---
-
-CREATE TABLE public.wa_threads (
-    id uuid DEFAULT gen_random_uuid() NOT NULL,
-    workspace_id uuid NOT NULL,
-    connection_id uuid NOT NULL,
-    contact_id uuid,
-    group_id text,
-    status text DEFAULT 'open'::text NOT NULL,
-    assignee_id uuid,
-    tags text[] DEFAULT '{}'::text[] NOT NULL,
-    snoozed_until timestamp with time zone,
-    last_inbound_at timestamp with time zone,
-    last_message_at timestamp with time zone,
-    last_message_hour timestamp with time zone GENERATED ALWAYS AS (date_bin('01:00:00'::interval, last_message_at, '2000-01-01 00:00:00+00'::timestamp with time zone)) STORED,
-    last_message_body text,
-    unread_count integer DEFAULT 0 NOT NULL,
-    automation_stopped_at timestamp with time zone,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT wa_threads_counterpart_check CHECK ((num_nonnulls(contact_id, group_id) = 1)),
-    CONSTRAINT wa_threads_status_check CHECK ((status = ANY (ARRAY['open'::text, 'pending'::text, 'snoozed'::text, 'closed'::text]))),
-    CONSTRAINT wa_threads_unread_count_check CHECK ((unread_count >= 0))
-)
-WITH (fillfactor='70');
-
-ALTER TABLE public.wa_threads OWNER TO postgres;
-
---
 -- Name: workspace_entitlement_usage; Type: TABLE; Schema: public; Owner: postgres
--- Name: workspace_memberships; Type: TABLE; Schema: public; Owner: postgres
 --
 
 CREATE TABLE public.workspace_entitlement_usage (
@@ -9693,6 +9708,8 @@ ALTER TABLE ONLY public.chats
 
 ALTER TABLE ONLY public.chats
     ADD CONSTRAINT chats_workspace_id_id_key UNIQUE (workspace_id, id);
+
+--
 -- Name: contact_call_logs contact_call_logs_pkey; Type: CONSTRAINT; Schema: public; Owner: postgres
 --
 
@@ -10079,6 +10096,8 @@ CREATE INDEX chats_created_by_idx ON public.chats USING btree (created_by) WHERE
 --
 
 CREATE UNIQUE INDEX chats_workspace_id_direct_key_idx ON public.chats USING btree (workspace_id, direct_key) WHERE (direct_key IS NOT NULL);
+
+--
 -- Name: contact_call_logs_user_id_idx; Type: INDEX; Schema: public; Owner: postgres
 --
 
@@ -10257,6 +10276,8 @@ CREATE INDEX owner_audit_log_occurred_at_idx ON public.owner_audit_log USING bri
 --
 
 CREATE INDEX owner_audit_log_workspace_id_idx ON public.owner_audit_log USING btree (workspace_id, id);
+
+--
 -- Name: tma_candidates_created_by_idx; Type: INDEX; Schema: public; Owner: postgres
 --
 
@@ -10521,6 +10542,8 @@ CREATE TRIGGER chat_messages_broadcast_insert AFTER INSERT ON public.chat_messag
 --
 
 CREATE TRIGGER chat_messages_broadcast_update AFTER UPDATE OF rev ON public.chat_messages FOR EACH ROW WHEN (((old.seq IS NOT NULL) AND (new.rev > old.rev))) EXECUTE FUNCTION private.broadcast_message();
+
+--
 -- Name: contact_notes contact_notes_set_updated_at; Type: TRIGGER; Schema: public; Owner: postgres
 --
 
@@ -10791,6 +10814,8 @@ ALTER TABLE ONLY public.chats
 
 ALTER TABLE ONLY public.chats
     ADD CONSTRAINT chats_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES public.workspaces(id) ON DELETE CASCADE;
+
+--
 -- Name: contact_call_logs contact_call_logs_user_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
 --
 
@@ -11078,16 +11103,6 @@ ALTER TABLE ONLY public.workspace_memberships
     ADD CONSTRAINT workspace_memberships_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES public.workspaces(id) ON DELETE CASCADE;
 
 --
--- Name: chat_backlog; Type: ROW SECURITY; Schema: private; Owner: postgres
---
-
-ALTER TABLE private.chat_backlog ENABLE ROW LEVEL SECURITY;
-
---
--- Name: chat_backlog chat_backlog_all_service; Type: POLICY; Schema: private; Owner: postgres
---
-
-CREATE POLICY chat_backlog_all_service ON private.chat_backlog TO service_role USING (true) WITH CHECK (true);
 -- Name: workspace_token_alerts workspace_token_alerts_workspace_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
 --
 
@@ -11140,6 +11155,18 @@ ALTER TABLE private.audit_seals ENABLE ROW LEVEL SECURITY;
 --
 
 CREATE POLICY audit_seals_select_service ON private.audit_seals FOR SELECT TO service_role USING (true);
+
+--
+-- Name: chat_backlog; Type: ROW SECURITY; Schema: private; Owner: postgres
+--
+
+ALTER TABLE private.chat_backlog ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: chat_backlog chat_backlog_all_service; Type: POLICY; Schema: private; Owner: postgres
+--
+
+CREATE POLICY chat_backlog_all_service ON private.chat_backlog TO service_role USING (true) WITH CHECK (true);
 
 --
 -- Name: migration_rejects; Type: ROW SECURITY; Schema: private; Owner: postgres
@@ -11284,6 +11311,8 @@ ALTER TABLE public.chats ENABLE ROW LEVEL SECURITY;
 --
 
 CREATE POLICY chats_select_member ON public.chats FOR SELECT TO authenticated USING ((id = ANY (ARRAY( SELECT private.my_chat_ids() AS my_chat_ids))));
+
+--
 -- Name: contact_call_logs; Type: ROW SECURITY; Schema: public; Owner: postgres
 --
 
@@ -11753,13 +11782,6 @@ REVOKE ALL ON FUNCTION private.add_to_chat(p_chat public.chats, p_user_ids uuid[
 REVOKE ALL ON FUNCTION private.after_leaving_chat() FROM PUBLIC;
 
 --
--- Name: FUNCTION answer_with_whatsapp_orphans(p_events jsonb, p_ordinals integer[], p_answer jsonb); Type: ACL; Schema: private; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION private.answer_with_whatsapp_orphans(p_events jsonb, p_ordinals integer[], p_answer jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION private.answer_with_whatsapp_orphans(p_events jsonb, p_ordinals integer[], p_answer jsonb) TO service_role;
-
---
 -- Name: TABLE chat_members; Type: ACL; Schema: public; Owner: postgres
 --
 
@@ -11829,20 +11851,16 @@ REVOKE ALL ON FUNCTION private.apply_whatsapp_template_event(p_item private.what
 GRANT ALL ON FUNCTION private.apply_whatsapp_template_event(p_item private.whatsapp_item) TO service_role;
 
 --
--- Name: FUNCTION assign_message_seq(); Type: ACL; Schema: private; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION private.assign_message_seq() FROM PUBLIC;
-
---
--- Name: FUNCTION broadcast_message(); Type: ACL; Schema: private; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION private.broadcast_message() FROM PUBLIC;
 -- Name: FUNCTION apply_workspace_status(); Type: ACL; Schema: private; Owner: postgres
 --
 
 REVOKE ALL ON FUNCTION private.apply_workspace_status() FROM PUBLIC;
+
+--
+-- Name: FUNCTION assign_message_seq(); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.assign_message_seq() FROM PUBLIC;
 
 --
 -- Name: FUNCTION audit(p_action text, p_workspace_id uuid, p_before jsonb, p_after jsonb, p_reason text); Type: ACL; Schema: private; Owner: postgres
@@ -11861,6 +11879,12 @@ REVOKE ALL ON FUNCTION private.audit_row() FROM PUBLIC;
 --
 
 REVOKE ALL ON FUNCTION private.audit_seal_hash(p_previous_hash text, p_after_id bigint, p_last_id bigint) FROM PUBLIC;
+
+--
+-- Name: FUNCTION broadcast_message(); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.broadcast_message() FROM PUBLIC;
 
 --
 -- Name: FUNCTION caller_role(); Type: ACL; Schema: private; Owner: postgres
@@ -11889,10 +11913,6 @@ GRANT ALL ON FUNCTION private.cancel_queued_outbox(p_ids uuid[], p_reason text) 
 REVOKE ALL ON FUNCTION private.check_entitlement_payload(p_payload jsonb) FROM PUBLIC;
 
 --
--- Name: FUNCTION check_tokens(p_amount bigint, p_reason text); Type: ACL; Schema: private; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION private.check_tokens(p_amount bigint, p_reason text) FROM PUBLIC;
 -- Name: FUNCTION check_import(p_rows jsonb); Type: ACL; Schema: private; Owner: postgres
 --
 
@@ -11911,6 +11931,12 @@ GRANT ALL ON FUNCTION private.check_my_status(p_my_status text, p_allowed text[]
 
 REVOKE ALL ON FUNCTION private.check_page(p_sort text, p_after text, p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.check_page(p_sort text, p_after text, p_limit integer) TO authenticated;
+
+--
+-- Name: FUNCTION check_tokens(p_amount bigint, p_reason text); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.check_tokens(p_amount bigint, p_reason text) FROM PUBLIC;
 
 --
 -- Name: FUNCTION checked_fields(p_fields jsonb, p_allowed text[]); Type: ACL; Schema: private; Owner: postgres
@@ -11940,6 +11966,12 @@ REVOKE ALL ON FUNCTION private.connection_secret(p_connection_id uuid) FROM PUBL
 GRANT ALL ON FUNCTION private.connection_secret(p_connection_id uuid) TO service_role;
 
 --
+-- Name: FUNCTION count_mentions(p_message public.chat_messages); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.count_mentions(p_message public.chat_messages) FROM PUBLIC;
+
+--
 -- Name: FUNCTION count_of_contacts(p_workspace_id uuid, p_filter jsonb, p_only uuid[], p_without uuid[], p_exact boolean); Type: ACL; Schema: private; Owner: postgres
 --
 
@@ -11953,10 +11985,6 @@ GRANT ALL ON FUNCTION private.count_of_contacts(p_workspace_id uuid, p_filter js
 REVOKE ALL ON FUNCTION private.cursor_time(p_cursor text) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.cursor_time(p_cursor text) TO authenticated;
 GRANT ALL ON FUNCTION private.cursor_time(p_cursor text) TO service_role;
--- Name: FUNCTION count_mentions(p_message public.chat_messages); Type: ACL; Schema: private; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION private.count_mentions(p_message public.chat_messages) FROM PUBLIC;
 
 --
 -- Name: TABLE wa_phone_numbers; Type: ACL; Schema: public; Owner: postgres
@@ -12061,6 +12089,8 @@ REVOKE ALL ON FUNCTION private.find_workspace(p_ref text) FROM PUBLIC;
 --
 
 REVOKE ALL ON FUNCTION private.follow_deduction(p_workspace_id uuid, p_delta bigint, p_balance bigint) FROM PUBLIC;
+
+--
 -- Name: FUNCTION follow_up_range(p_due text, OUT p_from timestamp with time zone, OUT p_to timestamp with time zone); Type: ACL; Schema: private; Owner: postgres
 --
 
@@ -12087,15 +12117,23 @@ REVOKE ALL ON FUNCTION private.hold_back_outbox(p_ids uuid[], p_error_codes inte
 GRANT ALL ON FUNCTION private.hold_back_outbox(p_ids uuid[], p_error_codes integer[], p_error_texts text[]) TO service_role;
 
 --
+-- Name: FUNCTION hold_suspended_lane(); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.hold_suspended_lane() FROM PUBLIC;
+
+--
+-- Name: FUNCTION import_rows(p_rows jsonb); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.import_rows(p_rows jsonb) FROM PUBLIC;
+
+--
 -- Name: FUNCTION is_my_chat_topic(p_topic text); Type: ACL; Schema: private; Owner: postgres
 --
 
 REVOKE ALL ON FUNCTION private.is_my_chat_topic(p_topic text) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.is_my_chat_topic(p_topic text) TO authenticated;
--- Name: FUNCTION hold_suspended_lane(); Type: ACL; Schema: private; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION private.hold_suspended_lane() FROM PUBLIC;
 
 --
 -- Name: FUNCTION is_operator(p_roles text[]); Type: ACL; Schema: private; Owner: postgres
@@ -12104,10 +12142,6 @@ REVOKE ALL ON FUNCTION private.hold_suspended_lane() FROM PUBLIC;
 REVOKE ALL ON FUNCTION private.is_operator(p_roles text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.is_operator(p_roles text[]) TO authenticated;
 GRANT ALL ON FUNCTION private.is_operator(p_roles text[]) TO service_role;
--- Name: FUNCTION import_rows(p_rows jsonb); Type: ACL; Schema: private; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION private.import_rows(p_rows jsonb) FROM PUBLIC;
 
 --
 -- Name: FUNCTION is_service(); Type: ACL; Schema: private; Owner: postgres
@@ -12132,15 +12166,17 @@ GRANT ALL ON FUNCTION private.is_timezone(p_name text) TO service_role;
 REVOKE ALL ON FUNCTION private.keep_an_owner() FROM PUBLIC;
 
 --
+-- Name: FUNCTION keep_first_members(); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.keep_first_members() FROM PUBLIC;
+
+--
 -- Name: FUNCTION keep_whatsapp_orphans(p_events jsonb, p_ordinals integer[]); Type: ACL; Schema: private; Owner: postgres
 --
 
 REVOKE ALL ON FUNCTION private.keep_whatsapp_orphans(p_events jsonb, p_ordinals integer[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.keep_whatsapp_orphans(p_events jsonb, p_ordinals integer[]) TO service_role;
--- Name: FUNCTION keep_first_members(); Type: ACL; Schema: private; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION private.keep_first_members() FROM PUBLIC;
 
 --
 -- Name: FUNCTION leave_outbox_lines(p_line_ids bigint[], p_heads bigint[], p_counts boolean); Type: ACL; Schema: private; Owner: postgres
@@ -12154,6 +12190,8 @@ GRANT ALL ON FUNCTION private.leave_outbox_lines(p_line_ids bigint[], p_heads bi
 --
 
 REVOKE ALL ON FUNCTION private.lock_own_message(p_message_id uuid, p_for_all_owners boolean) FROM PUBLIC;
+
+--
 -- Name: TABLE workspace_token_balance; Type: ACL; Schema: public; Owner: postgres
 --
 
@@ -12202,14 +12240,16 @@ REVOKE ALL ON FUNCTION private.lock_whatsapp_threads(p_items private.whatsapp_it
 GRANT ALL ON FUNCTION private.lock_whatsapp_threads(p_items private.whatsapp_item[]) TO service_role;
 
 --
--- Name: FUNCTION messages_as_json(p_chat_id uuid, p_messages public.chat_messages[]); Type: ACL; Schema: private; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION private.messages_as_json(p_chat_id uuid, p_messages public.chat_messages[]) FROM PUBLIC;
 -- Name: FUNCTION merge_threads(p_from uuid, p_into uuid); Type: ACL; Schema: private; Owner: postgres
 --
 
 REVOKE ALL ON FUNCTION private.merge_threads(p_from uuid, p_into uuid) FROM PUBLIC;
+
+--
+-- Name: FUNCTION messages_as_json(p_chat_id uuid, p_messages public.chat_messages[]); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.messages_as_json(p_chat_id uuid, p_messages public.chat_messages[]) FROM PUBLIC;
 
 --
 -- Name: FUNCTION mirror_auth_user(); Type: ACL; Schema: private; Owner: postgres
@@ -12222,6 +12262,8 @@ REVOKE ALL ON FUNCTION private.mirror_auth_user() FROM PUBLIC;
 --
 
 REVOKE ALL ON FUNCTION private.move_cursors(p_member public.chat_members, p_up_to_seq bigint, p_read boolean) FROM PUBLIC;
+
+--
 -- Name: FUNCTION move_follow_up(p_id uuid, p_at timestamp with time zone, p_is_done boolean); Type: ACL; Schema: private; Owner: postgres
 --
 
@@ -12326,805 +12368,6 @@ GRANT SELECT ON TABLE public.tma_candidates TO authenticated;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.tma_candidates TO service_role;
 
 --
--- Name: FUNCTION plan_token_balance(p_workspace_id uuid); Type: ACL; Schema: private; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION private.plan_token_balance(p_workspace_id uuid) FROM PUBLIC;
-
---
--- Name: FUNCTION post_tokens(p_workspace_id uuid, p_delta bigint, p_reason text, p_reference_type text, p_reference_id text, p_granted bigint, p_released bigint, p_by_time boolean); Type: ACL; Schema: private; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION private.post_tokens(p_workspace_id uuid, p_delta bigint, p_reason text, p_reference_type text, p_reference_id text, p_granted bigint, p_released bigint, p_by_time boolean) FROM PUBLIC;
-
---
--- Name: FUNCTION queue_inserted_outbox(); Type: ACL; Schema: private; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION private.queue_inserted_outbox() FROM PUBLIC;
-
---
--- Name: FUNCTION queue_outbox(p_ids uuid[]); Type: ACL; Schema: private; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION private.queue_outbox(p_ids uuid[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION private.queue_outbox(p_ids uuid[]) TO service_role;
-
---
--- Name: FUNCTION raise_error(p_status integer, p_code text, p_detail jsonb, p_hint text); Type: ACL; Schema: private; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION private.raise_error(p_status integer, p_code text, p_detail jsonb, p_hint text) FROM PUBLIC;
-GRANT ALL ON FUNCTION private.raise_error(p_status integer, p_code text, p_detail jsonb, p_hint text) TO authenticated;
-GRANT ALL ON FUNCTION private.raise_error(p_status integer, p_code text, p_detail jsonb, p_hint text) TO service_role;
-
---
--- Name: FUNCTION refresh_whatsapp_messages(p_message_ids uuid[]); Type: ACL; Schema: private; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION private.refresh_whatsapp_messages(p_message_ids uuid[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION private.refresh_whatsapp_messages(p_message_ids uuid[]) TO service_role;
-
---
--- Name: FUNCTION refuse_amount(p_account public.workspace_token_balance, p_amount bigint); Type: ACL; Schema: private; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION private.refuse_amount(p_account public.workspace_token_balance, p_amount bigint) FROM PUBLIC;
-
---
--- Name: FUNCTION refuse_change(); Type: ACL; Schema: private; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION private.refuse_change() FROM PUBLIC;
-
---
--- Name: FUNCTION refuse_reference(p_reference text, p_amount bigint, p_first_amount bigint); Type: ACL; Schema: private; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION private.refuse_reference(p_reference text, p_amount bigint, p_first_amount bigint) FROM PUBLIC;
-
---
--- Name: FUNCTION refuse_removal(); Type: ACL; Schema: private; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION private.refuse_removal() FROM PUBLIC;
-
---
--- Name: FUNCTION replay_whatsapp_orphans(p_phone_number_id text, p_waba_id text); Type: ACL; Schema: private; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION private.replay_whatsapp_orphans(p_phone_number_id text, p_waba_id text) FROM PUBLIC;
-GRANT ALL ON FUNCTION private.replay_whatsapp_orphans(p_phone_number_id text, p_waba_id text) TO service_role;
-
---
--- Name: FUNCTION report_duplicate_contacts(p_workspace_id uuid, p_contact_id uuid, p_other_id uuid, p_reason text); Type: ACL; Schema: private; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION private.report_duplicate_contacts(p_workspace_id uuid, p_contact_id uuid, p_other_id uuid, p_reason text) FROM PUBLIC;
-GRANT ALL ON FUNCTION private.report_duplicate_contacts(p_workspace_id uuid, p_contact_id uuid, p_other_id uuid, p_reason text) TO service_role;
-
---
--- Name: FUNCTION require_chat_member(p_chat_id uuid); Type: ACL; Schema: private; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION private.require_chat_member(p_chat_id uuid) FROM PUBLIC;
-
---
--- Name: FUNCTION require_chat_writer(p_chat_id uuid); Type: ACL; Schema: private; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION private.require_chat_writer(p_chat_id uuid) FROM PUBLIC;
-
---
--- Name: FUNCTION require_message_parts(p_chat_id uuid, p_client_generated_id text, p_attachments jsonb, p_mentions uuid[], p_reply_to bigint); Type: ACL; Schema: private; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION private.require_message_parts(p_chat_id uuid, p_client_generated_id text, p_attachments jsonb, p_mentions uuid[], p_reply_to bigint) FROM PUBLIC;
-
---
--- Name: FUNCTION require_message_text(p_body text, p_has_attachments boolean); Type: ACL; Schema: private; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION private.require_message_text(p_body text, p_has_attachments boolean) FROM PUBLIC;
--- Name: FUNCTION require_operator(p_roles text[]); Type: ACL; Schema: private; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION private.require_operator(p_roles text[]) FROM PUBLIC;
-
---
--- Name: FUNCTION require_role(p_workspace_id uuid, p_roles text[], p_missing_code text, p_detail jsonb); Type: ACL; Schema: private; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION private.require_role(p_workspace_id uuid, p_roles text[], p_missing_code text, p_detail jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION private.require_role(p_workspace_id uuid, p_roles text[], p_missing_code text, p_detail jsonb) TO authenticated;
-GRANT ALL ON FUNCTION private.require_role(p_workspace_id uuid, p_roles text[], p_missing_code text, p_detail jsonb) TO service_role;
-
---
--- Name: FUNCTION require_user(); Type: ACL; Schema: private; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION private.require_user() FROM PUBLIC;
-GRANT ALL ON FUNCTION private.require_user() TO authenticated;
-GRANT ALL ON FUNCTION private.require_user() TO service_role;
-
---
--- Name: FUNCTION return_outbox(p_ids uuid[]); Type: ACL; Schema: private; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION private.return_outbox(p_ids uuid[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION private.return_outbox(p_ids uuid[]) TO service_role;
-
---
--- Name: FUNCTION set_updated_at(); Type: ACL; Schema: private; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION private.set_updated_at() FROM PUBLIC;
-
---
--- Name: FUNCTION settle_outbox_from_statuses(p_ids uuid[], p_provider_message_ids text[], p_failed boolean[], p_error_codes integer[], p_error_texts text[]); Type: ACL; Schema: private; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION private.settle_outbox_from_statuses(p_ids uuid[], p_provider_message_ids text[], p_failed boolean[], p_error_codes integer[], p_error_texts text[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION private.settle_outbox_from_statuses(p_ids uuid[], p_provider_message_ids text[], p_failed boolean[], p_error_codes integer[], p_error_texts text[]) TO service_role;
-
---
--- Name: FUNCTION show_sent_outbox(p_ids uuid[]); Type: ACL; Schema: private; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION private.show_sent_outbox(p_ids uuid[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION private.show_sent_outbox(p_ids uuid[]) TO service_role;
-
---
--- Name: FUNCTION shrink_outbox_lease(p_token bigint, p_ids uuid[]); Type: ACL; Schema: private; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION private.shrink_outbox_lease(p_token bigint, p_ids uuid[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION private.shrink_outbox_lease(p_token bigint, p_ids uuid[]) TO service_role;
-
---
--- Name: FUNCTION signup_state_hash(p_state text); Type: ACL; Schema: private; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION private.signup_state_hash(p_state text) FROM PUBLIC;
-GRANT ALL ON FUNCTION private.signup_state_hash(p_state text) TO service_role;
-
---
--- Name: FUNCTION spend_token_grants(p_workspace_id uuid); Type: ACL; Schema: private; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION private.spend_token_grants(p_workspace_id uuid) FROM PUBLIC;
-
---
--- Name: FUNCTION store_connection_secret(p_connection_id uuid, p_ciphertext text, p_meta_user_id text); Type: ACL; Schema: private; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION private.store_connection_secret(p_connection_id uuid, p_ciphertext text, p_meta_user_id text) FROM PUBLIC;
-GRANT ALL ON FUNCTION private.store_connection_secret(p_connection_id uuid, p_ciphertext text, p_meta_user_id text) TO service_role;
-
---
--- Name: FUNCTION store_whatsapp_messages(p_items private.whatsapp_item[]); Type: ACL; Schema: private; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION private.store_whatsapp_messages(p_items private.whatsapp_item[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION private.store_whatsapp_messages(p_items private.whatsapp_item[]) TO service_role;
-
---
--- Name: FUNCTION tell_chat(p_chat_id uuid, p_event text, p_payload jsonb); Type: ACL; Schema: private; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION private.tell_chat(p_chat_id uuid, p_event text, p_payload jsonb) FROM PUBLIC;
-
---
--- Name: FUNCTION wa_status_rank(p_status text); Type: ACL; Schema: private; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION private.wa_status_rank(p_status text) FROM PUBLIC;
-GRANT ALL ON FUNCTION private.wa_status_rank(p_status text) TO service_role;
-
---
--- Name: FUNCTION wake_outbox_workers(); Type: ACL; Schema: private; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION private.wake_outbox_workers() FROM PUBLIC;
-GRANT ALL ON FUNCTION private.wake_outbox_workers() TO service_role;
-
---
--- Name: FUNCTION whatsapp_error_scope(p_code integer); Type: ACL; Schema: private; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION private.whatsapp_error_scope(p_code integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION private.whatsapp_error_scope(p_code integer) TO service_role;
-
---
--- Name: FUNCTION whatsapp_items(p_events jsonb, p_records private.whatsapp_record[]); Type: ACL; Schema: private; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION private.whatsapp_items(p_events jsonb, p_records private.whatsapp_record[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION private.whatsapp_items(p_events jsonb, p_records private.whatsapp_record[]) TO service_role;
-
---
--- Name: FUNCTION whatsapp_number_forms(p_wa_id text); Type: ACL; Schema: private; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION private.whatsapp_number_forms(p_wa_id text) FROM PUBLIC;
-GRANT ALL ON FUNCTION private.whatsapp_number_forms(p_wa_id text) TO service_role;
-
---
--- Name: FUNCTION withdraw_outbox(p_ids uuid[]); Type: ACL; Schema: private; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION private.withdraw_outbox(p_ids uuid[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION private.withdraw_outbox(p_ids uuid[]) TO service_role;
-
---
--- Name: FUNCTION add_chat_members(p_chat_id uuid, p_user_ids uuid[]); Type: ACL; Schema: public; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION public.add_chat_members(p_chat_id uuid, p_user_ids uuid[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.add_chat_members(p_chat_id uuid, p_user_ids uuid[]) TO authenticated;
--- Name: TABLE workspace_entitlements; Type: ACL; Schema: public; Owner: postgres
---
-
-GRANT SELECT ON TABLE public.workspace_entitlements TO authenticated;
-GRANT SELECT ON TABLE public.workspace_entitlements TO service_role;
-
---
--- Name: FUNCTION write_entitlement(p_workspace_id uuid, p_key text, p_enabled boolean, p_payload jsonb, p_expires_at timestamp with time zone, p_reason text); Type: ACL; Schema: private; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION private.write_entitlement(p_workspace_id uuid, p_key text, p_enabled boolean, p_payload jsonb, p_expires_at timestamp with time zone, p_reason text) FROM PUBLIC;
-
---
--- Name: TABLE owner_members; Type: ACL; Schema: public; Owner: postgres
---
-
-GRANT SELECT ON TABLE public.owner_members TO service_role;
-
---
--- Name: FUNCTION add_operator(p_email text, p_role text); Type: ACL; Schema: public; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION public.add_operator(p_email text, p_role text) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.add_operator(p_email text, p_role text) TO authenticated;
-GRANT ALL ON FUNCTION public.add_operator(p_email text, p_role text) TO service_role;
-
---
--- Name: TABLE workspace_token_ledger; Type: ACL; Schema: public; Owner: postgres
---
-
-GRANT SELECT ON TABLE public.workspace_token_ledger TO authenticated;
-GRANT SELECT ON TABLE public.workspace_token_ledger TO service_role;
-
---
--- Name: FUNCTION apply_workspace_token_delta(p_workspace_id uuid, p_delta bigint, p_reason text, p_reference text); Type: ACL; Schema: public; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION public.apply_workspace_token_delta(p_workspace_id uuid, p_delta bigint, p_reason text, p_reference text) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.apply_workspace_token_delta(p_workspace_id uuid, p_delta bigint, p_reason text, p_reference text) TO authenticated;
-GRANT ALL ON FUNCTION public.apply_workspace_token_delta(p_workspace_id uuid, p_delta bigint, p_reason text, p_reference text) TO service_role;
-
---
--- Name: FUNCTION cancel_outbox(p_ids uuid[], p_reason text); Type: ACL; Schema: public; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION public.cancel_outbox(p_ids uuid[], p_reason text) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.cancel_outbox(p_ids uuid[], p_reason text) TO service_role;
-
---
--- Name: FUNCTION check_entitlement(p_workspace_id uuid, p_key text, p_amount bigint); Type: ACL; Schema: public; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION public.check_entitlement(p_workspace_id uuid, p_key text, p_amount bigint) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.check_entitlement(p_workspace_id uuid, p_key text, p_amount bigint) TO authenticated;
-GRANT ALL ON FUNCTION public.check_entitlement(p_workspace_id uuid, p_key text, p_amount bigint) TO service_role;
-
---
--- Name: FUNCTION check_token_balances(); Type: ACL; Schema: public; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION public.check_token_balances() FROM PUBLIC;
-GRANT ALL ON FUNCTION public.check_token_balances() TO authenticated;
-GRANT ALL ON FUNCTION public.check_token_balances() TO service_role;
-
---
--- Name: FUNCTION claim_outbox(p_limit integer, p_worker text); Type: ACL; Schema: public; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION public.claim_outbox(p_limit integer, p_worker text) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.claim_outbox(p_limit integer, p_worker text) TO service_role;
-
---
--- Name: FUNCTION complete_outbox(p_token bigint, p_results jsonb); Type: ACL; Schema: public; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION public.complete_outbox(p_token bigint, p_results jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.complete_outbox(p_token bigint, p_results jsonb) TO service_role;
-
---
--- Name: FUNCTION connect_wa_phone_number(p_workspace_id uuid, p_waba_id text, p_phone_number_id text, p_access_token_ciphertext text, p_display_phone_number text, p_verified_name text, p_meta_user_id text); Type: ACL; Schema: public; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION public.connect_wa_phone_number(p_workspace_id uuid, p_waba_id text, p_phone_number_id text, p_access_token_ciphertext text, p_display_phone_number text, p_verified_name text, p_meta_user_id text) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.connect_wa_phone_number(p_workspace_id uuid, p_waba_id text, p_phone_number_id text, p_access_token_ciphertext text, p_display_phone_number text, p_verified_name text, p_meta_user_id text) TO service_role;
-
---
--- Name: FUNCTION create_chat(p_workspace_id uuid, p_kind text, p_title text, p_member_ids uuid[]); Type: ACL; Schema: public; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION public.create_chat(p_workspace_id uuid, p_kind text, p_title text, p_member_ids uuid[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.create_chat(p_workspace_id uuid, p_kind text, p_title text, p_member_ids uuid[]) TO authenticated;
-
---
--- Name: TABLE workspaces; Type: ACL; Schema: public; Owner: postgres
---
-
-GRANT SELECT ON TABLE public.workspaces TO authenticated;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.workspaces TO service_role;
-
---
--- Name: FUNCTION create_workspace(p_slug text, p_name text); Type: ACL; Schema: public; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION public.create_workspace(p_slug text, p_name text) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.create_workspace(p_slug text, p_name text) TO authenticated;
-
---
--- Name: FUNCTION deauthorize_meta_user(p_meta_user_id text); Type: ACL; Schema: public; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION public.deauthorize_meta_user(p_meta_user_id text) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.deauthorize_meta_user(p_meta_user_id text) TO service_role;
-
---
--- Name: FUNCTION delete_message(p_message_id uuid); Type: ACL; Schema: public; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION public.delete_message(p_message_id uuid) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.delete_message(p_message_id uuid) TO authenticated;
-
---
--- Name: FUNCTION disconnect_wa_phone_number(p_connection_id uuid, p_reason text); Type: ACL; Schema: public; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION public.disconnect_wa_phone_number(p_connection_id uuid, p_reason text) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.disconnect_wa_phone_number(p_connection_id uuid, p_reason text) TO service_role;
-GRANT ALL ON FUNCTION public.disconnect_wa_phone_number(p_connection_id uuid, p_reason text) TO authenticated;
-
---
--- Name: FUNCTION edit_message(p_message_id uuid, p_body text); Type: ACL; Schema: public; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION public.edit_message(p_message_id uuid, p_body text) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.edit_message(p_message_id uuid, p_body text) TO authenticated;
-
---
--- Name: FUNCTION enqueue_outbox(p_workspace_id uuid, p_channel text, p_recipients text[], p_payloads jsonb[], p_idempotency_keys text[], p_connection_id uuid, p_thread_ids uuid[], p_priority integer, p_scheduled_at timestamp with time zone, p_automated boolean, p_max_attempts integer); Type: ACL; Schema: public; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION public.enqueue_outbox(p_workspace_id uuid, p_channel text, p_recipients text[], p_payloads jsonb[], p_idempotency_keys text[], p_connection_id uuid, p_thread_ids uuid[], p_priority integer, p_scheduled_at timestamp with time zone, p_automated boolean, p_max_attempts integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.enqueue_outbox(p_workspace_id uuid, p_channel text, p_recipients text[], p_payloads jsonb[], p_idempotency_keys text[], p_connection_id uuid, p_thread_ids uuid[], p_priority integer, p_scheduled_at timestamp with time zone, p_automated boolean, p_max_attempts integer) TO service_role;
-
---
--- Name: FUNCTION extend_lease(p_token bigint, p_seconds integer); Type: ACL; Schema: public; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION public.extend_lease(p_token bigint, p_seconds integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.extend_lease(p_token bigint, p_seconds integer) TO service_role;
-
---
--- Name: FUNCTION fail_outbox(p_token bigint, p_failures jsonb); Type: ACL; Schema: public; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION public.fail_outbox(p_token bigint, p_failures jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.fail_outbox(p_token bigint, p_failures jsonb) TO service_role;
-
---
--- Name: FUNCTION find_outbox_message(p_id uuid); Type: ACL; Schema: public; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION public.find_outbox_message(p_id uuid) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.find_outbox_message(p_id uuid) TO service_role;
-
---
--- Name: FUNCTION get_chat_changes(p_chat_id uuid, p_after_rev bigint, p_limit integer); Type: ACL; Schema: public; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION public.get_chat_changes(p_chat_id uuid, p_after_rev bigint, p_limit integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.get_chat_changes(p_chat_id uuid, p_after_rev bigint, p_limit integer) TO authenticated;
-
---
--- Name: FUNCTION get_chat_messages(p_chat_id uuid, p_before_seq bigint, p_after_seq bigint, p_around_seq bigint, p_limit integer); Type: ACL; Schema: public; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION public.get_chat_messages(p_chat_id uuid, p_before_seq bigint, p_after_seq bigint, p_around_seq bigint, p_limit integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.get_chat_messages(p_chat_id uuid, p_before_seq bigint, p_after_seq bigint, p_around_seq bigint, p_limit integer) TO authenticated;
-
---
--- Name: FUNCTION get_latest_seq(p_chat_id uuid); Type: ACL; Schema: public; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION public.get_latest_seq(p_chat_id uuid) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.get_latest_seq(p_chat_id uuid) TO authenticated;
--- Name: FUNCTION find_workspace(p_ref text); Type: ACL; Schema: public; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION public.find_workspace(p_ref text) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.find_workspace(p_ref text) TO authenticated;
-GRANT ALL ON FUNCTION public.find_workspace(p_ref text) TO service_role;
-
---
--- Name: FUNCTION get_outbox_stats(p_workspace_id uuid); Type: ACL; Schema: public; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION public.get_outbox_stats(p_workspace_id uuid) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.get_outbox_stats(p_workspace_id uuid) TO service_role;
-
---
--- Name: FUNCTION get_outbox_wait(); Type: ACL; Schema: public; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION public.get_outbox_wait() FROM PUBLIC;
-GRANT ALL ON FUNCTION public.get_outbox_wait() TO service_role;
-
---
--- Name: FUNCTION get_unread_count(p_chat_id uuid); Type: ACL; Schema: public; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION public.get_unread_count(p_chat_id uuid) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.get_unread_count(p_chat_id uuid) TO authenticated;
-
---
--- Name: FUNCTION get_unread_counts(p_workspace_id uuid); Type: ACL; Schema: public; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION public.get_unread_counts(p_workspace_id uuid) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.get_unread_counts(p_workspace_id uuid) TO authenticated;
--- Name: FUNCTION get_workspace_overview(p_workspace_id uuid); Type: ACL; Schema: public; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION public.get_workspace_overview(p_workspace_id uuid) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.get_workspace_overview(p_workspace_id uuid) TO authenticated;
-GRANT ALL ON FUNCTION public.get_workspace_overview(p_workspace_id uuid) TO service_role;
-
---
--- Name: TABLE workspace_token_grants; Type: ACL; Schema: public; Owner: postgres
---
-
-GRANT SELECT ON TABLE public.workspace_token_grants TO authenticated;
-GRANT SELECT ON TABLE public.workspace_token_grants TO service_role;
-
---
--- Name: FUNCTION grant_workspace_tokens(p_workspace_id uuid, p_amount bigint, p_reason text, p_reference text, p_expires_at timestamp with time zone, p_priority integer, p_effective_at timestamp with time zone); Type: ACL; Schema: public; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION public.grant_workspace_tokens(p_workspace_id uuid, p_amount bigint, p_reason text, p_reference text, p_expires_at timestamp with time zone, p_priority integer, p_effective_at timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.grant_workspace_tokens(p_workspace_id uuid, p_amount bigint, p_reason text, p_reference text, p_expires_at timestamp with time zone, p_priority integer, p_effective_at timestamp with time zone) TO authenticated;
-GRANT ALL ON FUNCTION public.grant_workspace_tokens(p_workspace_id uuid, p_amount bigint, p_reason text, p_reference text, p_expires_at timestamp with time zone, p_priority integer, p_effective_at timestamp with time zone) TO service_role;
-
---
--- Name: FUNCTION ingest_whatsapp_events(p_events jsonb); Type: ACL; Schema: public; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION public.ingest_whatsapp_events(p_events jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.ingest_whatsapp_events(p_events jsonb) TO service_role;
-
---
--- Name: FUNCTION join_chat(p_chat_id uuid); Type: ACL; Schema: public; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION public.join_chat(p_chat_id uuid) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.join_chat(p_chat_id uuid) TO authenticated;
-
---
--- Name: FUNCTION leave_chat(p_chat_id uuid); Type: ACL; Schema: public; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION public.leave_chat(p_chat_id uuid) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.leave_chat(p_chat_id uuid) TO authenticated;
-
---
--- Name: FUNCTION list_chats(p_workspace_id uuid, p_limit integer, p_before timestamp with time zone, p_before_id uuid); Type: ACL; Schema: public; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION public.list_chats(p_workspace_id uuid, p_limit integer, p_before timestamp with time zone, p_before_id uuid) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.list_chats(p_workspace_id uuid, p_limit integer, p_before timestamp with time zone, p_before_id uuid) TO authenticated;
--- Name: FUNCTION list_operators(); Type: ACL; Schema: public; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION public.list_operators() FROM PUBLIC;
-GRANT ALL ON FUNCTION public.list_operators() TO authenticated;
-GRANT ALL ON FUNCTION public.list_operators() TO service_role;
-
---
--- Name: FUNCTION list_outbox(p_status text, p_workspace_id uuid, p_connection_id uuid, p_limit integer, p_before timestamp with time zone); Type: ACL; Schema: public; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION public.list_outbox(p_status text, p_workspace_id uuid, p_connection_id uuid, p_limit integer, p_before timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.list_outbox(p_status text, p_workspace_id uuid, p_connection_id uuid, p_limit integer, p_before timestamp with time zone) TO service_role;
-
---
--- Name: FUNCTION list_workspaces(p_search text, p_status text, p_after_slug text, p_limit integer); Type: ACL; Schema: public; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION public.list_workspaces(p_search text, p_status text, p_after_slug text, p_limit integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.list_workspaces(p_search text, p_status text, p_after_slug text, p_limit integer) TO authenticated;
-GRANT ALL ON FUNCTION public.list_workspaces(p_search text, p_status text, p_after_slug text, p_limit integer) TO service_role;
-
---
--- Name: FUNCTION maintain_outbox(p_archive_after interval); Type: ACL; Schema: public; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION public.maintain_outbox(p_archive_after interval) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.maintain_outbox(p_archive_after interval) TO service_role;
-
---
--- Name: FUNCTION mark_messages_as_delivered(p_chat_id uuid, p_up_to_seq bigint); Type: ACL; Schema: public; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION public.mark_messages_as_delivered(p_chat_id uuid, p_up_to_seq bigint) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.mark_messages_as_delivered(p_chat_id uuid, p_up_to_seq bigint) TO authenticated;
-
---
--- Name: FUNCTION mark_messages_as_read(p_chat_id uuid, p_up_to_seq bigint); Type: ACL; Schema: public; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION public.mark_messages_as_read(p_chat_id uuid, p_up_to_seq bigint) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.mark_messages_as_read(p_chat_id uuid, p_up_to_seq bigint) TO authenticated;
-
---
--- Name: FUNCTION mute_chat(p_chat_id uuid, p_until timestamp with time zone); Type: ACL; Schema: public; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION public.mute_chat(p_chat_id uuid, p_until timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.mute_chat(p_chat_id uuid, p_until timestamp with time zone) TO authenticated;
-
---
--- Name: FUNCTION pause_connection(p_connection_id uuid, p_reason text); Type: ACL; Schema: public; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION public.pause_connection(p_connection_id uuid, p_reason text) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.pause_connection(p_connection_id uuid, p_reason text) TO service_role;
-
---
--- Name: FUNCTION purge_outbox(p_status text, p_older_than interval, p_workspace_id uuid, p_limit integer); Type: ACL; Schema: public; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION public.purge_outbox(p_status text, p_older_than interval, p_workspace_id uuid, p_limit integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.purge_outbox(p_status text, p_older_than interval, p_workspace_id uuid, p_limit integer) TO service_role;
-
---
--- Name: FUNCTION release_lost_claims(p_worker text, p_held_tokens bigint[]); Type: ACL; Schema: public; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION public.release_lost_claims(p_worker text, p_held_tokens bigint[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.release_lost_claims(p_worker text, p_held_tokens bigint[]) TO service_role;
-
---
--- Name: FUNCTION remove_chat_member(p_chat_id uuid, p_user_id uuid); Type: ACL; Schema: public; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION public.remove_chat_member(p_chat_id uuid, p_user_id uuid) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.remove_chat_member(p_chat_id uuid, p_user_id uuid) TO authenticated;
--- Name: FUNCTION release_token_reservation(p_reservation_id uuid); Type: ACL; Schema: public; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION public.release_token_reservation(p_reservation_id uuid) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.release_token_reservation(p_reservation_id uuid) TO authenticated;
-GRANT ALL ON FUNCTION public.release_token_reservation(p_reservation_id uuid) TO service_role;
-
---
--- Name: TABLE workspace_memberships; Type: ACL; Schema: public; Owner: postgres
---
-
-GRANT SELECT ON TABLE public.workspace_memberships TO authenticated;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.workspace_memberships TO service_role;
-
---
--- Name: FUNCTION remove_member(p_workspace_id uuid, p_user_id uuid); Type: ACL; Schema: public; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION public.remove_member(p_workspace_id uuid, p_user_id uuid) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.remove_member(p_workspace_id uuid, p_user_id uuid) TO authenticated;
-GRANT ALL ON FUNCTION public.remove_member(p_workspace_id uuid, p_user_id uuid) TO service_role;
-
---
--- Name: FUNCTION remove_operator(p_email text); Type: ACL; Schema: public; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION public.remove_operator(p_email text) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.remove_operator(p_email text) TO authenticated;
-GRANT ALL ON FUNCTION public.remove_operator(p_email text) TO service_role;
-
---
--- Name: FUNCTION replay_orphan_events(p_phone_number_id text); Type: ACL; Schema: public; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION public.replay_orphan_events(p_phone_number_id text) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.replay_orphan_events(p_phone_number_id text) TO service_role;
-
---
--- Name: FUNCTION replay_whatsapp_events(p_events jsonb); Type: ACL; Schema: public; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION public.replay_whatsapp_events(p_events jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.replay_whatsapp_events(p_events jsonb) TO service_role;
-
---
--- Name: FUNCTION reserve_workspace_tokens(p_workspace_id uuid, p_amount bigint, p_reason text, p_reference text, p_seconds integer); Type: ACL; Schema: public; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION public.reserve_workspace_tokens(p_workspace_id uuid, p_amount bigint, p_reason text, p_reference text, p_seconds integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.reserve_workspace_tokens(p_workspace_id uuid, p_amount bigint, p_reason text, p_reference text, p_seconds integer) TO authenticated;
-GRANT ALL ON FUNCTION public.reserve_workspace_tokens(p_workspace_id uuid, p_amount bigint, p_reason text, p_reference text, p_seconds integer) TO service_role;
-
---
--- Name: FUNCTION resolve_connection_for_thread(p_thread_id uuid); Type: ACL; Schema: public; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION public.resolve_connection_for_thread(p_thread_id uuid) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.resolve_connection_for_thread(p_thread_id uuid) TO authenticated;
-GRANT ALL ON FUNCTION public.resolve_connection_for_thread(p_thread_id uuid) TO service_role;
-
---
--- Name: FUNCTION resolve_connection_for_webhook(p_phone_number_id text); Type: ACL; Schema: public; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION public.resolve_connection_for_webhook(p_phone_number_id text) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.resolve_connection_for_webhook(p_phone_number_id text) TO service_role;
-
---
--- Name: FUNCTION resolve_workspace(p_ref text); Type: ACL; Schema: public; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION public.resolve_workspace(p_ref text) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.resolve_workspace(p_ref text) TO authenticated;
-GRANT ALL ON FUNCTION public.resolve_workspace(p_ref text) TO service_role;
-
---
--- Name: FUNCTION resume_connection(p_connection_id uuid); Type: ACL; Schema: public; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION public.resume_connection(p_connection_id uuid) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.resume_connection(p_connection_id uuid) TO service_role;
-
---
--- Name: FUNCTION retry_outbox(p_ids uuid[], p_spread_seconds integer); Type: ACL; Schema: public; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION public.retry_outbox(p_ids uuid[], p_spread_seconds integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.retry_outbox(p_ids uuid[], p_spread_seconds integer) TO service_role;
-
---
--- Name: FUNCTION send_message(p_chat_id uuid, p_body text, p_client_generated_id text, p_attachments jsonb, p_mentions uuid[], p_reply_to bigint); Type: ACL; Schema: public; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION public.send_message(p_chat_id uuid, p_body text, p_client_generated_id text, p_attachments jsonb, p_mentions uuid[], p_reply_to bigint) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.send_message(p_chat_id uuid, p_body text, p_client_generated_id text, p_attachments jsonb, p_mentions uuid[], p_reply_to bigint) TO authenticated;
-
---
--- Name: FUNCTION send_messages(p_chat_id uuid, p_messages jsonb); Type: ACL; Schema: public; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION public.send_messages(p_chat_id uuid, p_messages jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.send_messages(p_chat_id uuid, p_messages jsonb) TO authenticated;
--- Name: FUNCTION seal_audit_log(p_limit integer); Type: ACL; Schema: public; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION public.seal_audit_log(p_limit integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.seal_audit_log(p_limit integer) TO authenticated;
-GRANT ALL ON FUNCTION public.seal_audit_log(p_limit integer) TO service_role;
-
---
--- Name: TABLE owner_audit_log; Type: ACL; Schema: public; Owner: postgres
---
-
-GRANT SELECT ON TABLE public.owner_audit_log TO service_role;
-
---
--- Name: FUNCTION search_audit_log(p_workspace_id uuid, p_action text, p_actor text, p_since timestamp with time zone, p_until timestamp with time zone, p_search text, p_before_id bigint, p_limit integer); Type: ACL; Schema: public; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION public.search_audit_log(p_workspace_id uuid, p_action text, p_actor text, p_since timestamp with time zone, p_until timestamp with time zone, p_search text, p_before_id bigint, p_limit integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.search_audit_log(p_workspace_id uuid, p_action text, p_actor text, p_since timestamp with time zone, p_until timestamp with time zone, p_search text, p_before_id bigint, p_limit integer) TO authenticated;
-GRANT ALL ON FUNCTION public.search_audit_log(p_workspace_id uuid, p_action text, p_actor text, p_since timestamp with time zone, p_until timestamp with time zone, p_search text, p_before_id bigint, p_limit integer) TO service_role;
-
---
--- Name: TABLE wa_messages; Type: ACL; Schema: public; Owner: postgres
---
-
-GRANT SELECT ON TABLE public.wa_messages TO authenticated;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.wa_messages TO service_role;
-
---
--- Name: FUNCTION send_whatsapp_text(p_thread_id uuid, p_body text, p_idempotency_key text); Type: ACL; Schema: public; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION public.send_whatsapp_text(p_thread_id uuid, p_body text, p_idempotency_key text) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.send_whatsapp_text(p_thread_id uuid, p_body text, p_idempotency_key text) TO service_role;
-GRANT ALL ON FUNCTION public.send_whatsapp_text(p_thread_id uuid, p_body text, p_idempotency_key text) TO authenticated;
-
---
--- Name: FUNCTION set_typing(p_chat_id uuid, p_typing boolean); Type: ACL; Schema: public; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION public.set_typing(p_chat_id uuid, p_typing boolean) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.set_typing(p_chat_id uuid, p_typing boolean) TO authenticated;
--- Name: FUNCTION set_member_role(p_workspace_id uuid, p_user_id uuid, p_role text); Type: ACL; Schema: public; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION public.set_member_role(p_workspace_id uuid, p_user_id uuid, p_role text) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.set_member_role(p_workspace_id uuid, p_user_id uuid, p_role text) TO authenticated;
-GRANT ALL ON FUNCTION public.set_member_role(p_workspace_id uuid, p_user_id uuid, p_role text) TO service_role;
-
---
--- Name: FUNCTION set_token_alerts(p_workspace_id uuid, p_levels bigint[]); Type: ACL; Schema: public; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION public.set_token_alerts(p_workspace_id uuid, p_levels bigint[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.set_token_alerts(p_workspace_id uuid, p_levels bigint[]) TO authenticated;
-GRANT ALL ON FUNCTION public.set_token_alerts(p_workspace_id uuid, p_levels bigint[]) TO service_role;
-
---
--- Name: FUNCTION set_workspace_entitlement(p_slug text, p_key text, p_enabled boolean, p_expires_at timestamp with time zone, p_reason text); Type: ACL; Schema: public; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION public.set_workspace_entitlement(p_slug text, p_key text, p_enabled boolean, p_expires_at timestamp with time zone, p_reason text) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.set_workspace_entitlement(p_slug text, p_key text, p_enabled boolean, p_expires_at timestamp with time zone, p_reason text) TO authenticated;
-GRANT ALL ON FUNCTION public.set_workspace_entitlement(p_slug text, p_key text, p_enabled boolean, p_expires_at timestamp with time zone, p_reason text) TO service_role;
-
---
--- Name: FUNCTION set_workspace_entitlement_payload(p_workspace_id uuid, p_key text, p_enabled boolean, p_payload jsonb, p_expires_at timestamp with time zone, p_reason text); Type: ACL; Schema: public; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION public.set_workspace_entitlement_payload(p_workspace_id uuid, p_key text, p_enabled boolean, p_payload jsonb, p_expires_at timestamp with time zone, p_reason text) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.set_workspace_entitlement_payload(p_workspace_id uuid, p_key text, p_enabled boolean, p_payload jsonb, p_expires_at timestamp with time zone, p_reason text) TO authenticated;
-GRANT ALL ON FUNCTION public.set_workspace_entitlement_payload(p_workspace_id uuid, p_key text, p_enabled boolean, p_payload jsonb, p_expires_at timestamp with time zone, p_reason text) TO service_role;
-
---
--- Name: FUNCTION set_workspace_status(p_workspace_id uuid, p_status text, p_reason text); Type: ACL; Schema: public; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION public.set_workspace_status(p_workspace_id uuid, p_status text, p_reason text) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.set_workspace_status(p_workspace_id uuid, p_status text, p_reason text) TO authenticated;
-GRANT ALL ON FUNCTION public.set_workspace_status(p_workspace_id uuid, p_status text, p_reason text) TO service_role;
-
---
--- Name: FUNCTION settle_due_tokens(p_limit integer); Type: ACL; Schema: public; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION public.settle_due_tokens(p_limit integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.settle_due_tokens(p_limit integer) TO authenticated;
-GRANT ALL ON FUNCTION public.settle_due_tokens(p_limit integer) TO service_role;
-
---
--- Name: FUNCTION settle_token_reservation(p_reservation_id uuid, p_amount bigint); Type: ACL; Schema: public; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION public.settle_token_reservation(p_reservation_id uuid, p_amount bigint) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.settle_token_reservation(p_reservation_id uuid, p_amount bigint) TO authenticated;
-GRANT ALL ON FUNCTION public.settle_token_reservation(p_reservation_id uuid, p_amount bigint) TO service_role;
-
---
--- Name: FUNCTION start_meta_signup(p_workspace_id uuid, p_redirect_uri text, OUT state text, OUT expires_at timestamp with time zone); Type: ACL; Schema: public; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION public.start_meta_signup(p_workspace_id uuid, p_redirect_uri text, OUT state text, OUT expires_at timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.start_meta_signup(p_workspace_id uuid, p_redirect_uri text, OUT state text, OUT expires_at timestamp with time zone) TO authenticated;
-
---
--- Name: FUNCTION status(p_message public.chat_messages); Type: ACL; Schema: public; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION public.status(p_message public.chat_messages) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.status(p_message public.chat_messages) TO authenticated;
-GRANT ALL ON FUNCTION public.status(p_message public.chat_messages) TO service_role;
-
---
--- Name: FUNCTION take_rate_limit_slot(p_key text, p_cap integer, p_window_seconds integer); Type: ACL; Schema: public; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION public.take_rate_limit_slot(p_key text, p_cap integer, p_window_seconds integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.take_rate_limit_slot(p_key text, p_cap integer, p_window_seconds integer) TO service_role;
 -- Name: FUNCTION page_of_candidates(p_workspace_id uuid, p_filter jsonb, p_only uuid[], p_without uuid[], p_sort text, p_descending boolean, p_after text, p_limit integer); Type: ACL; Schema: private; Owner: postgres
 --
 
@@ -13227,6 +12470,18 @@ GRANT ALL ON FUNCTION private.personal_rows() TO authenticated;
 GRANT ALL ON FUNCTION private.personal_rows() TO service_role;
 
 --
+-- Name: FUNCTION plan_token_balance(p_workspace_id uuid); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.plan_token_balance(p_workspace_id uuid) FROM PUBLIC;
+
+--
+-- Name: FUNCTION post_tokens(p_workspace_id uuid, p_delta bigint, p_reason text, p_reference_type text, p_reference_id text, p_granted bigint, p_released bigint, p_by_time boolean); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.post_tokens(p_workspace_id uuid, p_delta bigint, p_reason text, p_reference_type text, p_reference_id text, p_granted bigint, p_released bigint, p_by_time boolean) FROM PUBLIC;
+
+--
 -- Name: FUNCTION queue_inserted_outbox(); Type: ACL; Schema: private; Owner: postgres
 --
 
@@ -13261,6 +12516,12 @@ REVOKE ALL ON FUNCTION private.refresh_whatsapp_messages(p_message_ids uuid[]) F
 GRANT ALL ON FUNCTION private.refresh_whatsapp_messages(p_message_ids uuid[]) TO service_role;
 
 --
+-- Name: FUNCTION refuse_amount(p_account public.workspace_token_balance, p_amount bigint); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.refuse_amount(p_account public.workspace_token_balance, p_amount bigint) FROM PUBLIC;
+
+--
 -- Name: FUNCTION refuse_candidate(p_constraint text, p_workspace_id uuid, p_fields jsonb); Type: ACL; Schema: private; Owner: postgres
 --
 
@@ -13279,6 +12540,18 @@ REVOKE ALL ON FUNCTION private.refuse_change() FROM PUBLIC;
 REVOKE ALL ON FUNCTION private.refuse_contact(p_constraint text, p_workspace_id uuid, p_fields jsonb) FROM PUBLIC;
 
 --
+-- Name: FUNCTION refuse_reference(p_reference text, p_amount bigint, p_first_amount bigint); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.refuse_reference(p_reference text, p_amount bigint, p_first_amount bigint) FROM PUBLIC;
+
+--
+-- Name: FUNCTION refuse_removal(); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.refuse_removal() FROM PUBLIC;
+
+--
 -- Name: FUNCTION replay_whatsapp_orphans(p_phone_number_id text, p_waba_id text); Type: ACL; Schema: private; Owner: postgres
 --
 
@@ -13291,6 +12564,36 @@ GRANT ALL ON FUNCTION private.replay_whatsapp_orphans(p_phone_number_id text, p_
 
 REVOKE ALL ON FUNCTION private.report_duplicate_contacts(p_workspace_id uuid, p_contact_id uuid, p_other_id uuid, p_reason text) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.report_duplicate_contacts(p_workspace_id uuid, p_contact_id uuid, p_other_id uuid, p_reason text) TO service_role;
+
+--
+-- Name: FUNCTION require_chat_member(p_chat_id uuid); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.require_chat_member(p_chat_id uuid) FROM PUBLIC;
+
+--
+-- Name: FUNCTION require_chat_writer(p_chat_id uuid); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.require_chat_writer(p_chat_id uuid) FROM PUBLIC;
+
+--
+-- Name: FUNCTION require_message_parts(p_chat_id uuid, p_client_generated_id text, p_attachments jsonb, p_mentions uuid[], p_reply_to bigint); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.require_message_parts(p_chat_id uuid, p_client_generated_id text, p_attachments jsonb, p_mentions uuid[], p_reply_to bigint) FROM PUBLIC;
+
+--
+-- Name: FUNCTION require_message_text(p_body text, p_has_attachments boolean); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.require_message_text(p_body text, p_has_attachments boolean) FROM PUBLIC;
+
+--
+-- Name: FUNCTION require_operator(p_roles text[]); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.require_operator(p_roles text[]) FROM PUBLIC;
 
 --
 -- Name: FUNCTION require_role(p_workspace_id uuid, p_roles text[], p_missing_code text, p_detail jsonb); Type: ACL; Schema: private; Owner: postgres
@@ -13357,6 +12660,12 @@ REVOKE ALL ON FUNCTION private.signup_state_hash(p_state text) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.signup_state_hash(p_state text) TO service_role;
 
 --
+-- Name: FUNCTION spend_token_grants(p_workspace_id uuid); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.spend_token_grants(p_workspace_id uuid) FROM PUBLIC;
+
+--
 -- Name: FUNCTION store_connection_secret(p_connection_id uuid, p_ciphertext text, p_meta_user_id text); Type: ACL; Schema: private; Owner: postgres
 --
 
@@ -13369,6 +12678,12 @@ GRANT ALL ON FUNCTION private.store_connection_secret(p_connection_id uuid, p_ci
 
 REVOKE ALL ON FUNCTION private.store_whatsapp_messages(p_items private.whatsapp_item[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.store_whatsapp_messages(p_items private.whatsapp_item[]) TO service_role;
+
+--
+-- Name: FUNCTION tell_chat(p_chat_id uuid, p_event text, p_payload jsonb); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.tell_chat(p_chat_id uuid, p_event text, p_payload jsonb) FROM PUBLIC;
 
 --
 -- Name: FUNCTION time_cursor(p_at timestamp with time zone); Type: ACL; Schema: private; Owner: postgres
@@ -13427,6 +12742,26 @@ GRANT ALL ON FUNCTION private.withdraw_outbox(p_ids uuid[]) TO service_role;
 REVOKE ALL ON FUNCTION private.withdraw_threads(p_thread_ids uuid[]) FROM PUBLIC;
 
 --
+-- Name: TABLE workspace_entitlements; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT SELECT ON TABLE public.workspace_entitlements TO authenticated;
+GRANT SELECT ON TABLE public.workspace_entitlements TO service_role;
+
+--
+-- Name: FUNCTION write_entitlement(p_workspace_id uuid, p_key text, p_enabled boolean, p_payload jsonb, p_expires_at timestamp with time zone, p_reason text); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.write_entitlement(p_workspace_id uuid, p_key text, p_enabled boolean, p_payload jsonb, p_expires_at timestamp with time zone, p_reason text) FROM PUBLIC;
+
+--
+-- Name: FUNCTION add_chat_members(p_chat_id uuid, p_user_ids uuid[]); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.add_chat_members(p_chat_id uuid, p_user_ids uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.add_chat_members(p_chat_id uuid, p_user_ids uuid[]) TO authenticated;
+
+--
 -- Name: TABLE contact_notes; Type: ACL; Schema: public; Owner: postgres
 --
 
@@ -13442,11 +12777,56 @@ GRANT ALL ON FUNCTION public.add_contact_note(p_contact_id uuid, p_body text) TO
 GRANT ALL ON FUNCTION public.add_contact_note(p_contact_id uuid, p_body text) TO service_role;
 
 --
+-- Name: TABLE owner_members; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT SELECT ON TABLE public.owner_members TO service_role;
+
+--
+-- Name: FUNCTION add_operator(p_email text, p_role text); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.add_operator(p_email text, p_role text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.add_operator(p_email text, p_role text) TO authenticated;
+GRANT ALL ON FUNCTION public.add_operator(p_email text, p_role text) TO service_role;
+
+--
+-- Name: TABLE workspace_token_ledger; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT SELECT ON TABLE public.workspace_token_ledger TO authenticated;
+GRANT SELECT ON TABLE public.workspace_token_ledger TO service_role;
+
+--
+-- Name: FUNCTION apply_workspace_token_delta(p_workspace_id uuid, p_delta bigint, p_reason text, p_reference text); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.apply_workspace_token_delta(p_workspace_id uuid, p_delta bigint, p_reason text, p_reference text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.apply_workspace_token_delta(p_workspace_id uuid, p_delta bigint, p_reason text, p_reference text) TO authenticated;
+GRANT ALL ON FUNCTION public.apply_workspace_token_delta(p_workspace_id uuid, p_delta bigint, p_reason text, p_reference text) TO service_role;
+
+--
 -- Name: FUNCTION cancel_outbox(p_ids uuid[], p_reason text); Type: ACL; Schema: public; Owner: postgres
 --
 
 REVOKE ALL ON FUNCTION public.cancel_outbox(p_ids uuid[], p_reason text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.cancel_outbox(p_ids uuid[], p_reason text) TO service_role;
+
+--
+-- Name: FUNCTION check_entitlement(p_workspace_id uuid, p_key text, p_amount bigint); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.check_entitlement(p_workspace_id uuid, p_key text, p_amount bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.check_entitlement(p_workspace_id uuid, p_key text, p_amount bigint) TO authenticated;
+GRANT ALL ON FUNCTION public.check_entitlement(p_workspace_id uuid, p_key text, p_amount bigint) TO service_role;
+
+--
+-- Name: FUNCTION check_token_balances(); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.check_token_balances() FROM PUBLIC;
+GRANT ALL ON FUNCTION public.check_token_balances() TO authenticated;
+GRANT ALL ON FUNCTION public.check_token_balances() TO service_role;
 
 --
 -- Name: FUNCTION claim_outbox(p_limit integer, p_worker text); Type: ACL; Schema: public; Owner: postgres
@@ -13499,19 +12879,19 @@ GRANT ALL ON FUNCTION public.create_candidate(p_workspace_id uuid, p_fields json
 GRANT ALL ON FUNCTION public.create_candidate(p_workspace_id uuid, p_fields jsonb) TO service_role;
 
 --
+-- Name: FUNCTION create_chat(p_workspace_id uuid, p_kind text, p_title text, p_member_ids uuid[]); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.create_chat(p_workspace_id uuid, p_kind text, p_title text, p_member_ids uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.create_chat(p_workspace_id uuid, p_kind text, p_title text, p_member_ids uuid[]) TO authenticated;
+
+--
 -- Name: FUNCTION create_contact(p_workspace_id uuid, p_fields jsonb); Type: ACL; Schema: public; Owner: postgres
 --
 
 REVOKE ALL ON FUNCTION public.create_contact(p_workspace_id uuid, p_fields jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.create_contact(p_workspace_id uuid, p_fields jsonb) TO authenticated;
 GRANT ALL ON FUNCTION public.create_contact(p_workspace_id uuid, p_fields jsonb) TO service_role;
-
---
--- Name: TABLE workspaces; Type: ACL; Schema: public; Owner: postgres
---
-
-GRANT SELECT ON TABLE public.workspaces TO authenticated;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.workspaces TO service_role;
 
 --
 -- Name: FUNCTION create_workspace(p_slug text, p_name text); Type: ACL; Schema: public; Owner: postgres
@@ -13552,12 +12932,26 @@ GRANT ALL ON FUNCTION public.delete_contact_note(p_note_id uuid) TO authenticate
 GRANT ALL ON FUNCTION public.delete_contact_note(p_note_id uuid) TO service_role;
 
 --
+-- Name: FUNCTION delete_message(p_message_id uuid); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.delete_message(p_message_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.delete_message(p_message_id uuid) TO authenticated;
+
+--
 -- Name: FUNCTION disconnect_wa_phone_number(p_connection_id uuid, p_reason text); Type: ACL; Schema: public; Owner: postgres
 --
 
 REVOKE ALL ON FUNCTION public.disconnect_wa_phone_number(p_connection_id uuid, p_reason text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.disconnect_wa_phone_number(p_connection_id uuid, p_reason text) TO service_role;
 GRANT ALL ON FUNCTION public.disconnect_wa_phone_number(p_connection_id uuid, p_reason text) TO authenticated;
+
+--
+-- Name: FUNCTION edit_message(p_message_id uuid, p_body text); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.edit_message(p_message_id uuid, p_body text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.edit_message(p_message_id uuid, p_body text) TO authenticated;
 
 --
 -- Name: FUNCTION enqueue_outbox(p_workspace_id uuid, p_channel text, p_recipients text[], p_payloads jsonb[], p_idempotency_keys text[], p_connection_id uuid, p_thread_ids uuid[], p_priority integer, p_scheduled_at timestamp with time zone, p_automated boolean, p_max_attempts integer); Type: ACL; Schema: public; Owner: postgres
@@ -13588,6 +12982,14 @@ REVOKE ALL ON FUNCTION public.find_outbox_message(p_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.find_outbox_message(p_id uuid) TO service_role;
 
 --
+-- Name: FUNCTION find_workspace(p_ref text); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.find_workspace(p_ref text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.find_workspace(p_ref text) TO authenticated;
+GRANT ALL ON FUNCTION public.find_workspace(p_ref text) TO service_role;
+
+--
 -- Name: FUNCTION get_call_logs(p_contact_ids uuid[], p_limit integer); Type: ACL; Schema: public; Owner: postgres
 --
 
@@ -13603,11 +13005,32 @@ REVOKE ALL ON FUNCTION public.get_candidate(p_candidate_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.get_candidate(p_candidate_id uuid) TO authenticated;
 
 --
+-- Name: FUNCTION get_chat_changes(p_chat_id uuid, p_after_rev bigint, p_limit integer); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.get_chat_changes(p_chat_id uuid, p_after_rev bigint, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.get_chat_changes(p_chat_id uuid, p_after_rev bigint, p_limit integer) TO authenticated;
+
+--
+-- Name: FUNCTION get_chat_messages(p_chat_id uuid, p_before_seq bigint, p_after_seq bigint, p_around_seq bigint, p_limit integer); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.get_chat_messages(p_chat_id uuid, p_before_seq bigint, p_after_seq bigint, p_around_seq bigint, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.get_chat_messages(p_chat_id uuid, p_before_seq bigint, p_after_seq bigint, p_around_seq bigint, p_limit integer) TO authenticated;
+
+--
 -- Name: FUNCTION get_contact(p_contact_id uuid); Type: ACL; Schema: public; Owner: postgres
 --
 
 REVOKE ALL ON FUNCTION public.get_contact(p_contact_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.get_contact(p_contact_id uuid) TO authenticated;
+
+--
+-- Name: FUNCTION get_latest_seq(p_chat_id uuid); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.get_latest_seq(p_chat_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.get_latest_seq(p_chat_id uuid) TO authenticated;
 
 --
 -- Name: FUNCTION get_outbox_stats(p_workspace_id uuid); Type: ACL; Schema: public; Owner: postgres
@@ -13622,6 +13045,43 @@ GRANT ALL ON FUNCTION public.get_outbox_stats(p_workspace_id uuid) TO service_ro
 
 REVOKE ALL ON FUNCTION public.get_outbox_wait() FROM PUBLIC;
 GRANT ALL ON FUNCTION public.get_outbox_wait() TO service_role;
+
+--
+-- Name: FUNCTION get_unread_count(p_chat_id uuid); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.get_unread_count(p_chat_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.get_unread_count(p_chat_id uuid) TO authenticated;
+
+--
+-- Name: FUNCTION get_unread_counts(p_workspace_id uuid); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.get_unread_counts(p_workspace_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.get_unread_counts(p_workspace_id uuid) TO authenticated;
+
+--
+-- Name: FUNCTION get_workspace_overview(p_workspace_id uuid); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.get_workspace_overview(p_workspace_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.get_workspace_overview(p_workspace_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION public.get_workspace_overview(p_workspace_id uuid) TO service_role;
+
+--
+-- Name: TABLE workspace_token_grants; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT SELECT ON TABLE public.workspace_token_grants TO authenticated;
+GRANT SELECT ON TABLE public.workspace_token_grants TO service_role;
+
+--
+-- Name: FUNCTION grant_workspace_tokens(p_workspace_id uuid, p_amount bigint, p_reason text, p_reference text, p_expires_at timestamp with time zone, p_priority integer, p_effective_at timestamp with time zone); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.grant_workspace_tokens(p_workspace_id uuid, p_amount bigint, p_reason text, p_reference text, p_expires_at timestamp with time zone, p_priority integer, p_effective_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.grant_workspace_tokens(p_workspace_id uuid, p_amount bigint, p_reason text, p_reference text, p_expires_at timestamp with time zone, p_priority integer, p_effective_at timestamp with time zone) TO authenticated;
+GRANT ALL ON FUNCTION public.grant_workspace_tokens(p_workspace_id uuid, p_amount bigint, p_reason text, p_reference text, p_expires_at timestamp with time zone, p_priority integer, p_effective_at timestamp with time zone) TO service_role;
 
 --
 -- Name: FUNCTION import_candidates(p_workspace_id uuid, p_rows jsonb, p_dry_run boolean, p_update boolean); Type: ACL; Schema: public; Owner: postgres
@@ -13647,11 +13107,32 @@ REVOKE ALL ON FUNCTION public.ingest_whatsapp_events(p_events jsonb) FROM PUBLIC
 GRANT ALL ON FUNCTION public.ingest_whatsapp_events(p_events jsonb) TO service_role;
 
 --
+-- Name: FUNCTION join_chat(p_chat_id uuid); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.join_chat(p_chat_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.join_chat(p_chat_id uuid) TO authenticated;
+
+--
+-- Name: FUNCTION leave_chat(p_chat_id uuid); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.leave_chat(p_chat_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.leave_chat(p_chat_id uuid) TO authenticated;
+
+--
 -- Name: FUNCTION list_candidates(p_workspace_id uuid, p_search text, p_status_tags text[], p_tags text[], p_my_status text, p_follow_up text, p_sort text, p_descending boolean, p_after text, p_limit integer); Type: ACL; Schema: public; Owner: postgres
 --
 
 REVOKE ALL ON FUNCTION public.list_candidates(p_workspace_id uuid, p_search text, p_status_tags text[], p_tags text[], p_my_status text, p_follow_up text, p_sort text, p_descending boolean, p_after text, p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.list_candidates(p_workspace_id uuid, p_search text, p_status_tags text[], p_tags text[], p_my_status text, p_follow_up text, p_sort text, p_descending boolean, p_after text, p_limit integer) TO authenticated;
+
+--
+-- Name: FUNCTION list_chats(p_workspace_id uuid, p_limit integer, p_before timestamp with time zone, p_before_id uuid); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.list_chats(p_workspace_id uuid, p_limit integer, p_before timestamp with time zone, p_before_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.list_chats(p_workspace_id uuid, p_limit integer, p_before timestamp with time zone, p_before_id uuid) TO authenticated;
 
 --
 -- Name: FUNCTION list_contact_duplicates(p_workspace_id uuid, p_limit integer); Type: ACL; Schema: public; Owner: postgres
@@ -13684,11 +13165,27 @@ REVOKE ALL ON FUNCTION public.list_follow_ups(p_workspace_id uuid, p_due text, p
 GRANT ALL ON FUNCTION public.list_follow_ups(p_workspace_id uuid, p_due text, p_after text, p_limit integer) TO authenticated;
 
 --
+-- Name: FUNCTION list_operators(); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.list_operators() FROM PUBLIC;
+GRANT ALL ON FUNCTION public.list_operators() TO authenticated;
+GRANT ALL ON FUNCTION public.list_operators() TO service_role;
+
+--
 -- Name: FUNCTION list_outbox(p_status text, p_workspace_id uuid, p_connection_id uuid, p_limit integer, p_before timestamp with time zone); Type: ACL; Schema: public; Owner: postgres
 --
 
 REVOKE ALL ON FUNCTION public.list_outbox(p_status text, p_workspace_id uuid, p_connection_id uuid, p_limit integer, p_before timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.list_outbox(p_status text, p_workspace_id uuid, p_connection_id uuid, p_limit integer, p_before timestamp with time zone) TO service_role;
+
+--
+-- Name: FUNCTION list_workspaces(p_search text, p_status text, p_after_slug text, p_limit integer); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.list_workspaces(p_search text, p_status text, p_after_slug text, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.list_workspaces(p_search text, p_status text, p_after_slug text, p_limit integer) TO authenticated;
+GRANT ALL ON FUNCTION public.list_workspaces(p_search text, p_status text, p_after_slug text, p_limit integer) TO service_role;
 
 --
 -- Name: TABLE contact_call_logs; Type: ACL; Schema: public; Owner: postgres
@@ -13713,12 +13210,33 @@ REVOKE ALL ON FUNCTION public.maintain_outbox(p_archive_after interval) FROM PUB
 GRANT ALL ON FUNCTION public.maintain_outbox(p_archive_after interval) TO service_role;
 
 --
+-- Name: FUNCTION mark_messages_as_delivered(p_chat_id uuid, p_up_to_seq bigint); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.mark_messages_as_delivered(p_chat_id uuid, p_up_to_seq bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.mark_messages_as_delivered(p_chat_id uuid, p_up_to_seq bigint) TO authenticated;
+
+--
+-- Name: FUNCTION mark_messages_as_read(p_chat_id uuid, p_up_to_seq bigint); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.mark_messages_as_read(p_chat_id uuid, p_up_to_seq bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.mark_messages_as_read(p_chat_id uuid, p_up_to_seq bigint) TO authenticated;
+
+--
 -- Name: FUNCTION merge_contacts(p_contact_id uuid, p_duplicate_id uuid); Type: ACL; Schema: public; Owner: postgres
 --
 
 REVOKE ALL ON FUNCTION public.merge_contacts(p_contact_id uuid, p_duplicate_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.merge_contacts(p_contact_id uuid, p_duplicate_id uuid) TO authenticated;
 GRANT ALL ON FUNCTION public.merge_contacts(p_contact_id uuid, p_duplicate_id uuid) TO service_role;
+
+--
+-- Name: FUNCTION mute_chat(p_chat_id uuid, p_until timestamp with time zone); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.mute_chat(p_chat_id uuid, p_until timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.mute_chat(p_chat_id uuid, p_until timestamp with time zone) TO authenticated;
 
 --
 -- Name: FUNCTION pause_connection(p_connection_id uuid, p_reason text); Type: ACL; Schema: public; Owner: postgres
@@ -13742,6 +13260,44 @@ REVOKE ALL ON FUNCTION public.release_lost_claims(p_worker text, p_held_tokens b
 GRANT ALL ON FUNCTION public.release_lost_claims(p_worker text, p_held_tokens bigint[]) TO service_role;
 
 --
+-- Name: FUNCTION release_token_reservation(p_reservation_id uuid); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.release_token_reservation(p_reservation_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.release_token_reservation(p_reservation_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION public.release_token_reservation(p_reservation_id uuid) TO service_role;
+
+--
+-- Name: FUNCTION remove_chat_member(p_chat_id uuid, p_user_id uuid); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.remove_chat_member(p_chat_id uuid, p_user_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.remove_chat_member(p_chat_id uuid, p_user_id uuid) TO authenticated;
+
+--
+-- Name: TABLE workspace_memberships; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT SELECT ON TABLE public.workspace_memberships TO authenticated;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.workspace_memberships TO service_role;
+
+--
+-- Name: FUNCTION remove_member(p_workspace_id uuid, p_user_id uuid); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.remove_member(p_workspace_id uuid, p_user_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.remove_member(p_workspace_id uuid, p_user_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION public.remove_member(p_workspace_id uuid, p_user_id uuid) TO service_role;
+
+--
+-- Name: FUNCTION remove_operator(p_email text); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.remove_operator(p_email text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.remove_operator(p_email text) TO authenticated;
+GRANT ALL ON FUNCTION public.remove_operator(p_email text) TO service_role;
+
+--
 -- Name: FUNCTION replay_orphan_events(p_phone_number_id text); Type: ACL; Schema: public; Owner: postgres
 --
 
@@ -13761,6 +13317,14 @@ GRANT ALL ON FUNCTION public.replay_whatsapp_events(p_events jsonb) TO service_r
 
 REVOKE ALL ON FUNCTION public.reschedule_follow_up(p_id uuid, p_at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.reschedule_follow_up(p_id uuid, p_at timestamp with time zone) TO authenticated;
+
+--
+-- Name: FUNCTION reserve_workspace_tokens(p_workspace_id uuid, p_amount bigint, p_reason text, p_reference text, p_seconds integer); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.reserve_workspace_tokens(p_workspace_id uuid, p_amount bigint, p_reason text, p_reference text, p_seconds integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.reserve_workspace_tokens(p_workspace_id uuid, p_amount bigint, p_reason text, p_reference text, p_seconds integer) TO authenticated;
+GRANT ALL ON FUNCTION public.reserve_workspace_tokens(p_workspace_id uuid, p_amount bigint, p_reason text, p_reference text, p_seconds integer) TO service_role;
 
 --
 -- Name: FUNCTION resolve_connection_for_thread(p_thread_id uuid); Type: ACL; Schema: public; Owner: postgres
@@ -13798,6 +13362,42 @@ GRANT ALL ON FUNCTION public.resume_connection(p_connection_id uuid) TO service_
 
 REVOKE ALL ON FUNCTION public.retry_outbox(p_ids uuid[], p_spread_seconds integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.retry_outbox(p_ids uuid[], p_spread_seconds integer) TO service_role;
+
+--
+-- Name: FUNCTION seal_audit_log(p_limit integer); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.seal_audit_log(p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.seal_audit_log(p_limit integer) TO authenticated;
+GRANT ALL ON FUNCTION public.seal_audit_log(p_limit integer) TO service_role;
+
+--
+-- Name: TABLE owner_audit_log; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT SELECT ON TABLE public.owner_audit_log TO service_role;
+
+--
+-- Name: FUNCTION search_audit_log(p_workspace_id uuid, p_action text, p_actor text, p_since timestamp with time zone, p_until timestamp with time zone, p_search text, p_before_id bigint, p_limit integer); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.search_audit_log(p_workspace_id uuid, p_action text, p_actor text, p_since timestamp with time zone, p_until timestamp with time zone, p_search text, p_before_id bigint, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.search_audit_log(p_workspace_id uuid, p_action text, p_actor text, p_since timestamp with time zone, p_until timestamp with time zone, p_search text, p_before_id bigint, p_limit integer) TO authenticated;
+GRANT ALL ON FUNCTION public.search_audit_log(p_workspace_id uuid, p_action text, p_actor text, p_since timestamp with time zone, p_until timestamp with time zone, p_search text, p_before_id bigint, p_limit integer) TO service_role;
+
+--
+-- Name: FUNCTION send_message(p_chat_id uuid, p_body text, p_client_generated_id text, p_attachments jsonb, p_mentions uuid[], p_reply_to bigint); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.send_message(p_chat_id uuid, p_body text, p_client_generated_id text, p_attachments jsonb, p_mentions uuid[], p_reply_to bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.send_message(p_chat_id uuid, p_body text, p_client_generated_id text, p_attachments jsonb, p_mentions uuid[], p_reply_to bigint) TO authenticated;
+
+--
+-- Name: FUNCTION send_messages(p_chat_id uuid, p_messages jsonb); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.send_messages(p_chat_id uuid, p_messages jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.send_messages(p_chat_id uuid, p_messages jsonb) TO authenticated;
 
 --
 -- Name: TABLE wa_messages; Type: ACL; Schema: public; Owner: postgres
@@ -13864,6 +13464,14 @@ REVOKE ALL ON FUNCTION public.set_contact_settings(p_contact_id uuid, p_patch js
 GRANT ALL ON FUNCTION public.set_contact_settings(p_contact_id uuid, p_patch jsonb) TO authenticated;
 
 --
+-- Name: FUNCTION set_member_role(p_workspace_id uuid, p_user_id uuid, p_role text); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.set_member_role(p_workspace_id uuid, p_user_id uuid, p_role text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.set_member_role(p_workspace_id uuid, p_user_id uuid, p_role text) TO authenticated;
+GRANT ALL ON FUNCTION public.set_member_role(p_workspace_id uuid, p_user_id uuid, p_role text) TO service_role;
+
+--
 -- Name: TABLE user_tma_settings; Type: ACL; Schema: public; Owner: postgres
 --
 
@@ -13913,6 +13521,61 @@ REVOKE ALL ON FUNCTION public.set_tma_settings(p_candidate_id uuid, p_patch json
 GRANT ALL ON FUNCTION public.set_tma_settings(p_candidate_id uuid, p_patch jsonb) TO authenticated;
 
 --
+-- Name: FUNCTION set_token_alerts(p_workspace_id uuid, p_levels bigint[]); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.set_token_alerts(p_workspace_id uuid, p_levels bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.set_token_alerts(p_workspace_id uuid, p_levels bigint[]) TO authenticated;
+GRANT ALL ON FUNCTION public.set_token_alerts(p_workspace_id uuid, p_levels bigint[]) TO service_role;
+
+--
+-- Name: FUNCTION set_typing(p_chat_id uuid, p_typing boolean); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.set_typing(p_chat_id uuid, p_typing boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.set_typing(p_chat_id uuid, p_typing boolean) TO authenticated;
+
+--
+-- Name: FUNCTION set_workspace_entitlement(p_slug text, p_key text, p_enabled boolean, p_expires_at timestamp with time zone, p_reason text); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.set_workspace_entitlement(p_slug text, p_key text, p_enabled boolean, p_expires_at timestamp with time zone, p_reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.set_workspace_entitlement(p_slug text, p_key text, p_enabled boolean, p_expires_at timestamp with time zone, p_reason text) TO authenticated;
+GRANT ALL ON FUNCTION public.set_workspace_entitlement(p_slug text, p_key text, p_enabled boolean, p_expires_at timestamp with time zone, p_reason text) TO service_role;
+
+--
+-- Name: FUNCTION set_workspace_entitlement_payload(p_workspace_id uuid, p_key text, p_enabled boolean, p_payload jsonb, p_expires_at timestamp with time zone, p_reason text); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.set_workspace_entitlement_payload(p_workspace_id uuid, p_key text, p_enabled boolean, p_payload jsonb, p_expires_at timestamp with time zone, p_reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.set_workspace_entitlement_payload(p_workspace_id uuid, p_key text, p_enabled boolean, p_payload jsonb, p_expires_at timestamp with time zone, p_reason text) TO authenticated;
+GRANT ALL ON FUNCTION public.set_workspace_entitlement_payload(p_workspace_id uuid, p_key text, p_enabled boolean, p_payload jsonb, p_expires_at timestamp with time zone, p_reason text) TO service_role;
+
+--
+-- Name: FUNCTION set_workspace_status(p_workspace_id uuid, p_status text, p_reason text); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.set_workspace_status(p_workspace_id uuid, p_status text, p_reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.set_workspace_status(p_workspace_id uuid, p_status text, p_reason text) TO authenticated;
+GRANT ALL ON FUNCTION public.set_workspace_status(p_workspace_id uuid, p_status text, p_reason text) TO service_role;
+
+--
+-- Name: FUNCTION settle_due_tokens(p_limit integer); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.settle_due_tokens(p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.settle_due_tokens(p_limit integer) TO authenticated;
+GRANT ALL ON FUNCTION public.settle_due_tokens(p_limit integer) TO service_role;
+
+--
+-- Name: FUNCTION settle_token_reservation(p_reservation_id uuid, p_amount bigint); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.settle_token_reservation(p_reservation_id uuid, p_amount bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.settle_token_reservation(p_reservation_id uuid, p_amount bigint) TO authenticated;
+GRANT ALL ON FUNCTION public.settle_token_reservation(p_reservation_id uuid, p_amount bigint) TO service_role;
+
+--
 -- Name: FUNCTION snooze_follow_up(p_id uuid, p_seconds integer); Type: ACL; Schema: public; Owner: postgres
 --
 
@@ -13925,6 +13588,14 @@ GRANT ALL ON FUNCTION public.snooze_follow_up(p_id uuid, p_seconds integer) TO a
 
 REVOKE ALL ON FUNCTION public.start_meta_signup(p_workspace_id uuid, p_redirect_uri text, OUT state text, OUT expires_at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.start_meta_signup(p_workspace_id uuid, p_redirect_uri text, OUT state text, OUT expires_at timestamp with time zone) TO authenticated;
+
+--
+-- Name: FUNCTION status(p_message public.chat_messages); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.status(p_message public.chat_messages) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.status(p_message public.chat_messages) TO authenticated;
+GRANT ALL ON FUNCTION public.status(p_message public.chat_messages) TO service_role;
 
 --
 -- Name: FUNCTION take_rate_limit_slot(p_key text, p_cap integer, p_window_seconds integer); Type: ACL; Schema: public; Owner: postgres
@@ -14168,15 +13839,7 @@ GRANT SELECT ON TABLE public.wa_templates TO authenticated;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.wa_templates TO service_role;
 
 --
--- Name: TABLE wa_threads; Type: ACL; Schema: public; Owner: postgres
---
-
-GRANT SELECT ON TABLE public.wa_threads TO authenticated;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.wa_threads TO service_role;
-
---
 -- Name: TABLE workspace_entitlement_usage; Type: ACL; Schema: public; Owner: postgres
--- Name: TABLE workspace_memberships; Type: ACL; Schema: public; Owner: postgres
 --
 
 GRANT SELECT ON TABLE public.workspace_entitlement_usage TO authenticated;
