@@ -65,7 +65,7 @@ class Timings:
     """How long opening a channel may take."""
     quiet: float = 1.5
     """After so long without news a sign of life is asked for, and waited for as long."""
-    call: float = 5.0
+    call: float = 3.0
     """How long a call of the database may take."""
     first_pause: float = 0.2
     longest_pause: float = 1.5
