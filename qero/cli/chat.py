@@ -43,7 +43,7 @@ app.add_typer(chat, name="chat")
 @chat.command("list")
 def list_chats(
     workspace: Annotated[str | None, typer.Option(help="Of one workspace: its slug or uuid.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000)] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many at most.")] = 50,
     as_json: JsonOption = False,
 ) -> None:
     """List one's chats, the newest activity first, with what is unread.
@@ -78,7 +78,7 @@ def list_chats(
 def read(
     chat_id: ChatArgument,
     before: Annotated[int | None, typer.Option(help="Only messages before this number: the page above.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=200)] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=200, help="How many at most.")] = 20,
     mark: Annotated[bool, typer.Option("--mark", help="Say that one has read them.")] = False,
     as_json: JsonOption = False,
 ) -> None:

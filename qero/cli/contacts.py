@@ -107,7 +107,7 @@ def list_contacts(
     my_status: Mine = None,
     follow_up: FollowUp = None,
     sort: Sorting = Sort.CREATED_AT,
-    limit: Annotated[int, typer.Option(min=1, max=200)] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=200, help="How many at most.")] = 50,
     after: Annotated[str | None, typer.Option(help="The cursor that the page before ended with.")] = None,
     count: Annotated[bool, typer.Option("--count", help="Only say how many there are.")] = False,
     as_json: JsonOption = False,
@@ -296,7 +296,7 @@ def export(
 @contacts.command()
 def duplicates(
     workspace: WorkspaceArgument,
-    limit: Annotated[int, typer.Option(min=1, max=1000)] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many at most.")] = 50,
     as_json: JsonOption = False,
 ) -> None:
     """List pairs of contacts that are likely one person. `qero contacts merge` makes one of two."""

@@ -21,7 +21,7 @@ def followups(
     due: Annotated[
         Due, typer.Option("--due", help="Due then, in your own time zone; due is overdue or today.")
     ] = Due.ANY,
-    limit: Annotated[int, typer.Option(min=1, max=200)] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=200, help="How many at most.")] = 50,
     as_json: JsonOption = False,
 ) -> None:
     """List your own follow-ups, the most urgent first, and how many there are. Nobody else sees them.

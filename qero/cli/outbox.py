@@ -57,7 +57,7 @@ def list_messages(
     status: Annotated[ListedStatus, typer.Argument(help="Which ones.")] = ListedStatus.DEAD,
     workspace: OfWorkspace = None,
     connection: OfConnection = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000)] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many at most.")] = 50,
     as_json: JsonOption = False,
 ) -> None:
     """List messages, the latest first. Contents aren't shown; `qero outbox show` does."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import json
+import pkgutil
 import secrets
 import signal
 import socket
@@ -78,6 +79,7 @@ async def test_help_lists_the_commands(tmp_path: Path) -> None:
 
     assert (whole.code, of_one.code) == (0, 0)
     for name in (
+        "chat",
         "connections",
         "contacts",
         "doctor",
@@ -96,20 +98,8 @@ async def test_help_lists_the_commands(tmp_path: Path) -> None:
 
 
 def test_every_command_and_option_explains_itself() -> None:
-    for module in (
-        "connections",
-        "contacts",
-        "doctor",
-        "events",
-        "followups",
-        "local",
-        "ops",
-        "secrets",
-        "serve",
-        "whoami",
-        "worker",
-    ):
-        importlib.import_module(f"qero.cli.{module}")
+    for module in pkgutil.iter_modules(qero.cli.__path__):
+        importlib.import_module(f"qero.cli.{module.name}")
     found = list(commands(typer.main.get_command(qero.cli.app)))
 
     assert len(found) >= 15

@@ -119,13 +119,13 @@ def methods() -> dict[str, list[tuple[str, str]]]:
 # Codes that the database can raise and the method can't provoke.
 _NOT_FROM_HERE = {
     "Candidates.create": {"lead_status_invalid"},  # they have none
-    "Candidates.list": {"role_required"},  # every role reads
+    "Candidates.list": {"role_required", "workspace_suspended"},  # every role reads
     "Candidates.update": {"lead_status_invalid"},
     "CallLogs.for_contacts": {"too_many_ids"},  # it asks for less at once
     "CallLogs.list": {"too_many_ids"},
-    "Contacts.count": {"role_required"},
-    "Contacts.duplicates": {"role_required"},
-    "Contacts.list": {"role_required"},
+    "Contacts.count": {"role_required", "workspace_suspended"},
+    "Contacts.duplicates": {"role_required", "workspace_suspended"},
+    "Contacts.list": {"role_required", "workspace_suspended"},
     "Contacts.update_status": {"field_unknown", "invalid_value"},  # it names one field, by its name
     "FollowUps.counts": {"invalid_value"},
     "Events.replay": {"invalid_value"},  # they always send an array
