@@ -16,6 +16,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from qero.local.keys import Keys
+from qero.logs import get_logger
+
+log = get_logger("qero.local.gateway")
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 _NOT_FORWARDED = {
@@ -102,16 +105,25 @@ async def _pass_on(request: Request, url: str, authorization: str | None) -> Res
     if authorization is not None:
         headers.append(("authorization", authorization))
     upstream: httpx.AsyncClient = request.app.state.upstream
+    forwarded = upstream.build_request(
+        request.method,
+        f"{url}?{query}" if (query := _query(request)) else url,
+        headers=headers,
+        content=await request.body(),
+    )
     try:
-        answer = await upstream.request(
-            request.method,
-            f"{url}?{query}" if (query := _query(request)) else url,
-            headers=headers,
-            content=await request.body(),
-        )
+        try:
+            answer = await upstream.send(forwarded)
+        except (httpx.RemoteProtocolError, httpx.ReadError):
+            # The connection was closed while the request was on its way. As other proxies do: what changes nothing is
+            # asked again.
+            if request.method not in ("GET", "HEAD"):
+                raise
+            answer = await upstream.send(forwarded)
     except httpx.TimeoutException:
         return JSONResponse({"message": "The upstream server is timing out"}, 504)
-    except httpx.HTTPError:
+    except httpx.HTTPError as error:
+        log.warning("upstream_failed", method=request.method, path=request.url.path, error=repr(error))
         return JSONResponse({"message": "An invalid response was received from the upstream server"}, 502)
     response = Response(answer.content, answer.status_code)
     for name, value in answer.headers.multi_items():
