@@ -87,8 +87,9 @@ def filled(settings: Settings) -> Iterator[Large]:
             connection.execute(
                 """
                 with contact as (
-                  insert into contacts (workspace_id, name, phone)
-                  select %(w)s, 'c' || i, '+1555' || (1000000 + i) from generate_series(1, %(threads)s) as i
+                  insert into contacts (workspace_id, name, phone, created_at)
+                  select %(w)s, 'c' || i, '+1555' || (1000000 + i), now() - i * interval '1 minute'
+                  from generate_series(1, %(threads)s) as i
                   returning id, phone
                 ), identity as (
                   insert into contact_identities (workspace_id, contact_id, kind, value)
