@@ -1,8 +1,8 @@
 """The worker end to end: through the API to the stand-in for Meta, at the pace of its numbers.
 
 The floor of a rate is the number's limit, so the ratio says how much of it was used; "most in any second" has to stay
-at or below it. The first case has one number of the highest tier, the second eight of different tiers at once. The
-third is a worker with nothing to do.
+at or below it. One case has a number of the highest tier, one a number whose limit is out of reach, which shows what a
+process can do, and one eight of different tiers at once. The first is a worker with nothing to do.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ async def run(*, quick: bool) -> list[Case]:
             bench = _Bench(settings, clients, graph, address.environment())
             cases = await bench.idle(seconds)
             cases += await bench.paced([1000], seconds, concurrency=600, number_concurrency=48)
+            cases += await bench.paced([5000], seconds // 5, concurrency=600, number_concurrency=48)
             cases += await bench.paced(TIERS, seconds, concurrency=600, number_concurrency=24)
     return cases
 

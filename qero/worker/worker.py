@@ -46,7 +46,7 @@ MISSING_CHANNEL_DELAY_SECONDS = 60.0
 LOST_CLAIM_SECONDS = 30.0
 """How long a claim whose answer was lost may still take effect."""
 MAINTENANCE_SECONDS = 60.0
-PACED_SECOND = 1.02
+PACED_SECOND = 1.03
 """A second of the pace, as `claim_outbox` gives it: a little longer, as some messages travel faster than others."""
 CATCH_UP_SECONDS = 0.05
 CLAIM_LIMIT = 1000
