@@ -78,12 +78,14 @@ async def test_a_message_whose_attempts_are_used_up_is_a_dead_letter(post: Post)
     [message] = await post.queue(await post.threads(await post.number(), 1))
     post.graph.next_answer(GraphFault(131000), times=None)
 
-    for _ in range(4):
-        assert (await post.worker().run_once()).queued == 1
+    tried = put_back = dead = 0
+    while not dead:
+        # More than once where the next time is but a moment away.
+        summary = await post.worker().run_once()
+        tried, put_back, dead = tried + summary.claimed, put_back + summary.queued, dead + summary.dead
         await post.hurry()
-    assert (await post.worker().run_once()).dead == 1
-    await post.hurry()
 
+    assert (tried, put_back, dead) == (5, 4, 1)
     assert await post.worker().run_once() == Summary()
     row = await post.row(message)
     assert (row.status, row.attempts, row.error_code) == ("dead", 5, "131000")
