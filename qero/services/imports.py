@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from itertools import islice
 
@@ -12,6 +13,8 @@ from qero.errors import QeroError
 from qero.models.imports import ImportRow, RowOutcome
 
 BATCH = 2000
+ON_THEIR_WAY = 2
+"""Batches: more would hold more rows, and a database with two cores has nothing left for them."""
 
 Send = Callable[[list[ImportRow]], Awaitable[list[RowOutcome]]]
 """`Contacts.import_rows` or `Candidates.import_rows` with everything but the rows."""
@@ -20,51 +23,64 @@ Send = Callable[[list[ImportRow]], Awaitable[list[RowOutcome]]]
 async def import_all(
     rows: Iterable[ImportRow], send: Send, *, batch: int = BATCH
 ) -> AsyncIterator[list[tuple[ImportRow, RowOutcome]]]:
-    """What became of the rows of each batch, as soon as it is committed.
+    """What became of the rows of each batch, in order, as soon as it is committed.
 
     A row that repeats the e-mail or phone of an earlier one is skipped, whatever batch that was in: the first counts.
-    Holds one batch of rows, and reads the next while one is on its way.
+    Two batches are on their way at a time, unless the second repeats something of the first, and a third is read.
 
     What may be repeated is, four times at most.
 
-    Raises: what `send` raises; the batches before are imported. Importing all of it again is safe.
+    Raises: what `send` raises, once what was on its way beside it has told what became of it; nothing after that is
+    sent. Importing all of it again is safe.
     """
     seen: dict[str, int | None] = {}
     source = iter(rows)
-    waiting = list(islice(source, batch))
-    answer = _sent(waiting, send, seen)
-    while waiting:
-        try:
-            # In a thread, so that the request leaves meanwhile.
-            following = await asyncio.to_thread(_read, source, batch)
-        except BaseException:
-            await asyncio.gather(answer, return_exceptions=True)
-            raise
-        outcomes = iter(await answer)
-        settled = []
-        for row in waiting:
-            if (first := _first(row, seen)) is None:
-                settled.append((row, next(outcomes)))
+    on_their_way: deque[tuple[list[ImportRow], asyncio.Future[list[RowOutcome]]]] = deque()
+    failure: QeroError | None = None
+    try:
+        following = await asyncio.to_thread(_read, source, batch)
+        while following or on_their_way:
+            while (
+                not failure and following and len(on_their_way) < ON_THEIR_WAY and not _repeats(following, on_their_way)
+            ):
+                fresh = [row for row in following if _first(row, seen) is None]
+                on_their_way.append((following, asyncio.ensure_future(_answer(fresh, send))))
+                # In a thread, so that the request leaves meanwhile.
+                following = await asyncio.to_thread(_read, source, batch)
+            waiting, answer = on_their_way.popleft()
+            try:
+                outcomes = await answer
+            except QeroError as error:
+                failure = failure or error
             else:
-                settled.append((row, RowOutcome(outcome="skipped", problems=[f"it repeats row {first}"])))
-        for row, outcome in settled:
-            if outcome.outcome != "invalid":
-                for key in _keys(row):
-                    seen.setdefault(key, row.row)
-        waiting = following
-        answer = _sent(waiting, send, seen)
-        # The next batch leaves before somebody looks at this one.
-        await asyncio.sleep(0)
-        try:
-            yield settled
-        except BaseException:
-            await asyncio.gather(answer, return_exceptions=True)
-            raise
+                yield _settled(waiting, outcomes, seen)
+            if failure and not on_their_way:
+                raise failure
+    finally:
+        await asyncio.gather(*(answer for _, answer in on_their_way), return_exceptions=True)
 
 
-def _sent(waiting: list[ImportRow], send: Send, seen: dict[str, int | None]) -> asyncio.Future[list[RowOutcome]]:
-    """The answer to the rows that repeat no earlier one, on its way."""
-    return asyncio.ensure_future(_answer([row for row in waiting if _first(row, seen) is None], send))
+def _repeats(following: list[ImportRow], on_their_way: Iterable[tuple[list[ImportRow], object]]) -> bool:
+    """Whether what to do about a row depends on an answer that isn't there yet."""
+    keys = {key for rows, _ in on_their_way for row in rows for key in _keys(row)}
+    return any(key in keys for row in following for key in _keys(row))
+
+
+def _settled(
+    waiting: list[ImportRow], answer: list[RowOutcome], seen: dict[str, int | None]
+) -> list[tuple[ImportRow, RowOutcome]]:
+    outcomes = iter(answer)
+    settled = []
+    for row in waiting:
+        if (first := _first(row, seen)) is None:
+            settled.append((row, next(outcomes)))
+        else:
+            settled.append((row, RowOutcome(outcome="skipped", problems=[f"it repeats row {first}"])))
+    for row, outcome in settled:
+        if outcome.outcome != "invalid":
+            for key in _keys(row):
+                seen.setdefault(key, row.row)
+    return settled
 
 
 async def _answer(fresh: list[ImportRow], send: Send) -> list[RowOutcome]:

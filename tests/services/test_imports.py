@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -147,6 +148,30 @@ async def test_a_file_of_many_batches_counts_what_it_repeats_once(olga: User, wo
     assert {contact.name for contact in (await contacts.list(workspace.id)).items} == {f"N{n}" for n in range(25)}
 
 
+async def test_two_batches_are_on_their_way_at_once_but_one_that_repeats_waits() -> None:
+    travelling: list[str] = []
+    arrived = asyncio.Event()
+
+    async def send(batch: list[ImportRow]) -> list[RowOutcome]:
+        travelling.append(f"{batch[0].email} leaves")
+        if batch[0].email == "p0@example.com":
+            await arrived.wait()
+        elif batch[0].email == "p2@example.com":
+            arrived.set()
+        travelling.append(f"{batch[0].email} is there")
+        return [RowOutcome(outcome="created")] * len(batch)
+
+    # The third batch repeats the second, which is still on its way when the first is there.
+    rows = [ImportRow(row=n, email=f"p{n}@example.com") for n in (0, 1, 2, 3, 4, 3)]
+    async with asyncio.timeout(10):
+        found = [entry async for batch in import_all(rows, send, batch=2) for entry in batch]
+
+    assert travelling[:2] == ["p0@example.com leaves", "p2@example.com leaves"]
+    assert travelling.index("p4@example.com leaves") > travelling.index("p2@example.com is there")
+    assert [outcome.outcome for _, outcome in found] == ["created"] * 5 + ["skipped"]
+    assert [row.row for row, _ in found] == [0, 1, 2, 3, 4, 3]
+
+
 async def test_an_error_ends_an_import_and_leaves_what_is_done(olga: User, workspace: Workspace) -> None:
     calls = 0
 
@@ -157,12 +182,18 @@ async def test_an_error_ends_an_import_and_leaves_what_is_done(olga: User, works
             raise InvalidInput("invalid_value")
         return await Contacts(olga.client).import_rows(workspace.id, batch, dry_run=False)
 
-    rows = [ImportRow(row=n, email=f"p{n}@example.com") for n in range(30)]
-    batches = import_all(rows, send, batch=10)
-    assert [outcome.outcome for _, outcome in await anext(batches)] == ["created"] * 10
+    rows = [ImportRow(row=n, email=f"p{n}@example.com") for n in range(60)]
+    told: list[int | None] = []
+
+    async def listen() -> None:
+        async for batch in import_all(rows, send, batch=10):
+            assert {outcome.outcome for _, outcome in batch} == {"created"}
+            told.extend(row.row for row, _ in batch)
+
     with pytest.raises(InvalidInput):
-        await anext(batches)
-    assert (await Contacts(olga.client).count(workspace.id)).count == 10
+        await listen()
+    assert told == [*range(10), *range(20, 30)], "what was on its way beside the failure is told too"
+    assert (await Contacts(olga.client).count(workspace.id)).count == len(told), "and nothing else was sent"
 
 
 async def test_a_batch_that_met_somebody_elses_is_sent_again(olga: User, workspace: Workspace) -> None:
