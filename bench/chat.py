@@ -2,9 +2,10 @@
 
 `send`: `send_message` with everything it does (membership, number, cursor, last message, broadcast) by eight writers,
 over 1,000 chats and on a single one. The floor inserts the same row into a table with the same columns, indexes and
-references, under the cheapest policy there is (`sender_id` is oneself), with a number from a sequence. The disk is left
-out (fsync is off): messages of one chat are committed one after the other, so with it one would measure the disk. The
-writers are eight connections of psycopg; `send, pgbench` is the same from C, where nothing but the database takes time.
+references, under a policy that lets in the chat's members alone, in their own name, with a number from a sequence. The
+disk is left out (fsync is off): messages of one chat are committed one after the other, which would measure the disk.
+The writers are eight connections of psycopg; `send, pgbench` is the same from C, where nothing but the database
+takes time.
 
 `history`: a page of 50 at depth 1,000,000 of a chat; its floor is the newest page. `mark read`: 1,000 unread messages;
 its floor is one. `list`: the caller's chats with last message, counts and other members; its floor is the select of the
@@ -117,9 +118,18 @@ FILL: tuple[LiteralString, ...] = (
     "create sequence bench_seq",
     "alter table bench_messages enable row level security",
     """
-    create policy bench_insert on bench_messages for insert to authenticated
-    with check (sender_id = (select auth.uid()))
+    create function private.bench_is_member(p_chat_id uuid) returns boolean
+    language plpgsql stable security definer set search_path = '' as $$
+    begin
+      return exists (
+        select from public.chat_members as member where member.chat_id = p_chat_id and member.user_id = auth.uid());
+    end $$
     """,
+    """
+    create policy bench_insert on bench_messages for insert to authenticated
+    with check (sender_id = (select auth.uid()) and private.bench_is_member(chat_id))
+    """,
+    "grant execute on function private.bench_is_member(uuid) to authenticated",
     "grant insert on bench_messages to authenticated",
     "grant usage on sequence bench_seq to authenticated",
     "vacuum (analyze)",

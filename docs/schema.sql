@@ -2223,11 +2223,12 @@ ALTER FUNCTION private.is_operator(p_roles text[]) OWNER TO postgres;
 --
 
 CREATE FUNCTION private.is_service() RETURNS boolean
-    LANGUAGE sql STABLE
+    LANGUAGE plpgsql STABLE
     SET search_path TO ''
     AS $$
-  select coalesce((select auth.role()) = 'service_role', false)
-$$;
+begin
+  return coalesce(auth.role() = 'service_role', false);
+end $$;
 
 ALTER FUNCTION private.is_service() OWNER TO postgres;
 
@@ -2838,11 +2839,12 @@ ALTER FUNCTION private.move_whatsapp_threads(p_thread_ids uuid[], p_latest_at ti
 --
 
 CREATE FUNCTION private.my_chat_ids() RETURNS SETOF uuid
-    LANGUAGE sql STABLE SECURITY DEFINER
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO ''
     AS $$
-  select member.chat_id from public.chat_members as member where member.user_id = (select auth.uid())
-$$;
+begin
+  return query select member.chat_id from public.chat_members as member where member.user_id = (select auth.uid());
+end $$;
 
 ALTER FUNCTION private.my_chat_ids() OWNER TO postgres;
 
@@ -3874,6 +3876,7 @@ CREATE FUNCTION private.require_role(p_workspace_id uuid, p_roles text[], p_miss
 declare
   v_user_id uuid;
   v_role text;
+  v_status text;
 begin
   if private.is_service() then
     if p_workspace_id is null then
@@ -3882,16 +3885,16 @@ begin
     return;
   end if;
   v_user_id := private.require_user();
-  select membership.role into v_role from public.workspace_memberships as membership
+  select membership.role, workspace.status into v_role, v_status
+  from public.workspace_memberships as membership
+  join public.workspaces as workspace on workspace.id = membership.workspace_id
   where membership.workspace_id = p_workspace_id and membership.user_id = v_user_id;
   if v_role is null then
     perform private.raise_error(404, p_missing_code, p_detail, 'Check the id; it may belong to another workspace.');
   elsif not v_role = any (p_roles) then
     perform private.raise_error(403, 'role_required', jsonb_build_object('role', v_role, 'needs', p_roles),
       'Ask an owner or admin of the workspace.');
-  elsif not 'viewer' = any (p_roles) and exists (
-    select 1 from public.workspaces as workspace where workspace.id = p_workspace_id and workspace.status = 'suspended'
-  ) then
+  elsif v_status = 'suspended' and not 'viewer' = any (p_roles) then
     perform private.raise_error(409, 'workspace_suspended', jsonb_build_object('workspace_id', p_workspace_id),
       'Ask the operators of the platform; until they activate it again, everything can be read.');
   end if;
@@ -3907,11 +3910,13 @@ CREATE FUNCTION private.require_user() RETURNS uuid
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
     AS $$
+declare
+  v_user_id constant uuid := auth.uid();
 begin
-  if (select auth.uid()) is null then
+  if v_user_id is null then
     perform private.raise_error(401, 'not_authenticated', '{}', 'Send the access token of a signed-in user.');
   end if;
-  return (select auth.uid());
+  return v_user_id;
 end $$;
 
 ALTER FUNCTION private.require_user() OWNER TO postgres;

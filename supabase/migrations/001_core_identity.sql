@@ -114,18 +114,23 @@ create index if not exists workspace_memberships_user_id_idx
 ------------------------------------------------------------------------------------------------------------------------
 -- Who is asking
 ------------------------------------------------------------------------------------------------------------------------
+-- Asked by nearly every call, so in plpgsql, and without "select" around auth.uid(): plpgsql evaluates such an expression
+-- by itself, where everything else takes an executor.
 create or replace function private.is_service() returns boolean
-language sql stable set search_path = '' as $$
-  select coalesce((select auth.role()) = 'service_role', false)
-$$;
+language plpgsql stable set search_path = '' as $$
+begin
+  return coalesce(auth.role() = 'service_role', false);
+end $$;
 
 create or replace function private.require_user() returns uuid
 language plpgsql stable set search_path = '' as $$
+declare
+  v_user_id constant uuid := auth.uid();
 begin
-  if (select auth.uid()) is null then
+  if v_user_id is null then
     perform private.raise_error(401, 'not_authenticated', '{}', 'Send the access token of a signed-in user.');
   end if;
-  return (select auth.uid());
+  return v_user_id;
 end $$;
 
 -- Definer, because a policy on workspace_memberships that read workspace_memberships would recurse (42P17). In plpgsql,
@@ -158,6 +163,7 @@ language plpgsql stable security definer set search_path = '' as $$
 declare
   v_user_id uuid;
   v_role text;
+  v_status text;
 begin
   if private.is_service() then
     if p_workspace_id is null then
@@ -166,16 +172,16 @@ begin
     return;
   end if;
   v_user_id := private.require_user();
-  select membership.role into v_role from public.workspace_memberships as membership
+  select membership.role, workspace.status into v_role, v_status
+  from public.workspace_memberships as membership
+  join public.workspaces as workspace on workspace.id = membership.workspace_id
   where membership.workspace_id = p_workspace_id and membership.user_id = v_user_id;
   if v_role is null then
     perform private.raise_error(404, p_missing_code, p_detail, 'Check the id; it may belong to another workspace.');
   elsif not v_role = any (p_roles) then
     perform private.raise_error(403, 'role_required', jsonb_build_object('role', v_role, 'needs', p_roles),
       'Ask an owner or admin of the workspace.');
-  elsif not 'viewer' = any (p_roles) and exists (
-    select 1 from public.workspaces as workspace where workspace.id = p_workspace_id and workspace.status = 'suspended'
-  ) then
+  elsif v_status = 'suspended' and not 'viewer' = any (p_roles) then
     perform private.raise_error(409, 'workspace_suspended', jsonb_build_object('workspace_id', p_workspace_id),
       'Ask the operators of the platform; until they activate it again, everything can be read.');
   end if;

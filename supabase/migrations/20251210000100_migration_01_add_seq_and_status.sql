@@ -184,9 +184,10 @@ alter table private.chat_backlog enable row level security;
 
 -- Definer, because a policy on chat_members that read chat_members would recurse (42P17).
 create or replace function private.my_chat_ids() returns setof uuid
-language sql stable security definer set search_path = '' as $$
-  select member.chat_id from public.chat_members as member where member.user_id = (select auth.uid())
-$$;
+language plpgsql stable security definer set search_path = '' as $$
+begin
+  return query select member.chat_id from public.chat_members as member where member.user_id = (select auth.uid());
+end $$;
 revoke all on function private.my_chat_ids() from public, anon, authenticated, service_role;
 grant execute on function private.my_chat_ids() to authenticated, service_role;
 
