@@ -883,6 +883,23 @@ end $$;
 ALTER FUNCTION private.apply_workspace_status() OWNER TO postgres;
 
 --
+-- Name: are_two_people(uuid, uuid, uuid); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.are_two_people(p_workspace_id uuid, p_contact_id uuid, p_other_id uuid) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+begin
+  return exists (
+    select 1 from public.contact_duplicates as known
+    where known.workspace_id = p_workspace_id and known.contact_id = least(p_contact_id, p_other_id)
+      and known.duplicate_id = greatest(p_contact_id, p_other_id) and known.dismissed_at is not null);
+end $$;
+
+ALTER FUNCTION private.are_two_people(p_workspace_id uuid, p_contact_id uuid, p_other_id uuid) OWNER TO postgres;
+
+--
 -- Name: assign_message_seq(); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
@@ -5567,6 +5584,39 @@ end $$;
 ALTER FUNCTION public.disconnect_wa_phone_number(p_connection_id uuid, p_reason text) OWNER TO postgres;
 
 --
+-- Name: dismiss_contact_duplicate(uuid, uuid); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.dismiss_contact_duplicate(p_contact_id uuid, p_duplicate_id uuid) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_workspace_id uuid := (
+    select contact.workspace_id from public.contacts as contact
+    where contact.id = p_contact_id and contact.deleted_at is null);
+begin
+  perform private.require_role(v_workspace_id, array['owner', 'admin', 'member'], 'contact_not_found',
+    jsonb_build_object('contact_id', p_contact_id));
+  if p_contact_id = p_duplicate_id then
+    perform private.raise_error(400, 'invalid_value', '{"field": "duplicate_id"}', 'Name two contacts.');
+  end if;
+  insert into public.contact_duplicates as known (workspace_id, contact_id, duplicate_id, reason, dismissed_at)
+  select v_workspace_id, least(p_contact_id, contact.id), greatest(p_contact_id, contact.id),
+    'Somebody said that they are two people.', now()
+  from public.contacts as contact
+  where contact.id = p_duplicate_id and contact.workspace_id = v_workspace_id and contact.deleted_at is null
+  on conflict on constraint contact_duplicates_pkey
+    do update set dismissed_at = coalesce(known.dismissed_at, excluded.dismissed_at);
+  if not found then
+    perform private.raise_error(404, 'contact_not_found', jsonb_build_object('contact_id', p_duplicate_id),
+      'Check the ids; both contacts have to be of one workspace.');
+  end if;
+end $$;
+
+ALTER FUNCTION public.dismiss_contact_duplicate(p_contact_id uuid, p_duplicate_id uuid) OWNER TO postgres;
+
+--
 -- Name: edit_message(uuid, text); Type: FUNCTION; Schema: public; Owner: postgres
 --
 
@@ -6764,7 +6814,7 @@ begin
   select pair.contact_id, pair.duplicate_id, contact.name, duplicate.name, min(pair.reason)
   from (
     (select known.contact_id, known.duplicate_id, known.reason from public.contact_duplicates as known
-     where known.workspace_id = p_workspace_id limit p_limit)
+     where known.workspace_id = p_workspace_id and known.dismissed_at is null limit p_limit)
     union all
     -- Each beside the one before: a group of n gives n - 1 pairs, read in the order of the index until there are enough.
     (select least(named.id, named.previous_id), greatest(named.id, named.previous_id), 'They have the same name.'
@@ -6775,7 +6825,8 @@ begin
        where contact.workspace_id = p_workspace_id and contact.deleted_at is null
        window alphabet as (order by lower(coalesce(contact.name, '')), contact.id)
      ) as named
-     where named.name = named.previous_name and named.name <> '' limit p_limit)
+     where named.name = named.previous_name and named.name <> ''
+       and not private.are_two_people(p_workspace_id, named.id, named.previous_id) limit p_limit)
     union all
     (select least(contact.id, other.id), greatest(contact.id, other.id), 'Their numbers are two forms of one.'
      from public.contacts as contact
@@ -6784,7 +6835,8 @@ begin
        on other.workspace_id = p_workspace_id and other.phone = '+' || form.value and other.deleted_at is null
          and other.id <> contact.id
      where contact.workspace_id = p_workspace_id and contact.deleted_at is null
-       and contact.phone ~ '^\+5[245]' limit p_limit)
+       and contact.phone ~ '^\+5[245]' and not private.are_two_people(p_workspace_id, contact.id, other.id)
+     limit p_limit)
   ) as pair
   join public.contacts as contact on contact.id = pair.contact_id and contact.deleted_at is null
   join public.contacts as duplicate on duplicate.id = pair.duplicate_id and duplicate.deleted_at is null
@@ -9203,6 +9255,7 @@ CREATE TABLE public.contact_duplicates (
     duplicate_id uuid NOT NULL,
     reason text NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
+    dismissed_at timestamp with time zone,
     CONSTRAINT contact_duplicates_order_check CHECK ((contact_id < duplicate_id)),
     CONSTRAINT contact_duplicates_reason_check CHECK (((length(reason) >= 1) AND (length(reason) <= 300)))
 );
@@ -11862,6 +11915,12 @@ GRANT ALL ON FUNCTION private.apply_whatsapp_template_event(p_item private.whats
 REVOKE ALL ON FUNCTION private.apply_workspace_status() FROM PUBLIC;
 
 --
+-- Name: FUNCTION are_two_people(p_workspace_id uuid, p_contact_id uuid, p_other_id uuid); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.are_two_people(p_workspace_id uuid, p_contact_id uuid, p_other_id uuid) FROM PUBLIC;
+
+--
 -- Name: FUNCTION assign_message_seq(); Type: ACL; Schema: private; Owner: postgres
 --
 
@@ -12950,6 +13009,14 @@ GRANT ALL ON FUNCTION public.delete_message(p_message_id uuid) TO authenticated;
 REVOKE ALL ON FUNCTION public.disconnect_wa_phone_number(p_connection_id uuid, p_reason text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.disconnect_wa_phone_number(p_connection_id uuid, p_reason text) TO service_role;
 GRANT ALL ON FUNCTION public.disconnect_wa_phone_number(p_connection_id uuid, p_reason text) TO authenticated;
+
+--
+-- Name: FUNCTION dismiss_contact_duplicate(p_contact_id uuid, p_duplicate_id uuid); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.dismiss_contact_duplicate(p_contact_id uuid, p_duplicate_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.dismiss_contact_duplicate(p_contact_id uuid, p_duplicate_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION public.dismiss_contact_duplicate(p_contact_id uuid, p_duplicate_id uuid) TO service_role;
 
 --
 -- Name: FUNCTION edit_message(p_message_id uuid, p_body text); Type: ACL; Schema: public; Owner: postgres

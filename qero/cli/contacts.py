@@ -299,7 +299,7 @@ def duplicates(
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many at most.")] = 50,
     as_json: JsonOption = False,
 ) -> None:
-    """List pairs of contacts that are likely one person. `qero contacts merge` makes one of two."""
+    """List pairs of contacts that are likely one person. `merge` makes one of two, `dismiss` says they are two."""
 
     async def read(client: UserClient) -> Any:
         return await Contacts(client).duplicates(await Workspaces(client).resolve(workspace), limit=limit)
@@ -318,6 +318,20 @@ def duplicates(
             escape(pair.reason),
         )  # fmt: skip
     out.print(table)
+
+
+@contacts.command()
+def dismiss(
+    contact_id: Annotated[UUID, typer.Argument(help="One of the pair.")],
+    duplicate_id: Annotated[UUID, typer.Argument(help="The other.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Say that two contacts are two people: `qero contacts duplicates` lists the pair no more."""
+    ask(lambda client: Contacts(client).dismiss_duplicate(contact_id, duplicate_id))
+    if as_json:
+        print_json({"contact_id": str(contact_id), "duplicate_id": str(duplicate_id)})
+    else:
+        print_lines("They stay two; the pair isn't listed any more.")
 
 
 @contacts.command()

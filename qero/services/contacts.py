@@ -215,6 +215,20 @@ class Contacts:
             p_limit=limit,
         )
 
+    async def dismiss_duplicate(self, contact_id: UUID, duplicate_id: UUID) -> None:
+        """Say that two contacts are two people: `duplicates` lists the pair no more. Idempotent.
+
+        Raises:
+            NotFound: `contact_not_found`, either of them, also when they are of different workspaces.
+            PermissionDenied: `role_required`, viewers only read.
+            InvalidState: `workspace_suspended`.
+            InvalidInput: `invalid_value`, both are the same.
+        SQL: public.dismiss_contact_duplicate
+        """
+        await call(
+            self._client, "dismiss_contact_duplicate", type(None), p_contact_id=contact_id, p_duplicate_id=duplicate_id
+        )
+
     async def merge(self, contact_id: UUID, duplicate_id: UUID) -> MergedContact:
         """Make two contacts one, in one transaction: everything of the duplicate moves to the first.
 

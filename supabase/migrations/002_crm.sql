@@ -220,10 +220,13 @@ create table if not exists public.contact_duplicates (
   duplicate_id uuid not null,
   reason text not null,
   created_at timestamptz not null default now(),
+  dismissed_at timestamptz,
   constraint contact_duplicates_pkey primary key (workspace_id, contact_id, duplicate_id)
 );
 comment on table public.contact_duplicates is
   'Contacts that turned out to be one person. They are reported, never merged by themselves.';
+comment on column public.contact_duplicates.dismissed_at is
+  'When somebody said that they are two people; the pair isn''t listed after that, whatever speaks for it.';
 
 create table if not exists public.contact_notes (
   id uuid primary key default gen_random_uuid(),

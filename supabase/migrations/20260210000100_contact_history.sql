@@ -162,6 +162,16 @@ comment on function public.delete_contact(uuid) is
 ------------------------------------------------------------------------------------------------------------------------
 -- Duplicates
 ------------------------------------------------------------------------------------------------------------------------
+create or replace function private.are_two_people(p_workspace_id uuid, p_contact_id uuid, p_other_id uuid)
+returns boolean
+language plpgsql stable security invoker set search_path = '' as $$
+begin
+  return exists (
+    select 1 from public.contact_duplicates as known
+    where known.workspace_id = p_workspace_id and known.contact_id = least(p_contact_id, p_other_id)
+      and known.duplicate_id = greatest(p_contact_id, p_other_id) and known.dismissed_at is not null);
+end $$;
+
 -- What was reported, who has the same name, and whose numbers are forms of one number. Definer, because row security would
 -- have every contact read for the names.
 create or replace function public.list_contact_duplicates(p_workspace_id uuid, p_limit integer default 50)
@@ -179,7 +189,7 @@ begin
   select pair.contact_id, pair.duplicate_id, contact.name, duplicate.name, min(pair.reason)
   from (
     (select known.contact_id, known.duplicate_id, known.reason from public.contact_duplicates as known
-     where known.workspace_id = p_workspace_id limit p_limit)
+     where known.workspace_id = p_workspace_id and known.dismissed_at is null limit p_limit)
     union all
     -- Each beside the one before: a group of n gives n - 1 pairs, read in the order of the index until there are enough.
     (select least(named.id, named.previous_id), greatest(named.id, named.previous_id), 'They have the same name.'
@@ -190,7 +200,8 @@ begin
        where contact.workspace_id = p_workspace_id and contact.deleted_at is null
        window alphabet as (order by lower(coalesce(contact.name, '')), contact.id)
      ) as named
-     where named.name = named.previous_name and named.name <> '' limit p_limit)
+     where named.name = named.previous_name and named.name <> ''
+       and not private.are_two_people(p_workspace_id, named.id, named.previous_id) limit p_limit)
     union all
     (select least(contact.id, other.id), greatest(contact.id, other.id), 'Their numbers are two forms of one.'
      from public.contacts as contact
@@ -199,7 +210,8 @@ begin
        on other.workspace_id = p_workspace_id and other.phone = '+' || form.value and other.deleted_at is null
          and other.id <> contact.id
      where contact.workspace_id = p_workspace_id and contact.deleted_at is null
-       and contact.phone ~ '^\+5[245]' limit p_limit)
+       and contact.phone ~ '^\+5[245]' and not private.are_two_people(p_workspace_id, contact.id, other.id)
+     limit p_limit)
   ) as pair
   join public.contacts as contact on contact.id = pair.contact_id and contact.deleted_at is null
   join public.contacts as duplicate on duplicate.id = pair.duplicate_id and duplicate.deleted_at is null
@@ -209,6 +221,34 @@ begin
 end $$;
 comment on function public.list_contact_duplicates(uuid, integer) is
   'Pairs of contacts that are likely one person, with the reason; nothing is merged by itself.';
+
+-- Definer: members can't write what was reported.
+create or replace function public.dismiss_contact_duplicate(p_contact_id uuid, p_duplicate_id uuid) returns void
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_workspace_id uuid := (
+    select contact.workspace_id from public.contacts as contact
+    where contact.id = p_contact_id and contact.deleted_at is null);
+begin
+  perform private.require_role(v_workspace_id, array['owner', 'admin', 'member'], 'contact_not_found',
+    jsonb_build_object('contact_id', p_contact_id));
+  if p_contact_id = p_duplicate_id then
+    perform private.raise_error(400, 'invalid_value', '{"field": "duplicate_id"}', 'Name two contacts.');
+  end if;
+  insert into public.contact_duplicates as known (workspace_id, contact_id, duplicate_id, reason, dismissed_at)
+  select v_workspace_id, least(p_contact_id, contact.id), greatest(p_contact_id, contact.id),
+    'Somebody said that they are two people.', now()
+  from public.contacts as contact
+  where contact.id = p_duplicate_id and contact.workspace_id = v_workspace_id and contact.deleted_at is null
+  on conflict on constraint contact_duplicates_pkey
+    do update set dismissed_at = coalesce(known.dismissed_at, excluded.dismissed_at);
+  if not found then
+    perform private.raise_error(404, 'contact_not_found', jsonb_build_object('contact_id', p_duplicate_id),
+      'Check the ids; both contacts have to be of one workspace.');
+  end if;
+end $$;
+comment on function public.dismiss_contact_duplicate(uuid, uuid) is
+  'Says that two contacts are two people: the pair is listed no more.';
 
 ------------------------------------------------------------------------------------------------------------------------
 -- Merging
@@ -370,11 +410,13 @@ comment on function public.merge_contacts(uuid, uuid) is
 
 revoke all on function
   public.list_contact_timeline(uuid, text, integer), private.withdraw_threads(uuid[]), public.delete_contact(uuid),
-  public.list_contact_duplicates(uuid, integer), private.merge_threads(uuid, uuid), public.merge_contacts(uuid, uuid)
+  private.are_two_people(uuid, uuid, uuid), public.list_contact_duplicates(uuid, integer),
+  public.dismiss_contact_duplicate(uuid, uuid), private.merge_threads(uuid, uuid), public.merge_contacts(uuid, uuid)
   from public, anon, authenticated, service_role;
 grant execute on function
   public.list_contact_timeline(uuid, text, integer), public.delete_contact(uuid),
-  public.list_contact_duplicates(uuid, integer), public.merge_contacts(uuid, uuid)
+  public.list_contact_duplicates(uuid, integer), public.dismiss_contact_duplicate(uuid, uuid),
+  public.merge_contacts(uuid, uuid)
   to authenticated, service_role;
 
 notify pgrst, 'reload schema';

@@ -234,6 +234,10 @@ async def test_contacts_are_listed_shown_found_double_and_merged(
 
     found = json.loads((await run(tmp_path, env, "contacts", "duplicates", workspace.slug, "--json")).out)
     assert [{pair["contact_id"], pair["duplicate_id"]} for pair in found] == [{str(first.id), str(second.id)}]
+    third = await contact_of(olga, workspace, name="ada lovelace", email="other@example.com")
+    said = await run(tmp_path, env, "contacts", "dismiss", third.id, second.id)
+    assert (said.code, "stay two" in said.out) == (0, True)
+    await Contacts(olga.client).delete(third.id)
     kept = await run(tmp_path, env, "contacts", "merge", first.id, second.id, answer="n\n")
     assert kept.code == 1
     assert "for good?" in kept.err

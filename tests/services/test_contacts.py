@@ -434,6 +434,21 @@ async def test_likely_duplicates_are_found_with_the_reason(world: World) -> None
     assert len(await Contacts(olga.client).duplicates(workspace.id, limit=1)) == 1
 
 
+async def test_a_pair_that_is_two_people_is_listed_no_more(world: World) -> None:
+    workspace, olga = await world.workspace(), await world.user("olga")
+    contacts = Contacts(olga.client)
+    for fields in ({"name": "Ada"}, {"name": "ada"}, {"phone": "+5511987654321"}, {"phone": "+551187654321"}):
+        await contact_of(olga, workspace, **fields)
+    known = sorted([(await contact_of(olga, workspace, name=name)).id for name in ("X", "Y")])
+    await world.rows("insert into contact_duplicates values (%s, %s, %s, 'So.') returning 1", workspace.id, *known)
+    for left in (2, 1, 0):
+        pair = (await contacts.duplicates(workspace.id))[0]
+        for ids in ((pair.contact_id, pair.duplicate_id), (pair.duplicate_id, pair.contact_id)):
+            await contacts.dismiss_duplicate(*ids)
+        assert len(await contacts.duplicates(workspace.id, limit=1000)) == left
+    assert (await contacts.count(workspace.id)).count == 6
+
+
 # --- Timeline ---
 
 

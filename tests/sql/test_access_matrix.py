@@ -410,6 +410,15 @@ RPCS: Mapping[str, tuple[Mapping[str, str], Callable[[Cast], dict[str, Any]]]] =
         by_role(members=OK, outside="candidate_not_found", service=REFUSED),
         lambda cast: {"p_candidate_id": cast.rows["tma_candidates"]["id"]},
     ),
+    "dismiss_contact_duplicate": (
+        by_role(
+            members="contact_not_found",
+            viewer="role_required",
+            outside="contact_not_found",
+            service="contact_not_found",
+        ),
+        lambda cast: {"p_contact_id": cast.thread.contact_id, "p_duplicate_id": uuid4()},
+    ),
     "get_contact": (
         by_role(members=OK, outside="contact_not_found", service=REFUSED),
         lambda cast: {"p_contact_id": cast.thread.contact_id},

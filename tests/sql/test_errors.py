@@ -732,6 +732,18 @@ PROVOKED: list[tuple[str, str, Provocation, dict[str, Any]]] = [
         calling("member", "get_candidate", p_candidate_id=None),
         {"candidate_id": None},
     ),
+    (
+        "dismiss_contact_duplicate",
+        "contact_not_found",
+        of_contact("dismiss_contact_duplicate", p_duplicate_id=None),
+        {"contact_id": ...},
+    ),
+    (
+        "dismiss_contact_duplicate",
+        "invalid_value",
+        of_contact("dismiss_contact_duplicate", p_duplicate_id=lambda cast: cast.thread.contact_id),
+        {"field": "duplicate_id"},
+    ),
     ("merge_contacts", "contact_not_found", of_contact("merge_contacts", p_duplicate_id=None), {"contact_id": ...}),
     (
         "merge_contacts",
