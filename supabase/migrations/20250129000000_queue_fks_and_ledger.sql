@@ -669,7 +669,7 @@ $$;
 -- loops, because a plan that was made for one changed row serves ten thousand badly.
 create or replace function private.record_message_transitions() returns trigger
 language plpgsql security definer set search_path = ''
-set enable_nestloop = off set enable_hashjoin = on as $$
+set enable_nestloop = off set enable_hashjoin = on set plan_cache_mode = force_generic_plan as $$
 begin
   if tg_op = 'INSERT' then
     insert into public.queue_ledger (workspace_id, lead_id, queue, queue_id, user_id, day, to_status, action, actor_id,
@@ -693,7 +693,7 @@ end $$;
 
 create or replace function private.record_run_transitions() returns trigger
 language plpgsql security definer set search_path = ''
-set enable_nestloop = off set enable_hashjoin = on as $$
+set enable_nestloop = off set enable_hashjoin = on set plan_cache_mode = force_generic_plan as $$
 begin
   insert into public.queue_ledger (workspace_id, lead_id, queue, queue_id, user_id, from_status, to_status, action,
     actor_id, reason)
@@ -708,7 +708,7 @@ end $$;
 -- A takeover counts for whoever took the lead, a reply for whose queue the lead is in, on their present day.
 create or replace function private.record_lead_transitions() returns trigger
 language plpgsql security definer set search_path = ''
-set enable_nestloop = off set enable_hashjoin = on as $$
+set enable_nestloop = off set enable_hashjoin = on set plan_cache_mode = force_generic_plan as $$
 begin
   with entry as materialized (
     select new_row.*, old_row.status as from_status,
@@ -748,7 +748,8 @@ end $$;
 -- The row of a user's day is the last thing that a transaction locks, several of them in one order. What changes nothing
 -- there locks nothing.
 create or replace function private.count_queue_transitions() returns trigger
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = ''
+set plan_cache_mode = force_generic_plan as $$
 begin
   insert into public.queue_performance_metrics as metrics
     (workspace_id, user_id, day, prepared, sent, failed, cancelled, taken, replied, first_sent_at, last_sent_at)

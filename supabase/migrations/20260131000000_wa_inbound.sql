@@ -956,6 +956,7 @@ begin
     perform private.follow_lead_messages(v_settled) where v_settled <> '{}';
   end if;
   if v_lead_ids <> '{}' then
+    perform private.stop_threads(private.lead_threads(v_lead_ids));
     perform private.end_automation(v_lead_ids, private.lead_outbox(v_lead_ids), 'The conversation went on without it.',
       null, now());
   end if;

@@ -805,7 +805,8 @@ comment on function public.start_automation(uuid, integer, boolean, uuid) is
 -- What messages that were just sent, or failed, mean for their leads: the next step after its days, or none; what failed
 -- is left to a person.
 create or replace function private.advance_leads(p_ids uuid[]) returns void
-language plpgsql security invoker set search_path = '' as $$
+language plpgsql security invoker set search_path = ''
+set enable_seqscan = off set plan_cache_mode = force_generic_plan as $$
 begin
   perform 1 from public.leads as lead
   where lead.id = any (array(
@@ -839,7 +840,8 @@ end $$;
 -- Queued messages whose outbox messages have moved: they and their leads follow, in the transaction that moved those. An
 -- outcome that nobody knows stays sending until it is known.
 create or replace function private.follow_lead_messages(p_outbox_ids uuid[]) returns void
-language plpgsql security invoker set search_path = '' as $$
+language plpgsql security invoker set search_path = ''
+set enable_seqscan = off set plan_cache_mode = force_generic_plan as $$
 declare
   v_settled uuid[];
 begin
@@ -885,7 +887,8 @@ end $$;
 
 -- Cancelled by a person who looks after the outbox: the leads wait for the next day that is prepared.
 create or replace function private.put_back_leads(p_outbox_ids uuid[]) returns void
-language plpgsql security invoker set search_path = '' as $$
+language plpgsql security invoker set search_path = ''
+set enable_seqscan = off set plan_cache_mode = force_generic_plan as $$
 declare
   v_lead_ids uuid[] := array(
     select message.lead_id from public.whatsapp_message_queue as message
@@ -903,7 +906,8 @@ end $$;
 
 -- What comes back to the outbox after a reply or a takeover isn't tried again: automation is over there.
 create or replace function private.cancel_ended_automation(p_outbox_ids uuid[]) returns void
-language plpgsql security invoker set search_path = '' as $$
+language plpgsql security invoker set search_path = ''
+set enable_seqscan = off set plan_cache_mode = force_generic_plan as $$
 declare
   v_ids uuid[] := array(
     select outbox.id from public.outbox_messages as outbox
@@ -922,7 +926,8 @@ end $$;
 -- Leads of people who have just written, called, or been written to from the phone: nothing where there are none, which
 -- one look into an index tells.
 create or replace function private.automated_leads(p_contact_ids uuid[]) returns uuid[]
-language plpgsql stable security invoker set search_path = '' set enable_seqscan = off as $$
+language plpgsql stable security invoker set search_path = ''
+set enable_seqscan = off set plan_cache_mode = force_generic_plan as $$
 begin
   return array(
     select lead.id from public.leads as lead
@@ -931,7 +936,8 @@ end $$;
 
 -- Where the contacts of leads are talked to.
 create or replace function private.lead_threads(p_lead_ids uuid[]) returns uuid[]
-language plpgsql stable security invoker set search_path = '' set enable_seqscan = off as $$
+language plpgsql stable security invoker set search_path = ''
+set enable_seqscan = off set plan_cache_mode = force_generic_plan as $$
 begin
   return array(
     select thread.id from public.leads as lead
@@ -941,7 +947,8 @@ end $$;
 
 -- What automation has in the outbox for leads, and for their contacts wherever they are talked to.
 create or replace function private.lead_outbox(p_lead_ids uuid[]) returns uuid[]
-language plpgsql stable security invoker set search_path = '' set enable_seqscan = off as $$
+language plpgsql stable security invoker set search_path = ''
+set enable_seqscan = off set plan_cache_mode = force_generic_plan as $$
 begin
   return array(
     select message.outbox_id from public.whatsapp_message_queue as message
@@ -951,29 +958,40 @@ begin
     where outbox.thread_id = any (private.lead_threads(p_lead_ids)) and outbox.automated and outbox.status = 'queued');
 end $$;
 
--- Locks what automation has in the outbox for leads; returns it. Their threads are locked first.
+-- Locks what automation has in the outbox for leads; returns it. Their threads are locked first; what a worker has in
+-- hand and puts back later knows by them that it is over.
 create or replace function private.lock_automation(p_lead_ids uuid[]) returns uuid[]
-language plpgsql security invoker set search_path = '' as $$
+language plpgsql security invoker set search_path = ''
+set enable_seqscan = off set plan_cache_mode = force_generic_plan as $$
 declare
   v_ids uuid[];
 begin
-  perform 1 from public.wa_threads as thread where thread.id = any (private.lead_threads(p_lead_ids))
-  order by thread.id for no key update;
+  perform private.stop_threads(private.lead_threads(p_lead_ids));
   v_ids := private.lead_outbox(p_lead_ids);
-  perform private.lock_unsettled_outbox(v_ids);
+  perform private.lock_unsettled_outbox(v_ids) where v_ids <> '{}';
   return v_ids;
+end $$;
+
+create or replace function private.stop_threads(p_thread_ids uuid[]) returns void
+language plpgsql security invoker set search_path = ''
+set enable_seqscan = off set plan_cache_mode = force_generic_plan as $$
+begin
+  update public.wa_threads as thread
+  set automation_stopped_at = greatest(thread.automation_stopped_at, clock_timestamp()), updated_at = now()
+  from (
+    select found.id from public.wa_threads as found where found.id = any (p_thread_ids)
+    order by found.id for no key update
+  ) as locked
+  where thread.id = locked.id;
 end $$;
 
 -- Cancels what lock_automation has locked and what is queued for leads, and hands them to a person, or to whoever will take them.
 create or replace function private.end_automation(
   p_lead_ids uuid[], p_outbox_ids uuid[], p_reason text, p_taken_by uuid, p_replied_at timestamptz default null
 ) returns void
-language plpgsql security invoker set search_path = '' as $$
+language plpgsql security invoker set search_path = ''
+set enable_seqscan = off set plan_cache_mode = force_generic_plan as $$
 begin
-  -- What a worker has in hand and puts back knows by this that it is over.
-  update public.wa_threads as thread
-  set automation_stopped_at = greatest(thread.automation_stopped_at, clock_timestamp())
-  where thread.id = any (private.lead_threads(p_lead_ids));
   if p_outbox_ids <> '{}' then
     perform private.cancel_queued_outbox(p_outbox_ids, p_reason);
   end if;
@@ -983,10 +1001,21 @@ begin
     taken_by = p_taken_by, taken_at = case when p_taken_by is not null then clock_timestamp() end,
     replied_at = coalesce(p_replied_at, lead.replied_at), reason = p_reason
   where lead.id = any (p_lead_ids) and lead.taken_by is null and (lead.control = 'automation' or p_taken_by is not null);
-  update public.whatsapp_message_queue as message set status = 'cancelled', reason = p_reason
-  where message.lead_id = any (p_lead_ids) and message.status = 'queued';
-  update public.lead_processing_queue as run set status = 'cancelled', next_on = null, reason = p_reason
-  where run.lead_id = any (p_lead_ids) and run.status in ('queued', 'waiting');
+  if exists (
+    select from public.whatsapp_message_queue as message
+    where message.lead_id = any (p_lead_ids) and message.status = 'queued'
+  ) then
+    update public.whatsapp_message_queue as message set status = 'cancelled', reason = p_reason, updated_at = now()
+    where message.lead_id = any (p_lead_ids) and message.status = 'queued';
+  end if;
+  if exists (
+    select from public.lead_processing_queue as run
+    where run.lead_id = any (p_lead_ids) and run.status in ('queued', 'waiting')
+  ) then
+    update public.lead_processing_queue as run
+    set status = 'cancelled', next_on = null, reason = p_reason, updated_at = now()
+    where run.lead_id = any (p_lead_ids) and run.status in ('queued', 'waiting');
+  end if;
 end $$;
 
 -- Whoever writes to a lead by hand takes it, and every other lead of that contact. To be called before anything is
@@ -1005,7 +1034,8 @@ begin
 end $$;
 
 create or replace function public.take_lead(p_lead_id uuid, p_reason text default null) returns jsonb
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = ''
+set enable_seqscan = off set plan_cache_mode = force_generic_plan as $$
 declare
   v_user_id constant uuid := private.require_user();
   v_reason constant text := coalesce(left(nullif(btrim(p_reason), ''), 500), 'A person took over.');
@@ -1309,7 +1339,7 @@ revoke all on function
   public.start_automation(uuid, integer, boolean, uuid), private.advance_leads(uuid[]),
   private.follow_lead_messages(uuid[]), private.put_back_leads(uuid[]), private.cancel_ended_automation(uuid[]),
   private.automated_leads(uuid[]), private.lead_threads(uuid[]), private.lead_outbox(uuid[]),
-  private.lock_automation(uuid[]), private.end_automation(uuid[], uuid[], text, uuid, timestamptz),
+  private.lock_automation(uuid[]), private.stop_threads(uuid[]), private.end_automation(uuid[], uuid[], text, uuid, timestamptz),
   private.begin_takeover(uuid),
   public.take_lead(uuid, text), public.release_lead(uuid, text),
   public.export_queue(uuid, date, date, uuid, text, integer), public.get_queue_status(uuid, date), public.audit_queue()
@@ -1325,7 +1355,8 @@ grant execute on function public.take_lead(uuid, text), public.release_lead(uuid
 grant execute on function
   private.advance_leads(uuid[]), private.follow_lead_messages(uuid[]), private.put_back_leads(uuid[]),
   private.cancel_ended_automation(uuid[]), private.automated_leads(uuid[]), private.lead_threads(uuid[]),
-  private.lead_outbox(uuid[]), private.end_automation(uuid[], uuid[], text, uuid, timestamptz), public.audit_queue()
+  private.lead_outbox(uuid[]), private.stop_threads(uuid[]),
+  private.end_automation(uuid[], uuid[], text, uuid, timestamptz), public.audit_queue()
   to service_role;
 
 notify pgrst, 'reload schema';

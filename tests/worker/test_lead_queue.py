@@ -325,7 +325,7 @@ async def test_a_failure_that_comes_by_status_is_the_queues_too(post: Post) -> N
     await post.worker().run_once()
     assert (await statuses(world, lead_id))[:4] == ("contacted", "automation", None, "sent")
 
-    await world.receive(status_webhook(post.graph.sent[-1], "failed"))
+    await world.receive(status_webhook(post.graph.sent[-1], "failed", error_code=131026))
 
     assert (await statuses(world, lead_id))[:4] == ("pending", "human", None, "failed")
     [metrics] = await queue.metrics(workspace.id)
