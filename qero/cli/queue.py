@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any, TextIO, TypeVar
@@ -190,8 +190,7 @@ async def _start_all(
     while last.left and last.waits_for is None and last.started + last.failed + last.cancelled:
         last = await service.start(workspace_id, batch=batch, user_id=user_id)
         problems = {
-            name: total.problems.get(name, 0) + last.problems.get(name, 0)
-            for name in {*total.problems, *last.problems}
+            name: total.problems.get(name, 0) + last.problems.get(name, 0) for name in {*total.problems, *last.problems}
         }
         total = last.model_copy(
             update={
@@ -225,13 +224,20 @@ def status(
         state = await service.status(workspace_id, day=chosen)
         if as_json:
             print_json(state.model_dump(mode="json"))
-        elif not watch:
-            out.print(_view(state))
-        else:
-            with Live(_view(state), console=out, auto_refresh=False) as live:
-                while True:
-                    await asyncio.sleep(every)
-                    live.update(_view(await service.status(workspace_id, day=chosen)), refresh=True)
+            return
+        # What isn't a terminal gets one view after the other.
+        with (
+            Live(_view(state), console=out, auto_refresh=False) if watch and out.is_terminal else nullcontext() as live
+        ):
+            while True:
+                if live is None:
+                    out.print(_view(state))
+                else:
+                    live.update(_view(state), refresh=True)
+                if not watch:
+                    return
+                await asyncio.sleep(every)
+                state = await service.status(workspace_id, day=chosen)
 
     _ask(looking)
 

@@ -122,9 +122,7 @@ class Leads:
             InvalidInput: `invalid_value`, the limit isn't 1 to 10,000.
         SQL: public.assign_leads
         """
-        return await call(
-            self._client, "assign_leads", dict[UUID, int], p_workspace_id=workspace_id, p_limit=limit
-        )
+        return await call(self._client, "assign_leads", dict[UUID, int], p_workspace_id=workspace_id, p_limit=limit)
 
     async def take(self, lead_id: UUID, reason: str | None = None) -> Takeover:
         """Take a lead from automation, and with it every other lead of the same contact. Only for a user.
@@ -190,10 +188,13 @@ class Leads:
             InvalidInput: `invalid_value`, a name of 1 to 300 characters; `reference_not_found`, the client.
         SQL: insert on public.projects
         """
-        row = {"workspace_id": str(workspace_id), "name": name, "client_id": None if client_id is None else str(client_id)}
+        row = {
+            "workspace_id": str(workspace_id),
+            "name": name,
+            "client_id": None if client_id is None else str(client_id),
+        }
         query = self._client.table("projects").insert(row)
         rows = await execute(
             self._client, query, builtins.list[Project], operation="leads.add_project", workspace_id=str(workspace_id)
         )
         return one_row(rows, "not_found", workspace_id=workspace_id)
-

@@ -263,9 +263,8 @@ async def test_starting_waits_for_hours_a_pause_and_a_number(world: World, olga:
 
     tried = await queue.start(workspace.id, dry_run=True)
     assert (tried.started, tried.left, tried.dry_run) == (2, 2, True)
-    assert [(answer.started, answer.left) for answer in [await queue.start(workspace.id, batch=1) for _ in range(3)]] == [
-        (1, 1), (1, 0), (0, 0),
-    ]  # fmt: skip
+    answers = [await queue.start(workspace.id, batch=1) for _ in range(3)]
+    assert [(answer.started, answer.left) for answer in answers] == [(1, 1), (1, 0), (0, 0)]
     keys = await world.rows("select idempotency_key from outbox_messages where workspace_id = %s", workspace.id)
     ids = await world.rows("select 'queue:' || id from whatsapp_message_queue where workspace_id = %s", workspace.id)
     assert sorted(keys) == sorted(ids)
@@ -330,9 +329,11 @@ async def test_a_second_taker_is_told_who_has_the_lead_and_the_first_may_repeat(
     assert entries["whatsapp_message_queue", "cancelled"].from_status == "queued"
     # A colleague can't give it back; an admin can, and automation begins anew.
     carl = await world.user("carl")
-    await world.service.table("workspace_memberships").insert(
-        {"workspace_id": str(workspace.id), "user_id": str(carl.id), "role": "member"}
-    ).execute()
+    await (
+        world.service.table("workspace_memberships")
+        .insert({"workspace_id": str(workspace.id), "user_id": str(carl.id), "role": "member"})
+        .execute()
+    )
     with pytest.raises(InvalidState) as error:
         await Leads(carl.client).release(lead_id)
     assert error.value.code == "lead_taken"
@@ -393,7 +394,9 @@ async def test_leads_are_assigned_to_the_contacts_own_then_in_turns_within_capac
     assert (await leads.get(lead_ids[0])).user_id == bob.id
     owners = [(await leads.get(lead_id)).user_id for lead_id in lead_ids]
     assert owners[7:] == [None] * 5, "the best first"
-    assert {tuple(sorted(map(str, owners[at : at + 2]))) for at in (1, 3)} == {tuple(sorted(map(str, (olga.id, bob.id))))}
+    assert {tuple(sorted(map(str, owners[at : at + 2]))) for at in (1, 3)} == {
+        tuple(sorted(map(str, (olga.id, bob.id))))
+    }
     assert await leads.assign(workspace.id) == {}
     with pytest.raises(PermissionDenied):
         await Leads(bob.client).assign(workspace.id)
@@ -435,8 +438,8 @@ async def test_settings_are_ones_own_and_checked(world: World, olga: User, works
 # --- Export ---
 
 TRICKY = [
-    'Ada, "the first"', "two\nlines\r\nand three", "=cmd()|' /C calc'!A0", "+SUM(1,2)", "-1", "@now", "\tTab", "🦊 Ünïcode",
-    '"=1"', "plain",
+    'Ada, "the first"', "two\nlines\r\nand three", "=cmd()|' /C calc'!A0", "+SUM(1,2)", "-1", "@now", "\tTab",
+    "🦊 Ünïcode", '"=1"', "plain",
 ]  # fmt: skip
 
 
@@ -482,4 +485,3 @@ async def test_a_stranger_exports_nothing(world: World, workspace: Workspace) ->
             await call
         assert error.value.code == "workspace_not_found"
     assert await queue.metrics(workspace.id) == []
-

@@ -184,7 +184,7 @@ def test_an_older_queue_gets_its_references_and_loses_no_row_silently(bare: Conn
 
     push(bare, since="20250129")
 
-    assert dict((id, (status, control)) for id, status, control in rows(bare, "select id, status, control from leads")) == {
+    assert {id: (status, control) for id, status, control in rows(bare, "select id, status, control from leads")} == {
         good: ("contacted", "automation"),
         dangling: ("new", "automation"),
         booked: ("pending", "human"),

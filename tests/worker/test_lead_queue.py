@@ -73,9 +73,7 @@ async def test_queue_leads_ledger_metrics_and_export_agree_with_what_meta_receiv
     worker = asyncio.create_task(post.worker(concurrency=20).run_once())
     bob = await world.user("bob")
     takeovers = await asyncio.gather(*(Leads(bob.client).take(lead_id) for lead_id in taken))
-    replies = [
-        text_webhook(number.at_meta, await phone_of(world, lead_id), "Tell me more") for lead_id in repliers
-    ]
+    replies = [text_webhook(number.at_meta, await phone_of(world, lead_id), "Tell me more") for lead_id in repliers]
     await world.receive(batch(*replies))
     await worker
     await post.worker(concurrency=20).run_once()
@@ -190,7 +188,9 @@ async def test_nothing_reaches_a_taken_lead_after_the_takeover_was_answered(post
             seen["sent before"] += 1
     assert sum(seen.values()) == 1000
     assert seen["cancelled"] > 0, seen
-    assert await world.scalar("select count(*) from leads where workspace_id = %s and taken_by is null", workspace.id) == 0
+    assert (
+        await world.scalar("select count(*) from leads where workspace_id = %s and taken_by is null", workspace.id) == 0
+    )
 
 
 async def test_what_a_worker_has_in_hand_is_reported_and_not_tried_again(post: Post) -> None:
