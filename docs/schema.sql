@@ -230,6 +230,48 @@ end $$;
 ALTER FUNCTION private.add_to_chat(p_chat public.chats, p_user_ids uuid[], p_role text) OWNER TO postgres;
 
 --
+-- Name: advance_leads(uuid[]); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.advance_leads(p_ids uuid[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET enable_seqscan TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+begin
+  perform 1 from public.leads as lead
+  where lead.id = any (array(
+    select message.lead_id from public.whatsapp_message_queue as message where message.id = any (p_ids)))
+  order by lead.id
+  for no key update;
+  update public.leads as lead
+  set status = case
+      when message.status = 'sent' and lead.status in ('new', 'pending', 'queued') then 'contacted'
+      when message.status = 'failed' and message.step = 1 and lead.status in ('queued', 'contacted') then 'pending'
+      else lead.status
+    end,
+    control = case when message.status = 'failed' then 'human' else lead.control end,
+    reason = coalesce(message.last_error, 'Step ' || message.step || ' was sent.'), updated_at = now()
+  from public.whatsapp_message_queue as message
+  where message.id = any (p_ids) and lead.id = message.lead_id and lead.control = 'automation';
+  update public.lead_processing_queue as run
+  set step = message.step,
+    status = case when message.status = 'failed' then 'failed' when next.days is null then 'completed' else 'waiting' end,
+    next_on = case when message.status = 'sent' then private.local_day(
+      private.queue_timezone(message.workspace_id, message.user_id), message.sent_at) + next.days end,
+    reason = coalesce(message.last_error, 'Step ' || message.step || ' was sent.'), updated_at = now()
+  from public.whatsapp_message_queue as message
+  left join public.user_queue_settings as settings
+    on settings.workspace_id = message.workspace_id and settings.user_id = message.user_id
+  cross join lateral (
+    select (settings.steps -> message.step ->> 'after_days')::integer as days) as next
+  where message.id = any (p_ids) and run.lead_id = message.lead_id and run.status in ('queued', 'waiting');
+end $$;
+
+ALTER FUNCTION private.advance_leads(p_ids uuid[]) OWNER TO postgres;
+
+--
 -- Name: after_leaving_chat(); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
@@ -401,8 +443,8 @@ begin
     perform private.lock_whatsapp_people(v_items);
     -- Those that it waited for may have made them meanwhile.
     v_items := private.whatsapp_items(p_events, p_records);
-    perform private.lock_whatsapp_threads(v_items);
-    perform private.lock_whatsapp_outbox(v_items);
+    perform private.lock_whatsapp_threads(v_items, private.whatsapp_leads(v_items));
+    perform private.lock_whatsapp_outbox(v_items, private.whatsapp_leads(v_items));
   end;
   foreach v_record in array p_records loop
     begin
@@ -550,6 +592,8 @@ declare
   v_early_records private.whatsapp_record[];
   v_touched uuid[];
   v_automated_threads uuid[];
+  v_lead_ids uuid[] := '{}';
+  v_settled uuid[];
 begin
   select bool_or(item.kind in ('message', 'echo', 'history', 'call')),
     bool_or(item.kind in ('reaction', 'edit', 'revoke')),
@@ -575,8 +619,11 @@ begin
     -- What another transaction has brought meanwhile is there now, and its threads are to be locked before its messages.
     v_items := private.whatsapp_items(p_events, p_records);
   end if;
+  if v_messages then
+    v_lead_ids := private.whatsapp_leads(v_items);
+  end if;
   if v_messages or v_changes then
-    perform private.lock_whatsapp_threads(v_items);
+    perform private.lock_whatsapp_threads(v_items, v_lead_ids);
   end if;
   if v_messages then
     perform private.store_whatsapp_messages(v_items);
@@ -585,7 +632,7 @@ begin
     v_items := private.whatsapp_items(p_events, p_records);
   end if;
   if v_messages or v_statuses then
-    v_automated_threads := private.lock_whatsapp_outbox(v_items);
+    v_automated_threads := private.lock_whatsapp_outbox(v_items, v_lead_ids);
   end if;
 
   if v_changes then
@@ -657,6 +704,19 @@ begin
   end if;
   if v_automated_threads <> '{}' then
     perform private.cancel_automated_outbox(v_automated_threads, 'The conversation went on without it.');
+  end if;
+  if v_statuses then
+    v_settled := array(
+      select message.outbox_id from unnest(v_items) as item
+      join public.wa_messages as message on message.id = item.message_id
+      where item.kind = 'status' and (item.status = 'failed' or item.outbox_id is not null)
+        and message.outbox_id is not null);
+    perform private.follow_lead_messages(v_settled) where v_settled <> '{}';
+  end if;
+  if v_lead_ids <> '{}' then
+    perform private.stop_threads(private.lead_threads(v_lead_ids));
+    perform private.end_automation(v_lead_ids, private.lead_outbox(v_lead_ids), 'The conversation went on without it.',
+      null, now());
   end if;
 end $$;
 
@@ -1040,6 +1100,45 @@ $$;
 ALTER FUNCTION private.audit_seal_hash(p_previous_hash text, p_after_id bigint, p_last_id bigint) OWNER TO postgres;
 
 --
+-- Name: automated_leads(uuid[]); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.automated_leads(p_contact_ids uuid[]) RETURNS uuid[]
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    SET enable_seqscan TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+begin
+  return array(
+    select lead.id from public.leads as lead
+    where lead.contact_id = any (p_contact_ids) and lead.control = 'automation' order by lead.id);
+end $$;
+
+ALTER FUNCTION private.automated_leads(p_contact_ids uuid[]) OWNER TO postgres;
+
+--
+-- Name: begin_takeover(uuid); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.begin_takeover(p_thread_id uuid, OUT p_lead_ids uuid[], OUT p_outbox_ids uuid[]) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_thread public.wa_threads;
+begin
+  select thread.* into v_thread from public.wa_threads as thread where thread.id = p_thread_id;
+  p_lead_ids := private.automated_leads(array[v_thread.contact_id]);
+  if p_lead_ids <> '{}' then
+    perform pg_advisory_xact_lock_shared(hashtextextended(v_thread.workspace_id::text, 512));
+    p_outbox_ids := private.lock_automation(p_lead_ids);
+  end if;
+end $$;
+
+ALTER FUNCTION private.begin_takeover(p_thread_id uuid, OUT p_lead_ids uuid[], OUT p_outbox_ids uuid[]) OWNER TO postgres;
+
+--
 -- Name: broadcast_message(); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
@@ -1089,6 +1188,30 @@ end $$;
 ALTER FUNCTION private.cancel_automated_outbox(p_thread_ids uuid[], p_reason text) OWNER TO postgres;
 
 --
+-- Name: cancel_ended_automation(uuid[]); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.cancel_ended_automation(p_outbox_ids uuid[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET enable_seqscan TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+declare
+  v_ids uuid[] := array(
+    select outbox.id from public.outbox_messages as outbox
+    join public.wa_threads as thread on thread.id = outbox.thread_id
+    where outbox.id = any (p_outbox_ids) and outbox.automated and outbox.status = 'queued'
+      and thread.automation_stopped_at >= outbox.created_at);
+begin
+  if v_ids <> '{}' then
+    perform private.cancel_queued_outbox(v_ids, 'The conversation went on without it.');
+  end if;
+end $$;
+
+ALTER FUNCTION private.cancel_ended_automation(p_outbox_ids uuid[]) OWNER TO postgres;
+
+--
 -- Name: cancel_queued_outbox(uuid[], text); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
@@ -1117,8 +1240,10 @@ begin
   )
   select array_agg(cancelled.id), array_agg(cancelled.line_id), array_agg(cancelled.sequence)
   into v_ids, v_line_ids, v_sequences from cancelled;
-  perform private.leave_outbox_lines(v_line_ids, v_sequences, false)
-  where v_ids is not null;
+  if v_ids is not null then
+    perform private.leave_outbox_lines(v_line_ids, v_sequences, false);
+    perform private.follow_lead_messages(v_ids);
+  end if;
   return coalesce(v_ids, '{}');
 end $$;
 
@@ -1170,6 +1295,65 @@ end $$;
 ALTER FUNCTION private.check_import(p_rows jsonb) OWNER TO postgres;
 
 --
+-- Name: check_lead_fields(uuid, jsonb, text[]); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.check_lead_fields(p_workspace_id uuid, p_fields jsonb, p_allowed text[]) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $_$
+declare
+  -- Only preparing a day queues a lead.
+  v_statuses constant text[] := array['new', 'pending', 'contacted', 'engaged', 'qualified', 'lost'];
+  v_field text;
+  v_text text;
+begin
+  if jsonb_typeof(p_fields) is distinct from 'object' then
+    perform private.raise_error(400, 'invalid_value', '{"field": "fields"}', 'Send an object of fields by name.');
+  end if;
+  for v_field in select * from jsonb_object_keys(p_fields) loop
+    v_text := p_fields ->> v_field;
+    if not v_field = any (p_allowed) then
+      perform private.raise_error(400, 'field_unknown',
+        jsonb_build_object('field', left(v_field, 100), 'allowed', p_allowed), 'Use the fields that are allowed.');
+    elsif v_field = 'status' then
+      if not coalesce(v_text = any (v_statuses), false) then
+        perform private.raise_error(400, 'lead_status_invalid',
+          jsonb_build_object('field', 'status', 'value', left(v_text, 50), 'allowed', v_statuses),
+          'Use one of the allowed lead statuses.');
+      end if;
+    elsif v_field = 'score' then
+      if not coalesce(v_text ~ '^-?[0-9]{1,9}$', false) then
+        perform private.raise_error(400, 'invalid_value',
+          jsonb_build_object('field', 'score', 'value', left(v_text, 50), 'allowed', 'a whole number'),
+          'Give the score as a whole number.');
+      end if;
+    elsif v_text is not null then
+      if not pg_input_is_valid(v_text, 'uuid') then
+        perform private.raise_error(400, 'invalid_value',
+          jsonb_build_object('field', v_field, 'value', left(v_text, 100), 'allowed', 'an id'), 'Give an id.');
+      elsif not (case v_field
+        when 'client_id' then exists (
+          select from public.clients as client where (client.workspace_id, client.id) = (p_workspace_id, v_text::uuid))
+        when 'project_id' then exists (
+          select from public.projects as project
+          where (project.workspace_id, project.id) = (p_workspace_id, v_text::uuid))
+        else exists (
+          select from public.workspace_memberships as membership
+          where (membership.workspace_id, membership.user_id) = (p_workspace_id, v_text::uuid)
+            and membership.role <> 'viewer')
+        end)
+      then
+        perform private.raise_error(400, 'reference_not_found',
+          jsonb_build_object('field', v_field, 'value', v_text), 'Check the id that the detail names.');
+      end if;
+    end if;
+  end loop;
+end $_$;
+
+ALTER FUNCTION private.check_lead_fields(p_workspace_id uuid, p_fields jsonb, p_allowed text[]) OWNER TO postgres;
+
+--
 -- Name: check_my_status(text, text[]); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
@@ -1212,6 +1396,58 @@ begin
 end $_$;
 
 ALTER FUNCTION private.check_page(p_sort text, p_after text, p_limit integer) OWNER TO postgres;
+
+--
+-- Name: check_queue_settings(jsonb); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.check_queue_settings(p_patch jsonb) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $_$
+declare
+  v_allowed constant text[] := array['daily_capacity', 'batch_size', 'timezone', 'sends_from', 'sends_until', 'paused',
+    'takes_unassigned', 'connection_id', 'steps'];
+  v_field text;
+  v_value jsonb;
+  v_text text;
+  v_expected text;
+begin
+  if jsonb_typeof(p_patch) is distinct from 'object' then
+    perform private.raise_error(400, 'invalid_value', '{"field": "patch"}', 'Send an object of fields by name.');
+  end if;
+  for v_field, v_value in select * from jsonb_each(p_patch) loop
+    v_text := p_patch ->> v_field;
+    v_expected := case v_field
+      when 'daily_capacity' then case when not coalesce(
+        v_text ~ '^[0-9]{1,5}$' and v_text::integer <= 10000, false) then '0 to 10000' end
+      when 'batch_size' then case when not coalesce(
+        v_text ~ '^[0-9]{1,4}$' and v_text::integer between 1 and 1000, false) then '1 to 1000' end
+      when 'timezone' then case when v_text is not null and (length(v_text) > 100 or not private.is_timezone(v_text))
+        then 'a zone like Europe/Berlin' end
+      when 'sends_from' then case when v_text is null or not pg_input_is_valid(v_text, 'time')
+        then 'a time like 09:00' end
+      when 'sends_until' then case when v_text is null or not pg_input_is_valid(v_text, 'time')
+        then 'a time like 18:00' end
+      when 'paused' then case when jsonb_typeof(v_value) <> 'boolean' then 'true or false' end
+      when 'takes_unassigned' then case when jsonb_typeof(v_value) <> 'boolean' then 'true or false' end
+      when 'connection_id' then case when v_text is not null and not pg_input_is_valid(v_text, 'uuid')
+        then 'the id of a connection' end
+      when 'steps' then private.queue_steps_problem(v_value)
+      else 'unknown'
+    end;
+    if v_expected = 'unknown' then
+      perform private.raise_error(400, 'field_unknown',
+        jsonb_build_object('field', left(v_field, 100), 'allowed', v_allowed), 'Use the fields that are allowed.');
+    elsif v_expected is not null then
+      perform private.raise_error(400, 'invalid_value',
+        jsonb_build_object('field', v_field, 'value', left(v_text, 100), 'allowed', v_expected),
+        'Correct the field that the detail names.');
+    end if;
+  end loop;
+end $_$;
+
+ALTER FUNCTION private.check_queue_settings(p_patch jsonb) OWNER TO postgres;
 
 --
 -- Name: check_tokens(bigint, text); Type: FUNCTION; Schema: private; Owner: postgres
@@ -1520,6 +1756,54 @@ end $_$;
 ALTER FUNCTION private.count_of_contacts(p_workspace_id uuid, p_filter jsonb, p_only uuid[], p_without uuid[], p_exact boolean) OWNER TO postgres;
 
 --
+-- Name: count_queue_transitions(); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.count_queue_transitions() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+begin
+  insert into public.queue_performance_metrics as metrics
+    (workspace_id, user_id, day, prepared, sent, failed, cancelled, taken, replied, first_sent_at, last_sent_at)
+  select counted.workspace_id, counted.user_id, counted.day, counted.prepared, counted.sent, counted.failed,
+    counted.cancelled, counted.taken, counted.replied, counted.sent_at, counted.sent_at
+  from (
+    select entry.workspace_id, entry.user_id, entry.day,
+      count(*) filter (where entry.is_message and entry.from_status is null) as prepared,
+      count(*) filter (where entry.is_message and entry.to_status = 'sent')
+        - count(*) filter (where entry.is_message and entry.from_status = 'sent') as sent,
+      count(*) filter (where entry.is_message and entry.to_status = 'failed')
+        - count(*) filter (where entry.is_message and entry.from_status = 'failed') as failed,
+      count(*) filter (where entry.is_message and entry.to_status = 'cancelled')
+        - count(*) filter (where entry.is_message and entry.from_status = 'cancelled') as cancelled,
+      count(*) filter (where entry.action = 'taken') as taken,
+      count(*) filter (where entry.action = 'replied') as replied,
+      max(entry.created_at) filter (where entry.is_message and entry.to_status = 'sent') as sent_at
+    from (
+      select ledger.*, ledger.queue = 'whatsapp_message_queue' as is_message from new_rows as ledger
+      where ledger.user_id is not null and ledger.day is not null
+    ) as entry
+    group by entry.workspace_id, entry.user_id, entry.day
+    order by entry.workspace_id, entry.user_id, entry.day
+  ) as counted
+  where (counted.prepared, counted.sent, counted.failed, counted.cancelled, counted.taken, counted.replied)
+    <> (0, 0, 0, 0, 0, 0)
+    -- Counted for people who are still there.
+    and exists (select from auth.users as account where account.id = counted.user_id)
+  on conflict on constraint queue_performance_metrics_pkey do update
+    set prepared = metrics.prepared + excluded.prepared, sent = metrics.sent + excluded.sent,
+      failed = metrics.failed + excluded.failed, cancelled = metrics.cancelled + excluded.cancelled,
+      taken = metrics.taken + excluded.taken, replied = metrics.replied + excluded.replied,
+      first_sent_at = least(metrics.first_sent_at, excluded.first_sent_at),
+      last_sent_at = greatest(metrics.last_sent_at, excluded.last_sent_at), updated_at = now();
+  return null;
+end $$;
+
+ALTER FUNCTION private.count_queue_transitions() OWNER TO postgres;
+
+--
 -- Name: cursor_time(text); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
@@ -1632,6 +1916,45 @@ end $$;
 ALTER FUNCTION private.delete_webhook_events() OWNER TO postgres;
 
 --
+-- Name: end_automation(uuid[], uuid[], text, uuid, timestamp with time zone); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.end_automation(p_lead_ids uuid[], p_outbox_ids uuid[], p_reason text, p_taken_by uuid, p_replied_at timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET enable_seqscan TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+begin
+  if p_outbox_ids <> '{}' then
+    perform private.cancel_queued_outbox(p_outbox_ids, p_reason);
+  end if;
+  perform 1 from public.leads as lead where lead.id = any (p_lead_ids) order by lead.id for no key update;
+  update public.leads as lead
+  set control = 'human', status = case when lead.status in ('qualified', 'lost') then lead.status else 'engaged' end,
+    taken_by = p_taken_by, taken_at = case when p_taken_by is not null then clock_timestamp() end,
+    replied_at = coalesce(p_replied_at, lead.replied_at), reason = p_reason
+  where lead.id = any (p_lead_ids) and lead.taken_by is null and (lead.control = 'automation' or p_taken_by is not null);
+  if exists (
+    select from public.whatsapp_message_queue as message
+    where message.lead_id = any (p_lead_ids) and message.status = 'queued'
+  ) then
+    update public.whatsapp_message_queue as message set status = 'cancelled', reason = p_reason, updated_at = now()
+    where message.lead_id = any (p_lead_ids) and message.status = 'queued';
+  end if;
+  if exists (
+    select from public.lead_processing_queue as run
+    where run.lead_id = any (p_lead_ids) and run.status in ('queued', 'waiting')
+  ) then
+    update public.lead_processing_queue as run
+    set status = 'cancelled', next_on = null, reason = p_reason, updated_at = now()
+    where run.lead_id = any (p_lead_ids) and run.status in ('queued', 'waiting');
+  end if;
+end $$;
+
+ALTER FUNCTION private.end_automation(p_lead_ids uuid[], p_outbox_ids uuid[], p_reason text, p_taken_by uuid, p_replied_at timestamp with time zone) OWNER TO postgres;
+
+--
 -- Name: end_outbox_leases(); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
@@ -1667,6 +1990,7 @@ begin
   if v_ids is not null then
     perform private.note_outbox_problems(v_ids);
     perform private.leave_outbox_lines(v_line_ids, v_heads, true);
+    perform private.follow_lead_messages(v_ids);
   end if;
 end $$;
 
@@ -2001,6 +2325,21 @@ end $_$;
 ALTER FUNCTION private.find_workspace(p_ref text) OWNER TO postgres;
 
 --
+-- Name: first_connection(uuid); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.first_connection(p_workspace_id uuid) RETURNS uuid
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  select number.id from public.wa_phone_numbers as number
+  where number.workspace_id = p_workspace_id and number.status = 'active' and number.deleted_at is null
+  order by number.created_at, number.id limit 1
+$$;
+
+ALTER FUNCTION private.first_connection(p_workspace_id uuid) OWNER TO postgres;
+
+--
 -- Name: follow_deduction(uuid, bigint, bigint); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
@@ -2017,6 +2356,61 @@ begin
 end $$;
 
 ALTER FUNCTION private.follow_deduction(p_workspace_id uuid, p_delta bigint, p_balance bigint) OWNER TO postgres;
+
+--
+-- Name: follow_lead_messages(uuid[]); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.follow_lead_messages(p_outbox_ids uuid[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET enable_seqscan TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+declare
+  v_settled uuid[];
+begin
+  with outcome as materialized (
+    select message.id, message.lead_id, message.status as from_status, outbox.attempts, outbox.settled_at,
+      case
+        when outbox.status in ('failed', 'dead') or (outbox.status = 'sent' and shown.status = 'failed') then 'failed'
+        when outbox.status in ('sent', 'cancelled') then outbox.status
+        else 'sending'
+      end as status,
+      case
+        when outbox.status = 'unknown' then 'outcome_unknown'
+        when outbox.status = 'sent' and shown.status = 'failed' then concat_ws(': ', shown.error_code, shown.error_text)
+        when outbox.status = 'sent' then ''
+        else concat_ws(': ', outbox.error_code, outbox.error_text)
+      end as error
+    from public.whatsapp_message_queue as message
+    join public.outbox_messages as outbox
+      on outbox.id = message.outbox_id and outbox.workspace_id = message.workspace_id
+    left join public.wa_messages as shown
+      on shown.outbox_id = outbox.id and shown.workspace_id = outbox.workspace_id
+    where message.outbox_id = any (p_outbox_ids)
+    order by message.id
+    for no key update of message
+  ), moved as (
+    update public.whatsapp_message_queue as message
+    set status = outcome.status, attempts = outcome.attempts, last_error = nullif(left(outcome.error, 2000), ''),
+      sent_at = case when outcome.status = 'sent' then coalesce(message.sent_at, outcome.settled_at, now()) end,
+      updated_at = now()
+    from outcome
+    where message.id = outcome.id
+      and (message.status, message.attempts, coalesce(message.last_error, ''))
+        <> (outcome.status, outcome.attempts, left(outcome.error, 2000))
+      -- Tried again though the lead has been queued anew: it shows when it is sent.
+      and (outcome.status <> 'sending' or outcome.from_status = 'sending' or not exists (
+        select from public.whatsapp_message_queue as other
+        where other.lead_id = outcome.lead_id and other.status in ('queued', 'sending')))
+    returning message.id, message.status
+  )
+  select array_agg(moved.id) into v_settled from moved where moved.status in ('sent', 'failed');
+  perform private.advance_leads(v_settled) where v_settled is not null;
+end $$;
+
+ALTER FUNCTION private.follow_lead_messages(p_outbox_ids uuid[]) OWNER TO postgres;
 
 --
 -- Name: follow_up_range(text); Type: FUNCTION; Schema: private; Owner: postgres
@@ -2346,6 +2740,46 @@ end $$;
 ALTER FUNCTION private.keep_whatsapp_orphans(p_events jsonb, p_ordinals integer[]) OWNER TO postgres;
 
 --
+-- Name: lead_outbox(uuid[]); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.lead_outbox(p_lead_ids uuid[]) RETURNS uuid[]
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    SET enable_seqscan TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+begin
+  return array(
+    select message.outbox_id from public.whatsapp_message_queue as message
+    where message.lead_id = any (p_lead_ids) and message.status = 'sending' and message.outbox_id is not null
+    union
+    select outbox.id from public.outbox_messages as outbox
+    where outbox.thread_id = any (private.lead_threads(p_lead_ids)) and outbox.automated and outbox.status = 'queued');
+end $$;
+
+ALTER FUNCTION private.lead_outbox(p_lead_ids uuid[]) OWNER TO postgres;
+
+--
+-- Name: lead_threads(uuid[]); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.lead_threads(p_lead_ids uuid[]) RETURNS uuid[]
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    SET enable_seqscan TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+begin
+  return array(
+    select thread.id from public.leads as lead
+    join public.wa_threads as thread on thread.workspace_id = lead.workspace_id and thread.contact_id = lead.contact_id
+    where lead.id = any (p_lead_ids));
+end $$;
+
+ALTER FUNCTION private.lead_threads(p_lead_ids uuid[]) OWNER TO postgres;
+
+--
 -- Name: leave_outbox_lines(bigint[], bigint[], boolean); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
@@ -2400,6 +2834,53 @@ begin
 end $$;
 
 ALTER FUNCTION private.leave_outbox_lines(p_line_ids bigint[], p_heads bigint[], p_counts boolean) OWNER TO postgres;
+
+--
+-- Name: local_day(text, timestamp with time zone); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.local_day(p_timezone text, p_at timestamp with time zone DEFAULT now()) RETURNS date
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path TO ''
+    AS $$
+  select (p_at at time zone p_timezone)::date
+$$;
+
+ALTER FUNCTION private.local_day(p_timezone text, p_at timestamp with time zone) OWNER TO postgres;
+
+--
+-- Name: local_moment(text, date, time without time zone); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.local_moment(p_timezone text, p_day date, p_time time without time zone) RETURNS timestamp with time zone
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path TO ''
+    AS $$
+  select (p_day + p_time) at time zone p_timezone
+$$;
+
+ALTER FUNCTION private.local_moment(p_timezone text, p_day date, p_time time without time zone) OWNER TO postgres;
+
+--
+-- Name: lock_automation(uuid[]); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.lock_automation(p_lead_ids uuid[]) RETURNS uuid[]
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET enable_seqscan TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+declare
+  v_ids uuid[];
+begin
+  perform private.stop_threads(private.lead_threads(p_lead_ids));
+  v_ids := private.lead_outbox(p_lead_ids);
+  perform private.lock_unsettled_outbox(v_ids) where v_ids <> '{}';
+  return v_ids;
+end $$;
+
+ALTER FUNCTION private.lock_automation(p_lead_ids uuid[]) OWNER TO postgres;
 
 --
 -- Name: lock_own_message(uuid, boolean); Type: FUNCTION; Schema: private; Owner: postgres
@@ -2558,10 +3039,10 @@ end $$;
 ALTER FUNCTION private.lock_whatsapp_message_ids(p_items private.whatsapp_item[]) OWNER TO postgres;
 
 --
--- Name: lock_whatsapp_outbox(private.whatsapp_item[]); Type: FUNCTION; Schema: private; Owner: postgres
+-- Name: lock_whatsapp_outbox(private.whatsapp_item[], uuid[]); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
-CREATE FUNCTION private.lock_whatsapp_outbox(p_items private.whatsapp_item[]) RETURNS uuid[]
+CREATE FUNCTION private.lock_whatsapp_outbox(p_items private.whatsapp_item[], p_lead_ids uuid[]) RETURNS uuid[]
     LANGUAGE plpgsql
     SET search_path TO ''
     AS $$
@@ -2576,13 +3057,16 @@ begin
   where outbox.thread_id = any (array(
       select item.thread_id from unnest(p_items) as item where item.kind in ('message', 'echo', 'call')))
     and outbox.automated and outbox.status = 'queued';
+  if p_lead_ids <> '{}' then
+    v_ids := v_ids || private.lead_outbox(p_lead_ids);
+  end if;
   if v_automated is not null or v_ids <> '{}' then
     perform private.lock_unsettled_outbox(v_ids || v_automated);
   end if;
   return v_threads;
 end $$;
 
-ALTER FUNCTION private.lock_whatsapp_outbox(p_items private.whatsapp_item[]) OWNER TO postgres;
+ALTER FUNCTION private.lock_whatsapp_outbox(p_items private.whatsapp_item[], p_lead_ids uuid[]) OWNER TO postgres;
 
 --
 -- Name: lock_whatsapp_people(private.whatsapp_item[]); Type: FUNCTION; Schema: private; Owner: postgres
@@ -2625,14 +3109,19 @@ end $$;
 ALTER FUNCTION private.lock_whatsapp_people(p_items private.whatsapp_item[]) OWNER TO postgres;
 
 --
--- Name: lock_whatsapp_threads(private.whatsapp_item[]); Type: FUNCTION; Schema: private; Owner: postgres
+-- Name: lock_whatsapp_threads(private.whatsapp_item[], uuid[]); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
-CREATE FUNCTION private.lock_whatsapp_threads(p_items private.whatsapp_item[]) RETURNS void
+CREATE FUNCTION private.lock_whatsapp_threads(p_items private.whatsapp_item[], p_lead_ids uuid[]) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
     AS $$
+declare
+  v_others uuid[] := '{}';
 begin
+  if p_lead_ids <> '{}' then
+    v_others := private.lead_threads(p_lead_ids);
+  end if;
   perform 1 from public.wa_threads as thread
   where thread.id in (
     select item.thread_id from unnest(p_items) as item
@@ -2640,12 +3129,14 @@ begin
     union
     select message.thread_id from unnest(p_items) as item
     join public.wa_messages as message on message.id = item.message_id
-    where item.kind in ('reaction', 'edit', 'revoke'))
+    where item.kind in ('reaction', 'edit', 'revoke')
+    union
+    select other.id from unnest(v_others) as other (id))
   order by thread.id
   for no key update;
 end $$;
 
-ALTER FUNCTION private.lock_whatsapp_threads(p_items private.whatsapp_item[]) OWNER TO postgres;
+ALTER FUNCTION private.lock_whatsapp_threads(p_items private.whatsapp_item[], p_lead_ids uuid[]) OWNER TO postgres;
 
 --
 -- Name: merge_threads(uuid, uuid); Type: FUNCTION; Schema: private; Owner: postgres
@@ -3416,6 +3907,33 @@ end $$;
 ALTER FUNCTION private.post_tokens(p_workspace_id uuid, p_delta bigint, p_reason text, p_reference_type text, p_reference_id text, p_granted bigint, p_released bigint, p_by_time boolean) OWNER TO postgres;
 
 --
+-- Name: put_back_leads(uuid[]); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.put_back_leads(p_outbox_ids uuid[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET enable_seqscan TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+declare
+  v_lead_ids uuid[] := array(
+    select message.lead_id from public.whatsapp_message_queue as message
+    where message.outbox_id = any (p_outbox_ids) and message.status = 'cancelled');
+begin
+  if v_lead_ids = '{}' then
+    return;
+  end if;
+  perform 1 from public.leads as lead where lead.id = any (v_lead_ids) order by lead.id for no key update;
+  update public.leads as lead set status = 'pending', reason = 'Its message was cancelled.'
+  where lead.id = any (v_lead_ids) and lead.status = 'queued' and lead.control = 'automation';
+  update public.lead_processing_queue as run set status = 'cancelled', reason = 'Its message was cancelled.'
+  where run.lead_id = any (v_lead_ids) and run.status = 'queued';
+end $$;
+
+ALTER FUNCTION private.put_back_leads(p_outbox_ids uuid[]) OWNER TO postgres;
+
+--
 -- Name: queue_inserted_outbox(); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
@@ -3494,6 +4012,152 @@ end $$;
 ALTER FUNCTION private.queue_outbox(p_ids uuid[]) OWNER TO postgres;
 
 --
+-- Name: queue_references(); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.queue_references() RETURNS TABLE(table_name text, constraint_name text, columns text[], target text, target_columns text[], on_delete text)
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+  values
+    ('clients', 'clients_workspace_id_fkey', array['workspace_id'], 'public.workspaces', array['id'], 'cascade'),
+    ('projects', 'projects_workspace_id_fkey', array['workspace_id'], 'public.workspaces', array['id'], 'cascade'),
+    ('projects', 'projects_workspace_id_client_id_fkey', array['workspace_id', 'client_id'], 'public.clients',
+      array['workspace_id', 'id'], 'set null (client_id)'),
+    ('leads', 'leads_workspace_id_fkey', array['workspace_id'], 'public.workspaces', array['id'], 'cascade'),
+    ('leads', 'leads_workspace_id_contact_id_fkey', array['workspace_id', 'contact_id'], 'public.contacts',
+      array['workspace_id', 'id'], 'cascade'),
+    ('leads', 'leads_workspace_id_client_id_fkey', array['workspace_id', 'client_id'], 'public.clients',
+      array['workspace_id', 'id'], 'set null (client_id)'),
+    ('leads', 'leads_workspace_id_project_id_fkey', array['workspace_id', 'project_id'], 'public.projects',
+      array['workspace_id', 'id'], 'set null (project_id)'),
+    ('leads', 'leads_user_id_fkey', array['user_id'], 'auth.users', array['id'], 'set null'),
+    ('leads', 'leads_taken_by_fkey', array['taken_by'], 'auth.users', array['id'], 'set null'),
+    ('user_queue_settings', 'user_queue_settings_workspace_id_fkey', array['workspace_id'], 'public.workspaces',
+      array['id'], 'cascade'),
+    ('user_queue_settings', 'user_queue_settings_user_id_fkey', array['user_id'], 'auth.users', array['id'], 'cascade'),
+    ('whatsapp_message_queue', 'whatsapp_message_queue_workspace_id_lead_id_fkey', array['workspace_id', 'lead_id'],
+      'public.leads', array['workspace_id', 'id'], 'cascade'),
+    ('whatsapp_message_queue', 'whatsapp_message_queue_workspace_id_client_id_fkey',
+      array['workspace_id', 'client_id'], 'public.clients', array['workspace_id', 'id'], 'set null (client_id)'),
+    ('whatsapp_message_queue', 'whatsapp_message_queue_user_id_fkey', array['user_id'], 'auth.users', array['id'],
+      'set null'),
+    ('lead_processing_queue', 'lead_processing_queue_workspace_id_lead_id_fkey', array['workspace_id', 'lead_id'],
+      'public.leads', array['workspace_id', 'id'], 'cascade'),
+    ('lead_processing_queue', 'lead_processing_queue_workspace_id_client_id_fkey',
+      array['workspace_id', 'client_id'], 'public.clients', array['workspace_id', 'id'], 'set null (client_id)'),
+    ('lead_processing_queue', 'lead_processing_queue_workspace_id_project_id_fkey',
+      array['workspace_id', 'project_id'], 'public.projects', array['workspace_id', 'id'], 'set null (project_id)'),
+    ('lead_processing_queue', 'lead_processing_queue_user_id_fkey', array['user_id'], 'auth.users', array['id'],
+      'set null'),
+    ('queue_performance_metrics', 'queue_performance_metrics_workspace_id_fkey', array['workspace_id'],
+      'public.workspaces', array['id'], 'cascade'),
+    ('queue_performance_metrics', 'queue_performance_metrics_user_id_fkey', array['user_id'], 'auth.users',
+      array['id'], 'cascade'),
+    ('queue_ledger', 'queue_ledger_workspace_id_lead_id_fkey', array['workspace_id', 'lead_id'], 'public.leads',
+      array['workspace_id', 'id'], 'cascade')
+$$;
+
+ALTER FUNCTION private.queue_references() OWNER TO postgres;
+
+--
+-- Name: queue_rules(); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.queue_rules() RETURNS TABLE(table_name text, constraint_name text, definition text)
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    AS $_$
+  values
+    ('clients', 'clients_workspace_id_id_key', 'unique (workspace_id, id)'),
+    ('clients', 'clients_name_check', 'check (length(name) between 1 and 300)'),
+    ('projects', 'projects_workspace_id_id_key', 'unique (workspace_id, id)'),
+    ('projects', 'projects_name_check', 'check (length(name) between 1 and 300)'),
+    ('leads', 'leads_workspace_id_id_key', 'unique (workspace_id, id)'),
+    ('leads', 'leads_status_check', $check$check (
+      status in ('new', 'pending', 'queued', 'contacted', 'engaged', 'qualified', 'lost'))$check$),
+    ('leads', 'leads_control_check', $check$check (control in ('automation', 'human'))$check$),
+    ('leads', 'leads_taken_by_check', $check$check (taken_by is null or control = 'human')$check$),
+    ('user_queue_settings', 'user_queue_settings_pkey', 'primary key (workspace_id, user_id)'),
+    ('user_queue_settings', 'user_queue_settings_daily_capacity_check', 'check (daily_capacity between 0 and 10000)'),
+    ('user_queue_settings', 'user_queue_settings_batch_size_check', 'check (batch_size between 1 and 1000)'),
+    ('user_queue_settings', 'user_queue_settings_timezone_check',
+      'check (length(timezone) <= 100 and private.is_timezone(timezone))'),
+    ('user_queue_settings', 'user_queue_settings_window_check', 'check (sends_from < sends_until)'),
+    ('user_queue_settings', 'user_queue_settings_steps_check', $check$check (
+      jsonb_typeof(steps) = 'array' and jsonb_array_length(steps) <= 10)$check$),
+    ('whatsapp_message_queue', 'whatsapp_message_queue_status_check', $check$check (
+      status in ('queued', 'sending', 'sent', 'failed', 'cancelled'))$check$),
+    -- What is still to be sent says what, for whom and when; older rows that have ended may not.
+    ('whatsapp_message_queue', 'whatsapp_message_queue_content_check', $check$check (
+      num_nonnulls(body, template) = 1 or status not in ('queued', 'sending'))$check$),
+    ('whatsapp_message_queue', 'whatsapp_message_queue_queue_day_check', $check$check (
+      (queue_day is not null and scheduled_for is not null) or status <> 'queued')$check$),
+    ('whatsapp_message_queue', 'whatsapp_message_queue_body_check', 'check (length(body) between 1 and 4096)'),
+    ('whatsapp_message_queue', 'whatsapp_message_queue_step_check', 'check (step between 1 and 10)'),
+    ('lead_processing_queue', 'lead_processing_queue_status_check', $check$check (
+      status in ('queued', 'waiting', 'completed', 'failed', 'cancelled'))$check$),
+    ('lead_processing_queue', 'lead_processing_queue_next_on_check', $check$check (
+      next_on is not null or status <> 'waiting')$check$),
+    ('lead_processing_queue', 'lead_processing_queue_step_check', 'check (step between 1 and 10)'),
+    ('queue_performance_metrics', 'queue_performance_metrics_pkey', 'primary key (workspace_id, user_id, day)'),
+    ('queue_ledger', 'queue_ledger_queue_check', $check$check (
+      queue in ('leads', 'whatsapp_message_queue', 'lead_processing_queue'))$check$)
+$_$;
+
+ALTER FUNCTION private.queue_rules() OWNER TO postgres;
+
+--
+-- Name: queue_steps_problem(jsonb); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.queue_steps_problem(p_steps jsonb) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    AS $_$
+  select case
+    when jsonb_typeof(p_steps) is distinct from 'array' or jsonb_array_length(p_steps) > 10 then 'at most 10 steps'
+    else (
+      select min('step ' || step.place || ': ' || problem.text)
+      from jsonb_array_elements(p_steps) with ordinality as step (value, place)
+      cross join lateral (
+        select case
+          when jsonb_typeof(step.value) <> 'object' then 'an object'
+          when (step.value ? 'body') = (step.value ? 'template') then 'either body or template'
+          when step.value ? 'body' and not coalesce(jsonb_typeof(step.value -> 'body') = 'string'
+            and step.value ->> 'body' ~ '[^[:space:]]' and length(step.value ->> 'body') <= 4096, false)
+            then 'a body of 1 to 4096 characters'
+          when step.value ? 'template' and not coalesce(
+            jsonb_typeof(step.value #> '{template,name}') = 'string'
+            and jsonb_typeof(step.value #> '{template,language,code}') = 'string', false)
+            then 'a template with name and language.code, as Meta documents it'
+          when step.place > 1 and not coalesce(step.value ->> 'after_days' ~ '^[0-9]{1,3}$'
+            and (step.value ->> 'after_days')::integer between 1 and 365, false) then 'after_days of 1 to 365'
+        end as text) as problem
+      where problem.text is not null)
+  end
+$_$;
+
+ALTER FUNCTION private.queue_steps_problem(p_steps jsonb) OWNER TO postgres;
+
+--
+-- Name: queue_timezone(uuid, uuid); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.queue_timezone(p_workspace_id uuid, p_user_id uuid) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  select coalesce(
+    (select settings.timezone from public.user_queue_settings as settings
+     where settings.workspace_id = p_workspace_id and settings.user_id = p_user_id),
+    (select profile.timezone from public.profiles as profile where profile.id = p_user_id),
+    'UTC')
+$$;
+
+ALTER FUNCTION private.queue_timezone(p_workspace_id uuid, p_user_id uuid) OWNER TO postgres;
+
+--
 -- Name: raise_error(integer, text, jsonb, text); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
@@ -3525,6 +4189,113 @@ begin
 end $$;
 
 ALTER FUNCTION private.record_lead_status() OWNER TO postgres;
+
+--
+-- Name: record_lead_transitions(); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.record_lead_transitions() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    SET enable_nestloop TO 'off'
+    SET enable_hashjoin TO 'on'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+begin
+  with entry as materialized (
+    select new_row.*, old_row.status as from_status,
+      case
+        when new_row.taken_by <> coalesce(old_row.taken_by, '00000000-0000-0000-0000-000000000000') then 'taken'
+        when new_row.control = 'automation' and old_row.control = 'human' then 'released'
+        when new_row.control = 'human' and old_row.control = 'automation' then
+          case when new_row.replied_at is distinct from old_row.replied_at then 'replied' else 'left_to_people' end
+        when new_row.status = old_row.status then 'assigned'
+        when new_row.status = 'queued' then 'prepared'
+        when new_row.status = 'contacted' then 'contacted'
+        when old_row.status = 'queued' and new_row.status = 'pending' then 'put_back'
+        else 'status_changed'
+      end as action
+    from new_rows as new_row join old_rows as old_row on old_row.id = new_row.id
+    where (new_row.status, new_row.control, new_row.taken_by, new_row.user_id)
+      is distinct from (old_row.status, old_row.control, old_row.taken_by, old_row.user_id)
+  ), shown as (
+    insert into public.contact_events (workspace_id, contact_id, kind, actor_id, detail)
+    select entry.workspace_id, entry.contact_id, 'lead_' || entry.action,
+      (select profile.id from public.profiles as profile where profile.id = (select auth.uid())),
+      jsonb_strip_nulls(jsonb_build_object('lead_id', entry.id, 'taken_by', entry.taken_by, 'reason', entry.reason))
+    from entry where entry.action in ('taken', 'released') and entry.contact_id is not null
+  )
+  insert into public.queue_ledger (workspace_id, lead_id, queue, queue_id, user_id, day, from_status, to_status, action,
+    actor_id, reason)
+  select entry.workspace_id, entry.id, 'leads', entry.id, counted.user_id,
+    case when entry.action in ('taken', 'replied')
+      then private.local_day(private.queue_timezone(entry.workspace_id, counted.user_id)) end,
+    entry.from_status, entry.status, entry.action, (select auth.uid()), entry.reason
+  from entry
+  cross join lateral (
+    select case entry.action when 'taken' then entry.taken_by else entry.user_id end as user_id) as counted;
+  return null;
+end $$;
+
+ALTER FUNCTION private.record_lead_transitions() OWNER TO postgres;
+
+--
+-- Name: record_message_transitions(); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.record_message_transitions() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    SET enable_nestloop TO 'off'
+    SET enable_hashjoin TO 'on'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+begin
+  if tg_op = 'INSERT' then
+    insert into public.queue_ledger (workspace_id, lead_id, queue, queue_id, user_id, day, to_status, action, actor_id,
+      reason)
+    select new_row.workspace_id, new_row.lead_id, 'whatsapp_message_queue', new_row.id, new_row.user_id,
+      new_row.queue_day, new_row.status, 'prepared', (select auth.uid()), new_row.reason
+    from new_rows as new_row;
+  else
+    insert into public.queue_ledger (workspace_id, lead_id, queue, queue_id, user_id, day, from_status, to_status,
+      action, actor_id, reason)
+    select new_row.workspace_id, new_row.lead_id, 'whatsapp_message_queue', new_row.id, new_row.user_id,
+      new_row.queue_day, old_row.status, new_row.status,
+      case new_row.status when 'sending' then case old_row.status when 'queued' then 'started' else 'retried' end
+        when 'queued' then 'put_back' else new_row.status end,
+      (select auth.uid()), coalesce(new_row.last_error, new_row.reason)
+    from new_rows as new_row join old_rows as old_row on old_row.id = new_row.id
+    where new_row.status <> old_row.status;
+  end if;
+  return null;
+end $$;
+
+ALTER FUNCTION private.record_message_transitions() OWNER TO postgres;
+
+--
+-- Name: record_run_transitions(); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.record_run_transitions() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    SET enable_nestloop TO 'off'
+    SET enable_hashjoin TO 'on'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+begin
+  insert into public.queue_ledger (workspace_id, lead_id, queue, queue_id, user_id, from_status, to_status, action,
+    actor_id, reason)
+  select new_row.workspace_id, new_row.lead_id, 'lead_processing_queue', new_row.id, new_row.user_id, old_row.status,
+    new_row.status, case new_row.status when 'queued' then 'prepared' else new_row.status end, (select auth.uid()),
+    new_row.reason
+  from new_rows as new_row join old_rows as old_row on old_row.id = new_row.id
+  where new_row.status <> old_row.status;
+  return null;
+end $$;
+
+ALTER FUNCTION private.record_run_transitions() OWNER TO postgres;
 
 --
 -- Name: refresh_whatsapp_messages(uuid[]); Type: FUNCTION; Schema: private; Owner: postgres
@@ -3662,6 +4433,24 @@ begin
 end $$;
 
 ALTER FUNCTION private.refuse_contact(p_constraint text, p_workspace_id uuid, p_fields jsonb) OWNER TO postgres;
+
+--
+-- Name: refuse_ledger_removal(); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.refuse_ledger_removal() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  if exists (select from public.leads as lead where lead.id = old.lead_id) then
+    perform private.raise_error(409, 'append_only', jsonb_build_object('table', tg_table_name),
+      'Rows of this table are never changed or removed; add a correcting row instead.');
+  end if;
+  return old;
+end $$;
+
+ALTER FUNCTION private.refuse_ledger_removal() OWNER TO postgres;
 
 --
 -- Name: refuse_reference(text, bigint, bigint); Type: FUNCTION; Schema: private; Owner: postgres
@@ -3883,6 +4672,72 @@ end $$;
 ALTER FUNCTION private.require_operator(p_roles text[]) OWNER TO postgres;
 
 --
+-- Name: user_queue_settings; Type: TABLE; Schema: public; Owner: postgres
+--
+
+CREATE TABLE public.user_queue_settings (
+    workspace_id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    daily_capacity integer DEFAULT 50 NOT NULL,
+    batch_size integer DEFAULT 100 NOT NULL,
+    timezone text,
+    sends_from time without time zone DEFAULT '09:00:00'::time without time zone NOT NULL,
+    sends_until time without time zone DEFAULT '18:00:00'::time without time zone NOT NULL,
+    paused boolean DEFAULT false NOT NULL,
+    takes_unassigned boolean DEFAULT true NOT NULL,
+    connection_id uuid,
+    steps jsonb DEFAULT '[]'::jsonb NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT user_queue_settings_batch_size_check CHECK (((batch_size >= 1) AND (batch_size <= 1000))),
+    CONSTRAINT user_queue_settings_daily_capacity_check CHECK (((daily_capacity >= 0) AND (daily_capacity <= 10000))),
+    CONSTRAINT user_queue_settings_steps_check CHECK (((jsonb_typeof(steps) = 'array'::text) AND (jsonb_array_length(steps) <= 10))),
+    CONSTRAINT user_queue_settings_timezone_check CHECK (((length(timezone) <= 100) AND private.is_timezone(timezone))),
+    CONSTRAINT user_queue_settings_window_check CHECK ((sends_from < sends_until))
+);
+
+ALTER TABLE public.user_queue_settings OWNER TO postgres;
+
+--
+-- Name: require_queue(uuid, uuid); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.require_queue(p_workspace_id uuid, p_user_id uuid) RETURNS public.user_queue_settings
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_user_id constant uuid := coalesce(p_user_id, (select auth.uid()));
+  v_settings public.user_queue_settings;
+begin
+  perform private.require_role(
+    (select workspace.id from public.workspaces as workspace where workspace.id = p_workspace_id),
+    case when v_user_id = (select auth.uid()) then array['owner', 'admin', 'member'] else array['owner', 'admin'] end,
+    'workspace_not_found', jsonb_build_object('workspace', p_workspace_id));
+  if v_user_id is null then
+    perform private.raise_error(400, 'invalid_value', '{"field": "user_id"}', 'Say whose queue it is.');
+  end if;
+  select settings.* into v_settings from public.user_queue_settings as settings
+  where settings.workspace_id = p_workspace_id and settings.user_id = v_user_id;
+  if not exists (
+    select from public.workspace_memberships as membership
+    where membership.workspace_id = p_workspace_id and membership.user_id = v_user_id and membership.role <> 'viewer'
+  ) then
+    perform private.raise_error(404, 'member_not_found', jsonb_build_object('user_id', v_user_id),
+      'Only members who may write have a queue.');
+  end if;
+  if v_settings.user_id is null then
+    insert into public.user_queue_settings (workspace_id, user_id) values (p_workspace_id, v_user_id)
+    on conflict on constraint user_queue_settings_pkey do nothing;
+    select settings.* into v_settings from public.user_queue_settings as settings
+    where settings.workspace_id = p_workspace_id and settings.user_id = v_user_id;
+  end if;
+  return v_settings;
+end $$;
+
+ALTER FUNCTION private.require_queue(p_workspace_id uuid, p_user_id uuid) OWNER TO postgres;
+
+--
 -- Name: require_role(uuid, text[], text, jsonb); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
@@ -3967,6 +4822,7 @@ begin
   from returned where returned.joins;
   perform private.leave_outbox_lines(v_left_lines, v_left_heads, false)
   where v_left_lines is not null;
+  perform private.cancel_ended_automation(p_ids);
 end $$;
 
 ALTER FUNCTION private.return_outbox(p_ids uuid[]) OWNER TO postgres;
@@ -3991,6 +4847,59 @@ begin
 end $_$;
 
 ALTER FUNCTION private.search_patterns(p_search text) OWNER TO postgres;
+
+--
+-- Name: sendable_messages(public.user_queue_settings, uuid[]); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.sendable_messages(p_settings public.user_queue_settings, p_ids uuid[]) RETURNS TABLE(id uuid, contact_id uuid, connection_id uuid, thread_id uuid, recipient text, body text, payload jsonb, problem text)
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $$
+  select message.id, contact.id, connection.id, thread.id, person.recipient, message.body,
+    case when message.body is null then jsonb_build_object('type', 'template', 'template', message.template)
+      else jsonb_build_object('type', 'text', 'text', jsonb_build_object('body', message.body)) end,
+    case
+      when lead.control <> 'automation' then 'not_automated'
+      when contact.id is null or contact.deleted_at is not null then 'contact_missing'
+      when contact.marketing_opted_out then 'opted_out'
+      when person.recipient is null then 'recipient_missing'
+      when message.body is not null and coalesce(thread.last_inbound_at, '-infinity') <= now() - interval '24 hours'
+        then 'window_closed'
+    end
+  from public.whatsapp_message_queue as message
+  join public.leads as lead on lead.id = message.lead_id
+  left join public.contacts as contact
+    on contact.workspace_id = lead.workspace_id and contact.id = lead.contact_id
+  left join public.wa_phone_numbers as connection
+    on connection.id = coalesce(p_settings.connection_id,
+      (select latest.connection_id from public.wa_threads as latest
+       join public.wa_phone_numbers as number on number.id = latest.connection_id
+       where latest.workspace_id = lead.workspace_id and latest.contact_id = lead.contact_id
+         and number.status = 'active' and number.deleted_at is null
+       order by latest.last_message_at desc nulls last, latest.id limit 1),
+      private.first_connection(p_settings.workspace_id))
+  left join public.wa_threads as thread
+    on thread.workspace_id = lead.workspace_id and thread.connection_id = connection.id
+      and thread.contact_id = lead.contact_id
+  cross join lateral (
+    select coalesce(
+      (select '+' || identity.value from public.contact_identities as identity
+       where identity.workspace_id = lead.workspace_id and identity.contact_id = contact.id
+         and identity.kind = 'wa_id' order by identity.created_at desc, identity.id limit 1),
+      contact.phone,
+      (select identity.value from public.contact_identities as identity
+       where identity.workspace_id = lead.workspace_id and identity.contact_id = contact.id
+         and identity.kind = 'bsuid' and identity.scope = connection.waba_id
+       order by identity.created_at desc, identity.id limit 1)) as recipient
+  ) as person
+  where message.id = any (p_ids) and message.status = 'queued'
+$$;
+
+ALTER FUNCTION private.sendable_messages(p_settings public.user_queue_settings, p_ids uuid[]) OWNER TO postgres;
 
 --
 -- Name: set_updated_at(); Type: FUNCTION; Schema: private; Owner: postgres
@@ -4169,6 +5078,28 @@ begin
 end $$;
 
 ALTER FUNCTION private.spend_token_grants(p_workspace_id uuid) OWNER TO postgres;
+
+--
+-- Name: stop_threads(uuid[]); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.stop_threads(p_thread_ids uuid[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET enable_seqscan TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+begin
+  update public.wa_threads as thread
+  set automation_stopped_at = greatest(thread.automation_stopped_at, clock_timestamp()), updated_at = now()
+  from (
+    select found.id from public.wa_threads as found where found.id = any (p_thread_ids)
+    order by found.id for no key update
+  ) as locked
+  where thread.id = locked.id;
+end $$;
+
+ALTER FUNCTION private.stop_threads(p_thread_ids uuid[]) OWNER TO postgres;
 
 --
 -- Name: store_connection_secret(uuid, text, text); Type: FUNCTION; Schema: private; Owner: postgres
@@ -4423,6 +5354,22 @@ begin
 end $$;
 
 ALTER FUNCTION private.whatsapp_items(p_events jsonb, p_records private.whatsapp_record[]) OWNER TO postgres;
+
+--
+-- Name: whatsapp_leads(private.whatsapp_item[]); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.whatsapp_leads(p_items private.whatsapp_item[]) RETURNS uuid[]
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+begin
+  return private.automated_leads(array(
+    select item.contact_id from unnest(p_items) as item
+    where item.kind in ('message', 'echo', 'call') and item.group_id is null and item.contact_id is not null));
+end $$;
+
+ALTER FUNCTION private.whatsapp_leads(p_items private.whatsapp_item[]) OWNER TO postgres;
 
 --
 -- Name: whatsapp_number_forms(text); Type: FUNCTION; Schema: private; Owner: postgres
@@ -4785,6 +5732,167 @@ end $$;
 ALTER FUNCTION public.apply_workspace_token_delta(p_workspace_id uuid, p_delta bigint, p_reason text, p_reference text) OWNER TO postgres;
 
 --
+-- Name: assign_leads(uuid, integer); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.assign_leads(p_workspace_id uuid, p_limit integer DEFAULT 1000) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_assigned jsonb;
+begin
+  perform private.require_role(
+    (select workspace.id from public.workspaces as workspace where workspace.id = p_workspace_id),
+    array['owner', 'admin'], 'workspace_not_found', jsonb_build_object('workspace', p_workspace_id));
+  if not coalesce(p_limit between 1 and 10000, false) then
+    perform private.raise_error(400, 'invalid_value', '{"field": "limit", "allowed": "1 to 10000"}',
+      'Assign 1 to 10,000 leads at once.');
+  end if;
+  perform pg_advisory_xact_lock(hashtextextended(p_workspace_id::text, 512));
+  with taker as materialized (
+    -- Whoever takes leads has room for as many as they can write to in a day, less those that wait for them already.
+    select settings.user_id, settings.daily_capacity - (
+      select count(*) from (
+        select from public.leads as lead
+        where lead.workspace_id = p_workspace_id and lead.user_id = settings.user_id and lead.control = 'automation'
+          and lead.status in ('new', 'pending')
+        limit settings.daily_capacity) as waiting) as room
+    from public.user_queue_settings as settings
+    join public.workspace_memberships as membership
+      on membership.workspace_id = settings.workspace_id and membership.user_id = settings.user_id
+        and membership.role <> 'viewer'
+    where settings.workspace_id = p_workspace_id and settings.takes_unassigned and not settings.paused
+  ), lead as materialized (
+    select lead.id, lead.score, lead.created_at, contact.assigned_to
+    from public.leads as lead
+    left join public.contacts as contact
+      on contact.workspace_id = lead.workspace_id and contact.id = lead.contact_id
+    where lead.workspace_id = p_workspace_id and lead.user_id is null and lead.control = 'automation'
+      and lead.status in ('new', 'pending')
+    order by lead.score desc, lead.created_at, lead.id
+    limit p_limit
+  ), own as (
+    -- Whoever looks after the contact comes first.
+    select lead.id, taker.user_id from lead join taker on taker.user_id = lead.assigned_to
+  ), slot as (
+    select taker.user_id, row_number() over (order by turn.number, taker.user_id) as place
+    from taker
+    cross join lateral generate_series(1, least(p_limit, taker.room - (
+      select count(*) from own where own.user_id = taker.user_id))) as turn (number)
+  ), rest as (
+    select lead.id, row_number() over (order by lead.score desc, lead.created_at, lead.id) as place
+    from lead where not exists (select from own where own.id = lead.id)
+  ), decided as materialized (
+    select own.id, own.user_id from own
+    union all
+    select rest.id, slot.user_id from rest join slot on slot.place = rest.place
+  ), locked as materialized (
+    select lead.id, decided.user_id from public.leads as lead join decided on decided.id = lead.id
+    where lead.user_id is null
+    order by lead.id for no key update of lead
+  ), assigned as (
+    update public.leads as lead set user_id = locked.user_id, reason = 'Assigned in turn.'
+    from locked where lead.id = locked.id
+    returning locked.user_id
+  )
+  select coalesce(jsonb_object_agg(counted.user_id, counted.count), '{}') into v_assigned
+  from (select assigned.user_id, count(*) from assigned group by assigned.user_id) as counted;
+  return v_assigned;
+end $$;
+
+ALTER FUNCTION public.assign_leads(p_workspace_id uuid, p_limit integer) OWNER TO postgres;
+
+--
+-- Name: audit_queue(); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.audit_queue() RETURNS TABLE(kind text, table_name text, name text, rows bigint, remedy text)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+#variable_conflict use_column
+declare
+  v_reference record;
+  v_rule record;
+  v_valid boolean;
+  v_rows bigint;
+begin
+  for v_reference in
+    select reference.* from private.queue_references() as reference
+    union all
+    select later.* from (values
+      ('user_queue_settings', 'user_queue_settings_workspace_id_connection_id_fkey',
+        array['workspace_id', 'connection_id'], 'public.wa_phone_numbers', array['workspace_id', 'id'], ''),
+      ('whatsapp_message_queue', 'whatsapp_message_queue_outbox_id_workspace_id_fkey',
+        array['workspace_id', 'outbox_id'], 'public.outbox_messages', array['workspace_id', 'id'], '')
+    ) as later
+  loop
+    select key.convalidated into v_valid from pg_catalog.pg_constraint as key
+    where key.conrelid = format('public.%I', v_reference.table_name)::regclass
+      and key.conname = v_reference.constraint_name;
+    if v_valid is not true then
+      return query select case when v_valid is null then 'missing constraint' else 'constraint not valid' end,
+        v_reference.table_name, v_reference.constraint_name, null::bigint,
+        case when v_valid is null then 'Add it again, as 20250129000000_queue_fks_and_ledger does.'
+          else format('alter table public.%I validate constraint %I;', v_reference.table_name,
+            v_reference.constraint_name) end;
+    end if;
+    execute format('select count(*) from public.%I as here where %s and not exists (select from %s as target where %s)',
+      v_reference.table_name,
+      (select string_agg(format('here.%I is not null', part.name), ' and ')
+       from unnest(v_reference.columns) as part (name)),
+      v_reference.target,
+      (select string_agg(format('target.%I = here.%I', pair.there, pair.here), ' and ')
+       from unnest(v_reference.columns, v_reference.target_columns) as pair (here, there)))
+    into v_rows;
+    if v_rows > 0 then
+      return query select 'orphans', v_reference.table_name,
+        v_reference.columns[cardinality(v_reference.columns)], v_rows,
+        format('%s has no such row: empty the column or remove the rows.', v_reference.target);
+    end if;
+  end loop;
+  for v_rule in select rule.* from private.queue_rules() as rule loop
+    select key.convalidated into v_valid from pg_catalog.pg_constraint as key
+    where key.conrelid = format('public.%I', v_rule.table_name)::regclass and key.conname = v_rule.constraint_name;
+    if v_valid is not true then
+      v_rows := null;
+      if v_rule.definition like 'check%' then
+        execute format('select count(*) from public.%I where not %s', v_rule.table_name, substr(v_rule.definition, 6))
+        into v_rows;
+      end if;
+      return query select case when v_valid is null then 'missing constraint' else 'constraint not valid' end,
+        v_rule.table_name, v_rule.constraint_name, v_rows,
+        'Mend the rows that break it, then add or validate it, as 20250129000000_queue_fks_and_ledger does.';
+    end if;
+  end loop;
+  return query
+  select 'inconsistent', 'leads', 'queued without a message', count(*), 'Set their status to pending.'
+  from public.leads as lead
+  where lead.status = 'queued' and not exists (
+    select from public.whatsapp_message_queue as message
+    where message.lead_id = lead.id and message.status in ('queued', 'sending'))
+  having count(*) > 0;
+  return query
+  select 'inconsistent', 'whatsapp_message_queue', 'sending without an outbox message', count(*),
+    'Set their status to failed; whether they left can''t be known.'
+  from public.whatsapp_message_queue as message
+  where message.status = 'sending' and message.outbox_id is null
+  having count(*) > 0;
+  return query
+  select 'set aside', substr(reject.source, 8), reject.reason, count(*),
+    'They are in private.migration_rejects, as they stood.'
+  from private.migration_rejects as reject
+  where reject.source in ('public.clients', 'public.projects', 'public.leads', 'public.user_queue_settings',
+    'public.whatsapp_message_queue', 'public.lead_processing_queue', 'public.queue_performance_metrics',
+    'public.queue_ledger')
+  group by reject.source, reject.reason
+  order by 2, 3;
+end $$;
+
+ALTER FUNCTION public.audit_queue() OWNER TO postgres;
+
+--
 -- Name: cancel_outbox(uuid[], text); Type: FUNCTION; Schema: public; Owner: postgres
 --
 
@@ -4797,6 +5905,7 @@ declare
   v_ids uuid[];
 begin
   v_ids := private.cancel_queued_outbox(p_ids, p_reason);
+  perform private.put_back_leads(v_ids);
   return query
   select asked.id,
     case
@@ -5098,6 +6207,7 @@ declare
   v_line_ids bigint[];
   v_sequences bigint[];
   v_in_threads boolean;
+  v_automated boolean;
 begin
   select lease.ids into v_held from private.outbox_leases as lease where lease.token = p_token for update;
 
@@ -5119,16 +6229,20 @@ begin
       error_code = null, error_text = null
     from result
     where outbox.id = result.id and outbox.status = 'queued'
-    returning outbox.id, outbox.thread_id, outbox.line_id, outbox.sequence
+    returning outbox.id, outbox.thread_id, outbox.line_id, outbox.sequence, outbox.automated
   )
-  select array_agg(sent.id), array_agg(sent.line_id), array_agg(sent.sequence), bool_or(sent.thread_id is not null)
-  into v_sent, v_line_ids, v_sequences, v_in_threads from sent;
+  select array_agg(sent.id), array_agg(sent.line_id), array_agg(sent.sequence), bool_or(sent.thread_id is not null),
+    bool_or(sent.automated)
+  into v_sent, v_line_ids, v_sequences, v_in_threads, v_automated from sent;
 
   if v_in_threads then
     perform private.show_sent_outbox(v_sent);
   end if;
   if v_sent is not null then
     perform private.leave_outbox_lines(v_line_ids, v_sequences, true);
+  end if;
+  if v_automated then
+    perform private.follow_lead_messages(v_sent);
   end if;
   if cardinality(v_sent) = jsonb_array_length(p_results) then
     if cardinality(v_sent) = cardinality(v_held) then
@@ -5378,6 +6492,84 @@ end $$;
 ALTER FUNCTION public.create_contact(p_workspace_id uuid, p_fields jsonb) OWNER TO postgres;
 
 --
+-- Name: leads; Type: TABLE; Schema: public; Owner: postgres
+--
+
+CREATE TABLE public.leads (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    workspace_id uuid NOT NULL,
+    contact_id uuid,
+    client_id uuid,
+    project_id uuid,
+    user_id uuid,
+    score integer DEFAULT 0 NOT NULL,
+    status text DEFAULT 'new'::text NOT NULL,
+    control text DEFAULT 'automation'::text NOT NULL,
+    taken_by uuid,
+    taken_at timestamp with time zone,
+    replied_at timestamp with time zone,
+    reason text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT leads_control_check CHECK ((control = ANY (ARRAY['automation'::text, 'human'::text]))),
+    CONSTRAINT leads_status_check CHECK ((status = ANY (ARRAY['new'::text, 'pending'::text, 'queued'::text, 'contacted'::text, 'engaged'::text, 'qualified'::text, 'lost'::text]))),
+    CONSTRAINT leads_taken_by_check CHECK (((taken_by IS NULL) OR (control = 'human'::text)))
+)
+WITH (fillfactor='70');
+
+ALTER TABLE public.leads OWNER TO postgres;
+
+--
+-- Name: create_leads(uuid, uuid[], jsonb); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.create_leads(p_workspace_id uuid, p_contact_ids uuid[], p_fields jsonb DEFAULT '{}'::jsonb) RETURNS SETOF public.leads
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+#variable_conflict use_column
+declare
+  v_missing uuid;
+  v_new public.leads;
+begin
+  perform private.require_role(
+    (select workspace.id from public.workspaces as workspace where workspace.id = p_workspace_id),
+    array['owner', 'admin', 'member'], 'workspace_not_found', jsonb_build_object('workspace', p_workspace_id));
+  perform private.check_lead_fields(p_workspace_id, p_fields, array['client_id', 'project_id', 'user_id', 'score']);
+  if coalesce(cardinality(p_contact_ids), 0) not between 1 and 1000 then
+    perform private.raise_error(400, 'too_many_ids',
+      jsonb_build_object('field', 'contact_ids', 'count', coalesce(cardinality(p_contact_ids), 0), 'limit', 1000),
+      'Name 1 to 1,000 contacts at once.');
+  end if;
+  select asked.id into v_missing from unnest(p_contact_ids) as asked (id)
+  where not exists (
+    select from public.contacts as contact
+    where contact.workspace_id = p_workspace_id and contact.id = asked.id and contact.deleted_at is null)
+  limit 1;
+  if v_missing is not null then
+    perform private.raise_error(404, 'contact_not_found', jsonb_build_object('contact_id', v_missing),
+      'Check the id; it may belong to another workspace.');
+  end if;
+  v_new := jsonb_populate_record(null::public.leads, p_fields);
+  -- One at a time for each contact, so that a second click makes no second lead.
+  perform 1 from public.contacts as contact where contact.id = any (p_contact_ids) order by contact.id for no key update;
+  return query
+  with made as (
+    insert into public.leads (workspace_id, contact_id, client_id, project_id, user_id, score)
+    select p_workspace_id, asked.id, v_new.client_id, v_new.project_id, v_new.user_id, coalesce(v_new.score, 0)
+    from (select distinct given.id from unnest(p_contact_ids) as given (id)) as asked
+    where not exists (
+      select from public.leads as lead
+      where lead.workspace_id = p_workspace_id and lead.contact_id = asked.id
+        and lead.project_id is not distinct from v_new.project_id and lead.status not in ('qualified', 'lost'))
+    returning *
+  )
+  select * from made;
+end $$;
+
+ALTER FUNCTION public.create_leads(p_workspace_id uuid, p_contact_ids uuid[], p_fields jsonb) OWNER TO postgres;
+
+--
 -- Name: create_workspace(text, text); Type: FUNCTION; Schema: public; Owner: postgres
 --
 
@@ -5485,6 +6677,8 @@ begin
     'messages', (select count(*) from public.wa_messages as message where message.thread_id = any (v_threads)),
     'call_logs', (select count(*) from public.contact_call_logs as log
       where log.workspace_id = v_workspace_id and log.contact_id = p_contact_id),
+    'leads', (select count(*) from public.leads as lead
+      where lead.workspace_id = v_workspace_id and lead.contact_id = p_contact_id),
     -- The caller's own: whether a colleague has any is nobody's business.
     'my_settings', (select count(*) from public.user_contact_settings as settings
       where settings.contact_id = p_contact_id and settings.user_id = (select auth.uid())));
@@ -5707,6 +6901,77 @@ end $$;
 ALTER FUNCTION public.enqueue_outbox(p_workspace_id uuid, p_channel text, p_recipients text[], p_payloads jsonb[], p_idempotency_keys text[], p_connection_id uuid, p_thread_ids uuid[], p_priority integer, p_scheduled_at timestamp with time zone, p_automated boolean, p_max_attempts integer) OWNER TO postgres;
 
 --
+-- Name: export_queue(uuid, date, date, uuid, text, integer); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.export_queue(p_workspace_id uuid, p_from date DEFAULT NULL::date, p_until date DEFAULT NULL::date, p_user_id uuid DEFAULT NULL::uuid, p_after text DEFAULT NULL::text, p_limit integer DEFAULT 5000) RETURNS jsonb
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $_$
+declare
+  v_formula constant text := E'^[-=+@\t\r\n]';
+  v_after_day date := coalesce(p_from, '-infinity');
+  v_after_id uuid := '00000000-0000-0000-0000-000000000000';
+  v_page record;
+begin
+  perform private.require_role(
+    (select workspace.id from public.workspaces as workspace where workspace.id = p_workspace_id),
+    array['owner', 'admin', 'member', 'viewer'], 'workspace_not_found',
+    jsonb_build_object('workspace', p_workspace_id));
+  if not coalesce(p_limit between 1 and 10000, false) then
+    perform private.raise_error(400, 'invalid_value', '{"field": "limit", "allowed": "1 to 10000"}',
+      'Ask for 1 to 10,000 rows at once.');
+  elsif p_after is not null then
+    if p_after !~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then
+      perform private.raise_error(400, 'invalid_value', '{"field": "after"}', 'Send the cursor of the page before.');
+    end if;
+    v_after_day := split_part(p_after, ':', 1)::date;
+    v_after_id := split_part(p_after, ':', 2)::uuid;
+  end if;
+  select count(*) as rows, (array_agg(line.queue_day || ':' || line.id order by line.queue_day desc, line.id desc))[1] as next,
+    coalesce(string_agg(line.text, '' order by line.queue_day, line.id), '') as csv
+  into v_page
+  from (
+    select message.id, message.queue_day, concat_ws(',',
+      message.queue_day, message.status, message.step, message.id, message.lead_id,
+      '"' || replace(regexp_replace(coalesce(contact.name, ''), v_formula, '''\&'), '"', '""') || '"',
+      '"' || replace(regexp_replace(coalesce(contact.email, ''), v_formula, '''\&'), '"', '""') || '"',
+      coalesce(contact.phone, ''),
+      '"' || replace(regexp_replace(coalesce(client.name, ''), v_formula, '''\&'), '"', '""') || '"',
+      '"' || replace(regexp_replace(coalesce(project.name, ''), v_formula, '''\&'), '"', '""') || '"',
+      lead.score, lead.status, lead.control,
+      '"' || replace(regexp_replace(coalesce(profile.email, ''), v_formula, '''\&'), '"', '""') || '"',
+      coalesce(to_char(message.scheduled_for at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'), ''),
+      coalesce(to_char(message.sent_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'), ''),
+      message.attempts,
+      '"' || replace(regexp_replace(coalesce(message.last_error, message.reason, ''), v_formula, '''\&'),
+        '"', '""') || '"',
+      '"' || replace(regexp_replace(coalesce(message.body, message.template ->> 'name', ''), v_formula, '''\&'),
+        '"', '""') || '"') || E'\r\n' as text
+    from (
+      select queued.* from public.whatsapp_message_queue as queued
+      where queued.workspace_id = p_workspace_id and queued.queue_day >= v_after_day
+        and (p_after is null or (queued.queue_day, queued.id) > (v_after_day, v_after_id))
+        and queued.queue_day <= coalesce(p_until, 'infinity')
+        and (p_user_id is null or queued.user_id = p_user_id)
+      order by queued.queue_day, queued.id
+      limit p_limit
+    ) as message
+    join public.leads as lead on lead.id = message.lead_id
+    left join public.contacts as contact on contact.id = lead.contact_id
+    left join public.clients as client on client.id = message.client_id
+    left join public.projects as project on project.id = lead.project_id
+    left join public.profiles as profile on profile.id = message.user_id
+  ) as line;
+  return jsonb_build_object(
+    'csv', case when p_after is null then 'queue_day,status,step,queue_id,lead_id,name,email,phone,client,project,score,'
+      || E'lead_status,control,user,scheduled_for,sent_at,attempts,reason,message\r\n' else '' end || v_page.csv,
+    'rows', v_page.rows, 'next', case when v_page.rows = p_limit then v_page.next end);
+end $_$;
+
+ALTER FUNCTION public.export_queue(p_workspace_id uuid, p_from date, p_until date, p_user_id uuid, p_after text, p_limit integer) OWNER TO postgres;
+
+--
 -- Name: extend_lease(bigint, integer); Type: FUNCTION; Schema: public; Owner: postgres
 --
 
@@ -5832,6 +7097,7 @@ begin
   from jsonb_to_recordset(p_failures) as failure (id uuid)
   join unnest(v_held) as held (id) on held.id = failure.id
   join public.outbox_messages as outbox on outbox.id = failure.id and outbox.status <> 'queued';
+  perform private.follow_lead_messages(v_settled) where v_settled is not null;
 
   return query
   select failure.id, private.outbox_report_outcome(p_token, failure.id = any (v_held), outbox)
@@ -6180,6 +7446,67 @@ CREATE FUNCTION public.get_outbox_wait() RETURNS SETOF double precision
 $$;
 
 ALTER FUNCTION public.get_outbox_wait() OWNER TO postgres;
+
+--
+-- Name: get_queue_status(uuid, date); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.get_queue_status(p_workspace_id uuid, p_day date DEFAULT NULL::date) RETURNS jsonb
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_day date;
+begin
+  perform private.require_role(
+    (select workspace.id from public.workspaces as workspace where workspace.id = p_workspace_id),
+    array['owner', 'admin', 'member', 'viewer'], 'workspace_not_found',
+    jsonb_build_object('workspace', p_workspace_id));
+  v_day := coalesce(p_day, private.local_day(private.queue_timezone(p_workspace_id, (select auth.uid()))));
+  return jsonb_build_object('day', v_day, 'at', now(),
+    'users', (
+      select coalesce(jsonb_agg(to_jsonb(line) order by line.name, line.user_id), '[]')
+      from (
+        select person.user_id, coalesce(profile.full_name, profile.email, person.user_id::text) as name,
+          coalesce(settings.daily_capacity, 0) as capacity, coalesce(settings.paused, false) as paused,
+          coalesce(queue.queued, 0) as queued, coalesce(queue.sending, 0) as sending, coalesce(queue.sent, 0) as sent,
+          coalesce(queue.failed, 0) as failed, coalesce(queue.cancelled, 0) as cancelled,
+          coalesce(metrics.taken, 0) as taken, coalesce(metrics.replied, 0) as replied, metrics.first_sent_at,
+          metrics.last_sent_at
+        from (
+          select settings.user_id from public.user_queue_settings as settings
+          where settings.workspace_id = p_workspace_id
+          union
+          select metrics.user_id from public.queue_performance_metrics as metrics
+          where metrics.workspace_id = p_workspace_id and metrics.day = v_day
+        ) as person
+        left join public.profiles as profile on profile.id = person.user_id
+        left join public.user_queue_settings as settings
+          on settings.workspace_id = p_workspace_id and settings.user_id = person.user_id
+        left join public.queue_performance_metrics as metrics
+          on metrics.workspace_id = p_workspace_id and metrics.user_id = person.user_id and metrics.day = v_day
+        left join (
+          select message.user_id, count(*) filter (where message.status = 'queued') as queued,
+            count(*) filter (where message.status = 'sending') as sending,
+            count(*) filter (where message.status = 'sent') as sent,
+            count(*) filter (where message.status = 'failed') as failed,
+            count(*) filter (where message.status = 'cancelled') as cancelled
+          from public.whatsapp_message_queue as message
+          where message.workspace_id = p_workspace_id and message.queue_day = v_day
+          group by message.user_id
+        ) as queue on queue.user_id = person.user_id
+      ) as line),
+    'problems', (
+      select coalesce(jsonb_object_agg(counted.last_error, counted.count), '{}')
+      from (
+        select message.last_error, count(*) from public.whatsapp_message_queue as message
+        where message.workspace_id = p_workspace_id and message.queue_day = v_day and message.status = 'failed'
+          and message.last_error is not null
+        group by message.last_error order by count(*) desc limit 10
+      ) as counted));
+end $$;
+
+ALTER FUNCTION public.get_queue_status(p_workspace_id uuid, p_day date) OWNER TO postgres;
 
 --
 -- Name: get_unread_count(uuid); Type: FUNCTION; Schema: public; Owner: postgres
@@ -7404,6 +8731,10 @@ begin
   where log.workspace_id = v_contact.workspace_id and log.contact_id = p_duplicate_id;
   get diagnostics v_count = row_count;
   v_counts := v_counts || jsonb_build_object('call_logs', v_count);
+  update public.leads as lead set contact_id = p_contact_id
+  where lead.workspace_id = v_contact.workspace_id and lead.contact_id = p_duplicate_id;
+  get diagnostics v_count = row_count;
+  v_counts := v_counts || jsonb_build_object('leads', v_count);
   update public.contact_events as event set contact_id = p_contact_id
   where event.workspace_id = v_contact.workspace_id and event.contact_id = p_duplicate_id;
   update public.contacts as contact set merged_into = p_contact_id
@@ -7518,6 +8849,213 @@ end $$;
 ALTER FUNCTION public.pause_connection(p_connection_id uuid, p_reason text) OWNER TO postgres;
 
 --
+-- Name: prepare_queue(uuid, date, integer, uuid); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.prepare_queue(p_workspace_id uuid, p_day date DEFAULT NULL::date, p_limit integer DEFAULT NULL::integer, p_user_id uuid DEFAULT NULL::uuid) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $$
+declare
+  v_settings public.user_queue_settings := private.require_queue(p_workspace_id, p_user_id);
+  v_user_id constant uuid := v_settings.user_id;
+  v_zone constant text := private.queue_timezone(p_workspace_id, v_user_id);
+  v_today date;
+  v_day date;
+  v_opens_at timestamptz;
+  v_room integer;
+  v_carried integer;
+  v_followed integer := 0;
+  v_prepared integer := 0;
+  v_page record;
+  v_ids uuid[] := '{}';
+  v_refused jsonb := '[]';
+  v_score integer := 2147483647;
+  v_created_at timestamptz := '-infinity';
+  v_id uuid := '00000000-0000-0000-0000-000000000000';
+begin
+  if p_limit is not null and p_limit not between 1 and 10000 then
+    perform private.raise_error(400, 'invalid_value', '{"field": "limit", "allowed": "1 to 10000"}',
+      'Prepare 1 to 10,000 leads at once.');
+  end if;
+  -- One at a time in a workspace: a second click, tab or colleague sees what the first has queued.
+  perform pg_advisory_xact_lock(hashtextextended(p_workspace_id::text, 512));
+  select settings.* into v_settings from public.user_queue_settings as settings
+  where settings.workspace_id = p_workspace_id and settings.user_id = v_user_id
+  for no key update;
+  v_today := private.local_day(v_zone, clock_timestamp());
+  v_day := coalesce(p_day, v_today + 1);
+  if v_day not between v_today and v_today + 31 then
+    perform private.raise_error(400, 'invalid_value',
+      jsonb_build_object('field', 'day', 'value', v_day, 'allowed', v_today || ' to ' || (v_today + 31)),
+      'Prepare today or a day of the next month, in the time zone of the queue.');
+  elsif jsonb_array_length(v_settings.steps) = 0 then
+    perform private.raise_error(409, 'queue_message_missing', jsonb_build_object('user_id', v_user_id),
+      'Set the steps of the queue first: what automation writes.');
+  end if;
+  v_opens_at := private.local_moment(v_zone, v_day, v_settings.sends_from);
+
+  v_room := least(coalesce(p_limit, 10000), v_settings.daily_capacity - (
+    select count(*) from public.whatsapp_message_queue as message
+    where message.workspace_id = p_workspace_id and message.queue_day = v_day and message.user_id = v_user_id
+      and message.status <> 'cancelled'));
+  v_room := greatest(v_room, 0);
+
+  -- What a day before today left over comes first, then what was promised to those who haven't replied.
+  with carried as (
+    update public.whatsapp_message_queue as message
+    set queue_day = v_day, scheduled_for = v_opens_at, reason = 'Left over from ' || message.queue_day || '.'
+    where message.id = any (array(
+      select older.id from public.whatsapp_message_queue as older
+      where older.workspace_id = p_workspace_id and older.user_id = v_user_id and older.status = 'queued'
+        and older.queue_day < v_today
+      order by older.queue_day, older.priority desc, older.id limit v_room)) and message.status = 'queued'
+    returning message.id
+  )
+  select count(*) into v_carried from carried;
+  v_room := v_room - v_carried;
+
+  with due as materialized (
+    select run.id, run.lead_id, run.client_id, run.step + 1 as step, lead.score,
+      v_settings.steps -> run.step as content, case
+        when contact.id is null or contact.deleted_at is not null then 'contact_missing'
+        when contact.marketing_opted_out then 'opted_out'
+        when contact.phone is null and not exists (
+          select from public.contact_identities as identity
+          where identity.workspace_id = p_workspace_id and identity.contact_id = contact.id) then 'recipient_missing'
+        when exists (
+          select from public.whatsapp_message_queue as message
+          where message.lead_id = lead.id and message.status in ('queued', 'sending')) then 'already_queued'
+      end as refusal
+    from (
+      select waiting.* from public.lead_processing_queue as waiting
+      where waiting.workspace_id = p_workspace_id and waiting.user_id = v_user_id and waiting.status = 'waiting'
+        and waiting.next_on <= v_day
+      order by waiting.next_on, waiting.id limit v_room
+    ) as run
+    join public.leads as lead on lead.id = run.lead_id and lead.control = 'automation'
+    left join public.contacts as contact
+      on contact.workspace_id = lead.workspace_id and contact.id = lead.contact_id
+  ), ended as (
+    update public.lead_processing_queue as run set status = 'completed', next_on = null, reason = 'No step is left.'
+    from due where run.id = due.id and due.content is null
+  ), continued as (
+    update public.lead_processing_queue as run
+    set status = 'queued', next_on = null, reason = 'No reply to step ' || run.step || '.'
+    from due where run.id = due.id and due.content is not null and due.refusal is null and run.status = 'waiting'
+    returning due.*
+  ), queued as (
+    insert into public.whatsapp_message_queue (workspace_id, lead_id, user_id, client_id, queue_day, step, priority,
+      body, template, scheduled_for, reason)
+    select p_workspace_id, continued.lead_id, v_user_id, continued.client_id, v_day, continued.step,
+      least(greatest(continued.score, -100), 100), continued.content ->> 'body', continued.content -> 'template',
+      v_opens_at, 'Follow-up for ' || v_day || '.'
+    from continued
+    returning id
+  )
+  select (select count(*) from queued),
+    (select coalesce(jsonb_agg(jsonb_build_object('lead_id', due.lead_id, 'reason', due.refusal)), '[]')
+     from due where due.refusal is not null and due.content is not null)
+  into v_followed, v_refused;
+  v_room := v_room - v_followed;
+
+  while cardinality(v_ids) < v_room loop
+    with candidate as materialized (
+      select mine.* from (
+        select lead.id, lead.score, lead.created_at, lead.contact_id from public.leads as lead
+        where lead.workspace_id = p_workspace_id and lead.user_id = v_user_id and lead.control = 'automation'
+          and lead.status in ('new', 'pending') and lead.score <= v_score
+          and (lead.score < v_score or (lead.created_at, lead.id) > (v_created_at, v_id))
+        order by lead.score desc, lead.created_at, lead.id limit v_room + 100
+      ) as mine
+      union all
+      select free.* from (
+        select lead.id, lead.score, lead.created_at, lead.contact_id from public.leads as lead
+        where lead.workspace_id = p_workspace_id and lead.user_id is null and v_settings.takes_unassigned
+          and lead.control = 'automation' and lead.status in ('new', 'pending') and lead.score <= v_score
+          and (lead.score < v_score or (lead.created_at, lead.id) > (v_created_at, v_id))
+        order by lead.score desc, lead.created_at, lead.id limit v_room + 100
+      ) as free
+      order by 2 desc, 3, 1 limit v_room + 100
+    ), judged as materialized (
+      select candidate.*,
+        row_number() over (order by candidate.score desc, candidate.created_at, candidate.id) as place,
+        case
+          when contact.id is null or contact.deleted_at is not null then 'contact_missing'
+          when contact.marketing_opted_out then 'opted_out'
+          when contact.phone is null and not exists (
+            select from public.contact_identities as identity
+            where identity.workspace_id = p_workspace_id and identity.contact_id = contact.id) then 'recipient_missing'
+          when exists (
+            select from public.whatsapp_message_queue as message
+            where message.lead_id = candidate.id and message.status in ('queued', 'sending')) then 'already_queued'
+        end as refusal
+      from candidate
+      left join public.contacts as contact
+        on contact.workspace_id = p_workspace_id and contact.id = candidate.contact_id
+    ), counted as materialized (
+      select judged.*, count(*) filter (where judged.refusal is null) over (order by judged.place) as good
+      from judged
+    ), seen as (
+      -- Nothing behind the last one that fits.
+      select counted.* from counted
+      where counted.good <= v_room - cardinality(v_ids) and (counted.refusal is null
+        or counted.good < v_room - cardinality(v_ids))
+    )
+    select array_agg(seen.id) filter (where seen.refusal is null) as good,
+      jsonb_agg(jsonb_build_object('lead_id', seen.id, 'reason', seen.refusal) order by seen.place)
+        filter (where seen.refusal is not null) as refused,
+      (array_agg(seen.score order by seen.place desc))[1] as score,
+      (array_agg(seen.created_at order by seen.place desc))[1] as created_at,
+      (array_agg(seen.id order by seen.place desc))[1] as id
+    into v_page from seen;
+    exit when v_page.id is null;
+    v_ids := v_ids || coalesce(v_page.good, '{}');
+    v_refused := v_refused || coalesce(v_page.refused, '[]');
+    v_score := v_page.score;
+    v_created_at := v_page.created_at;
+    v_id := v_page.id;
+  end loop;
+
+  -- Whoever was taken or replied meanwhile isn't queued.
+  with queued as (
+    update public.leads as lead
+    set status = 'queued', user_id = v_user_id, reason = 'Prepared for ' || v_day || '.', updated_at = now()
+    where lead.id = any (v_ids) and lead.control = 'automation' and lead.status in ('new', 'pending')
+    returning lead.id, lead.client_id, lead.project_id, lead.score
+  ), run as (
+    insert into public.lead_processing_queue (workspace_id, lead_id, user_id, client_id, project_id)
+    select p_workspace_id, queued.id, v_user_id, queued.client_id, queued.project_id from queued
+  ), message as (
+    insert into public.whatsapp_message_queue (workspace_id, lead_id, user_id, client_id, queue_day, priority, body,
+      template, scheduled_for, reason)
+    select p_workspace_id, queued.id, v_user_id, queued.client_id, v_day, least(greatest(queued.score, -100), 100),
+      v_settings.steps #>> '{0,body}', v_settings.steps #> '{0,template}', v_opens_at, 'Prepared for ' || v_day || '.'
+    from queued
+    returning id
+  )
+  select count(*) into v_prepared from message;
+
+  return jsonb_build_object(
+    'user_id', v_user_id, 'day', v_day, 'timezone', v_zone, 'opens_at', v_opens_at,
+    'capacity', v_settings.daily_capacity, 'prepared', v_prepared, 'follow_ups', v_followed, 'carried_over', v_carried,
+    'room_left', v_settings.daily_capacity - (
+      select count(*) from public.whatsapp_message_queue as message
+      where message.workspace_id = p_workspace_id and message.queue_day = v_day and message.user_id = v_user_id
+        and message.status <> 'cancelled'),
+    'refused', jsonb_array_length(v_refused),
+    'refusals', (
+      select coalesce(jsonb_agg(entry.value order by entry.place), '[]')
+      from jsonb_array_elements(v_refused) with ordinality as entry (value, place) where entry.place <= 1000));
+end $$;
+
+ALTER FUNCTION public.prepare_queue(p_workspace_id uuid, p_day date, p_limit integer, p_user_id uuid) OWNER TO postgres;
+
+--
 -- Name: purge_outbox(text, interval, uuid, integer); Type: FUNCTION; Schema: public; Owner: postgres
 --
 
@@ -7548,6 +9086,46 @@ begin
 end $$;
 
 ALTER FUNCTION public.purge_outbox(p_status text, p_older_than interval, p_workspace_id uuid, p_limit integer) OWNER TO postgres;
+
+--
+-- Name: release_lead(uuid, text); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.release_lead(p_lead_id uuid, p_reason text DEFAULT NULL::text) RETURNS public.leads
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_user_id constant uuid := private.require_user();
+  v_lead public.leads;
+begin
+  select lead.* into v_lead from public.leads as lead where lead.id = p_lead_id;
+  perform private.require_role(v_lead.workspace_id, array['owner', 'admin', 'member'], 'lead_not_found',
+    jsonb_build_object('lead_id', p_lead_id));
+  select lead.* into v_lead from public.leads as lead where lead.id = p_lead_id for no key update;
+  if v_lead.control = 'automation' then
+    perform private.raise_error(409, 'lead_not_taken', jsonb_build_object('lead_id', p_lead_id),
+      'Automation has it already.');
+  elsif v_lead.taken_by <> v_user_id and not exists (
+    select from public.workspace_memberships as membership
+    where (membership.workspace_id, membership.user_id) = (v_lead.workspace_id, v_user_id)
+      and membership.role in ('owner', 'admin')
+  ) then
+    perform private.raise_error(409, 'lead_taken',
+      jsonb_build_object('lead_id', p_lead_id, 'taken_by', v_lead.taken_by, 'taken_at', v_lead.taken_at),
+      'Ask whoever has the lead, an owner or an admin to give it back.');
+  end if;
+  update public.leads as lead
+  set control = 'automation', taken_by = null, taken_at = null,
+    -- Who is done with stays so: automation prepares only what is new or pending.
+    status = case when lead.status in ('qualified', 'lost') then lead.status else 'pending' end,
+    reason = coalesce(left(nullif(btrim(p_reason), ''), 500), 'Given back.')
+  where lead.id = p_lead_id
+  returning * into v_lead;
+  return v_lead;
+end $$;
+
+ALTER FUNCTION public.release_lead(p_lead_id uuid, p_reason text) OWNER TO postgres;
 
 --
 -- Name: release_lost_claims(text, bigint[]); Type: FUNCTION; Schema: public; Owner: postgres
@@ -8013,6 +9591,7 @@ begin
   if v_ids is not null then
     perform private.queue_outbox(v_ids);
     perform private.wake_outbox_workers();
+    perform private.follow_lead_messages(v_ids);
   end if;
   return query
   select asked.id, coalesce(outbox.status, 'not_found')
@@ -8213,6 +9792,7 @@ declare
   v_payload jsonb;
   v_outbox public.outbox_messages;
   v_message public.wa_messages;
+  v_takeover record;
 begin
   select thread.* into v_thread from public.wa_threads as thread where thread.id = p_thread_id;
   perform private.require_role(v_thread.workspace_id, array['owner', 'admin', 'member'], 'thread_not_found',
@@ -8234,6 +9814,9 @@ begin
   select outbox.* into v_outbox from public.outbox_messages as outbox
   where outbox.workspace_id = v_thread.workspace_id and outbox.idempotency_key = p_idempotency_key;
   if not found then
+    if v_user_id is not null then
+      select takeover.* into v_takeover from private.begin_takeover(p_thread_id) as takeover;
+    end if;
     -- Messages of one thread are numbered in the order in which they become visible: a smaller number that came to
     -- light later could overtake a message that is already on its way.
     select thread.* into v_thread from public.wa_threads as thread where thread.id = p_thread_id for no key update;
@@ -8273,6 +9856,10 @@ begin
       set last_message_at = greatest(thread.last_message_at, v_message.occurred_at),
         last_message_body = left(p_body, 200), unread_count = 0
       where thread.id = p_thread_id;
+      if v_user_id is not null and v_takeover.p_lead_ids <> '{}' then
+        perform private.end_automation(v_takeover.p_lead_ids, v_takeover.p_outbox_ids, 'A person wrote to them.',
+          v_user_id);
+      end if;
       return v_message;
     end if;
     -- Someone else won the race for this key between the look-up and the insert.
@@ -8381,6 +9968,44 @@ begin
 end $$;
 
 ALTER FUNCTION public.set_member_role(p_workspace_id uuid, p_user_id uuid, p_role text) OWNER TO postgres;
+
+--
+-- Name: set_queue_settings(uuid, jsonb, uuid); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.set_queue_settings(p_workspace_id uuid, p_patch jsonb DEFAULT '{}'::jsonb, p_user_id uuid DEFAULT NULL::uuid) RETURNS public.user_queue_settings
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_settings public.user_queue_settings := private.require_queue(p_workspace_id, p_user_id);
+begin
+  perform private.check_queue_settings(p_patch);
+  if p_patch = '{}' then
+    return v_settings;
+  end if;
+  select settings.* into v_settings from public.user_queue_settings as settings
+  where settings.workspace_id = p_workspace_id and settings.user_id = v_settings.user_id
+  for no key update;
+  v_settings := jsonb_populate_record(v_settings, p_patch);
+  if v_settings.sends_from >= v_settings.sends_until then
+    perform private.raise_error(400, 'invalid_value',
+      jsonb_build_object('field', 'sends_until', 'value', v_settings.sends_until, 'allowed', 'after sends_from'),
+      'Let the hours end after they begin.');
+  end if;
+  update public.user_queue_settings as settings
+  set daily_capacity = v_settings.daily_capacity, batch_size = v_settings.batch_size, timezone = v_settings.timezone,
+    sends_from = v_settings.sends_from, sends_until = v_settings.sends_until, paused = v_settings.paused,
+    takes_unassigned = v_settings.takes_unassigned, connection_id = v_settings.connection_id, steps = v_settings.steps
+  where settings.workspace_id = p_workspace_id and settings.user_id = v_settings.user_id
+  returning * into v_settings;
+  return v_settings;
+exception when foreign_key_violation then
+  perform private.raise_error(400, 'reference_not_found', '{"field": "connection_id"}',
+    'Use a number that is connected to this workspace.');
+end $$;
+
+ALTER FUNCTION public.set_queue_settings(p_workspace_id uuid, p_patch jsonb, p_user_id uuid) OWNER TO postgres;
 
 --
 -- Name: user_tma_settings; Type: TABLE; Schema: public; Owner: postgres
@@ -8604,6 +10229,150 @@ end $$;
 ALTER FUNCTION public.snooze_follow_up(p_id uuid, p_seconds integer) OWNER TO postgres;
 
 --
+-- Name: start_automation(uuid, integer, boolean, uuid); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.start_automation(p_workspace_id uuid, p_batch integer DEFAULT NULL::integer, p_dry_run boolean DEFAULT false, p_user_id uuid DEFAULT NULL::uuid) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_settings public.user_queue_settings := private.require_queue(p_workspace_id, p_user_id);
+  v_zone constant text := private.queue_timezone(p_workspace_id, v_settings.user_id);
+  v_dry constant boolean := coalesce(p_dry_run, false);
+  v_batch constant integer := coalesce(p_batch, v_settings.batch_size);
+  v_now constant timestamptz := clock_timestamp();
+  v_today constant date := private.local_day(v_zone, v_now);
+  v_opens_at constant timestamptz := private.local_moment(v_zone, v_today, v_settings.sends_from);
+  v_closes_at constant timestamptz := private.local_moment(v_zone, v_today, v_settings.sends_until);
+  v_waits_for text;
+  v_ids uuid[] := '{}';
+  v_started integer := 0;
+  v_cancelled integer := 0;
+  v_failed uuid[];
+  v_problems jsonb := '{}';
+begin
+  if v_batch not between 1 and 1000 then
+    perform private.raise_error(400, 'invalid_value', '{"field": "batch", "allowed": "1 to 1000"}',
+      'Start 1 to 1,000 messages at once.');
+  end if;
+  v_waits_for := case
+    when v_settings.paused then 'resume'
+    when v_now < v_opens_at or v_now >= v_closes_at then 'sending_hours'
+    when not exists (
+      select from public.wa_phone_numbers as connection
+      where connection.id = coalesce(v_settings.connection_id, private.first_connection(p_workspace_id))
+        and connection.status = 'active' and connection.deleted_at is null) then 'connection'
+  end;
+  if v_waits_for is null and not v_dry then
+    perform pg_advisory_xact_lock(hashtextextended(p_workspace_id::text, 512));
+  end if;
+  if v_waits_for is null or v_dry then
+    v_ids := array(
+      select message.id from public.whatsapp_message_queue as message
+      where message.workspace_id = p_workspace_id and message.user_id = v_settings.user_id
+        and message.queue_day = v_today and message.status = 'queued'
+      order by message.priority desc, message.scheduled_for, message.id
+      limit case when v_dry then 10000 else v_batch end);
+  end if;
+
+  if v_dry then
+    select coalesce(sum(counted.count) filter (where counted.problem is null), 0),
+      coalesce(sum(counted.count) filter (where counted.problem = 'not_automated'), 0),
+      coalesce(jsonb_object_agg(counted.problem, counted.count) filter (where counted.problem is not null), '{}')
+    into v_started, v_cancelled, v_problems
+    from (
+      select message.problem, count(*) from private.sendable_messages(v_settings, v_ids) as message
+      group by message.problem
+    ) as counted;
+    v_failed := array_fill(null::uuid, array[cardinality(v_ids) - v_started - v_cancelled]);
+  elsif v_ids <> '{}' then
+    -- A conversation that automation begins asks nobody for an answer.
+    insert into public.wa_threads (workspace_id, connection_id, contact_id, status)
+    select distinct p_workspace_id, message.connection_id, message.contact_id, 'closed'
+    from private.sendable_messages(v_settings, v_ids) as message
+    where message.problem is null and message.thread_id is null
+    order by 2, 3
+    on conflict do nothing;
+    perform 1 from public.wa_threads as thread
+    where thread.id = any (array(
+      select message.thread_id from private.sendable_messages(v_settings, v_ids) as message
+      where message.problem is null))
+    order by thread.id
+    for no key update;
+    perform 1 from public.whatsapp_message_queue as message
+    where message.id = any (v_ids) order by message.id for no key update;
+
+    -- Whoever has replied until here is out; whoever replies from here on cancels what is written now.
+    with message as materialized (
+      select message.*, gen_random_uuid() as outbox_id, array_position(v_ids, message.id) as place
+      from private.sendable_messages(v_settings, v_ids) as message
+      where message.problem is not null or message.thread_id is not null
+    ), written as (
+      insert into public.outbox_messages (id, workspace_id, channel, connection_id, thread_id, recipient, payload,
+        idempotency_key, automated)
+      select message.outbox_id, p_workspace_id, 'whatsapp', message.connection_id, message.thread_id,
+        message.recipient, message.payload, 'queue:' || message.id, true
+      from message where message.problem is null
+      order by message.place
+      on conflict on constraint outbox_messages_workspace_id_idempotency_key_key do nothing
+      returning outbox_messages.id
+    ), shown as (
+      insert into public.wa_messages (workspace_id, connection_id, thread_id, direction, type, body, content, status,
+        outbox_id, occurred_at)
+      select p_workspace_id, message.connection_id, message.thread_id, 'out', message.payload ->> 'type', message.body,
+        message.payload, 'pending', message.outbox_id, now()
+      from message join written on written.id = message.outbox_id
+      order by message.place
+    ), moved as (
+      update public.wa_threads as thread
+      set last_message_at = greatest(thread.last_message_at, now()),
+        last_message_body = left(coalesce(message.body, message.payload #>> '{template,name}'), 200)
+      from message join written on written.id = message.outbox_id
+      where thread.id = message.thread_id
+    ), settled as (
+      update public.whatsapp_message_queue as queued
+      set status = case
+          when message.problem is null then 'sending'
+          when message.problem = 'not_automated' then 'cancelled'
+          else 'failed'
+        end,
+        outbox_id = case when message.problem is null then message.outbox_id end, last_error = message.problem,
+        reason = case when message.problem is null then 'In the outbox.' else 'It couldn''t be sent.' end,
+        updated_at = now()
+      from message left join written on written.id = message.outbox_id
+      where queued.id = message.id and (message.problem is not null or written.id is not null)
+      returning queued.id, queued.status, queued.last_error
+    )
+    select count(*) filter (where settled.status = 'sending'), count(*) filter (where settled.status = 'cancelled'),
+      array_agg(settled.id) filter (where settled.status = 'failed'),
+      (select coalesce(jsonb_object_agg(counted.last_error, counted.count), '{}')
+       from (
+         select settled.last_error, count(*) from settled where settled.last_error is not null
+         group by settled.last_error
+       ) as counted)
+    into v_started, v_cancelled, v_failed, v_problems
+    from settled;
+    perform private.advance_leads(v_failed) where v_failed is not null;
+  end if;
+
+  return jsonb_build_object(
+    'user_id', v_settings.user_id, 'day', v_today, 'dry_run', v_dry, 'waits_for', v_waits_for,
+    'opens_at', case
+      when v_waits_for = 'sending_hours' and v_now < v_opens_at then v_opens_at
+      when v_waits_for = 'sending_hours' then private.local_moment(v_zone, v_today + 1, v_settings.sends_from)
+    end,
+    'started', v_started, 'failed', coalesce(cardinality(v_failed), 0), 'cancelled', v_cancelled,
+    'problems', v_problems,
+    'left', (
+      select count(*) from public.whatsapp_message_queue as message
+      where message.workspace_id = p_workspace_id and message.user_id = v_settings.user_id
+        and message.queue_day = v_today and message.status = 'queued'));
+end $$;
+
+ALTER FUNCTION public.start_automation(p_workspace_id uuid, p_batch integer, p_dry_run boolean, p_user_id uuid) OWNER TO postgres;
+
+--
 -- Name: start_meta_signup(uuid, text); Type: FUNCTION; Schema: public; Owner: postgres
 --
 
@@ -8661,6 +10430,62 @@ CREATE FUNCTION public.status(p_message public.chat_messages) RETURNS text
 $$;
 
 ALTER FUNCTION public.status(p_message public.chat_messages) OWNER TO postgres;
+
+--
+-- Name: take_lead(uuid, text); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.take_lead(p_lead_id uuid, p_reason text DEFAULT NULL::text) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    SET enable_seqscan TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+declare
+  v_user_id constant uuid := private.require_user();
+  v_reason constant text := coalesce(left(nullif(btrim(p_reason), ''), 500), 'A person took over.');
+  v_lead public.leads;
+  v_lead_ids uuid[];
+  v_outbox_ids uuid[];
+  v_open uuid[];
+begin
+  select lead.* into v_lead from public.leads as lead where lead.id = p_lead_id;
+  perform private.require_role(v_lead.workspace_id, array['owner', 'admin', 'member'], 'lead_not_found',
+    jsonb_build_object('lead_id', p_lead_id));
+  perform pg_advisory_xact_lock_shared(hashtextextended(v_lead.workspace_id::text, 512));
+  -- The contact's other leads too: one person is talking to them now.
+  v_lead_ids := array(
+    select p_lead_id
+    union
+    select lead.id from public.leads as lead
+    where lead.workspace_id = v_lead.workspace_id and lead.contact_id = v_lead.contact_id
+      and lead.control = 'automation');
+  v_outbox_ids := private.lock_automation(v_lead_ids);
+  select lead.* into v_lead from public.leads as lead where lead.id = p_lead_id for no key update;
+  if v_lead.taken_by <> v_user_id then
+    perform private.raise_error(409, 'lead_taken',
+      jsonb_build_object('lead_id', p_lead_id, 'taken_by', v_lead.taken_by, 'taken_at', v_lead.taken_at, 'name', (
+        select coalesce(profile.full_name, profile.email) from public.profiles as profile
+        where profile.id = v_lead.taken_by)),
+      'Ask whoever has the lead to give it back.');
+  end if;
+  v_open := array(
+    select message.id from public.whatsapp_message_queue as message
+    where message.lead_id = any (v_lead_ids) and message.status in ('queued', 'sending'));
+  perform private.end_automation(v_lead_ids, v_outbox_ids, v_reason, v_user_id);
+  select lead.* into v_lead from public.leads as lead where lead.id = p_lead_id;
+  return jsonb_build_object('lead', to_jsonb(v_lead),
+    'cancelled', (
+      select count(*) from public.whatsapp_message_queue as message
+      where message.id = any (v_open) and message.status = 'cancelled'),
+    'handed_over', (
+      select coalesce(jsonb_agg(jsonb_build_object('queue_id', message.id, 'outbox_id', message.outbox_id,
+        'status', message.status) order by message.id), '[]')
+      from public.whatsapp_message_queue as message
+      where message.id = any (v_open) and message.status <> 'cancelled'));
+end $$;
+
+ALTER FUNCTION public.take_lead(p_lead_id uuid, p_reason text) OWNER TO postgres;
 
 --
 -- Name: take_rate_limit_slot(text, integer, integer); Type: FUNCTION; Schema: public; Owner: postgres
@@ -8822,6 +10647,41 @@ begin
 end $$;
 
 ALTER FUNCTION public.update_contact_status(p_contact_id uuid, p_lead_status text) OWNER TO postgres;
+
+--
+-- Name: update_lead(uuid, jsonb); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.update_lead(p_lead_id uuid, p_patch jsonb) RETURNS public.leads
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_lead public.leads;
+  v_outbox_ids uuid[];
+begin
+  select lead.* into v_lead from public.leads as lead where lead.id = p_lead_id;
+  perform private.require_role(v_lead.workspace_id, array['owner', 'admin', 'member'], 'lead_not_found',
+    jsonb_build_object('lead_id', p_lead_id));
+  perform private.check_lead_fields(v_lead.workspace_id, p_patch,
+    array['status', 'client_id', 'project_id', 'user_id', 'score']);
+  -- Who is talked to, or is done with, gets nothing from automation any more.
+  if p_patch ->> 'status' in ('engaged', 'qualified', 'lost') and v_lead.control = 'automation' then
+    perform pg_advisory_xact_lock_shared(hashtextextended(v_lead.workspace_id::text, 512));
+    v_outbox_ids := private.lock_automation(array[p_lead_id]);
+    perform private.end_automation(array[p_lead_id], v_outbox_ids, 'Its status was set.', (select auth.uid()));
+  end if;
+  select lead.* into v_lead from public.leads as lead where lead.id = p_lead_id for no key update;
+  v_lead := jsonb_populate_record(v_lead, p_patch);
+  update public.leads as lead
+  set status = v_lead.status, client_id = v_lead.client_id, project_id = v_lead.project_id, user_id = v_lead.user_id,
+    score = v_lead.score, reason = case when p_patch ? 'status' then 'Set by a person.' else lead.reason end
+  where lead.id = p_lead_id
+  returning * into v_lead;
+  return v_lead;
+end $$;
+
+ALTER FUNCTION public.update_lead(p_lead_id uuid, p_patch jsonb) OWNER TO postgres;
 
 --
 -- Name: use_entitlement(uuid, text, bigint); Type: FUNCTION; Schema: public; Owner: postgres
@@ -9246,6 +11106,21 @@ CREATE TABLE private.wa_connection_secrets (
 ALTER TABLE private.wa_connection_secrets OWNER TO postgres;
 
 --
+-- Name: clients; Type: TABLE; Schema: public; Owner: postgres
+--
+
+CREATE TABLE public.clients (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    workspace_id uuid NOT NULL,
+    name text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT clients_name_check CHECK (((length(name) >= 1) AND (length(name) <= 300)))
+);
+
+ALTER TABLE public.clients OWNER TO postgres;
+
+--
 -- Name: contact_duplicates; Type: TABLE; Schema: public; Owner: postgres
 --
 
@@ -9349,6 +11224,31 @@ CREATE VIEW public.conversations WITH (security_invoker='true') AS
   WHERE (contact_id IS NOT NULL);
 
 ALTER VIEW public.conversations OWNER TO postgres;
+
+--
+-- Name: lead_processing_queue; Type: TABLE; Schema: public; Owner: postgres
+--
+
+CREATE TABLE public.lead_processing_queue (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    workspace_id uuid NOT NULL,
+    lead_id uuid NOT NULL,
+    user_id uuid,
+    client_id uuid,
+    project_id uuid,
+    step integer DEFAULT 1 NOT NULL,
+    status text DEFAULT 'queued'::text NOT NULL,
+    reason text,
+    next_on date,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT lead_processing_queue_next_on_check CHECK (((next_on IS NOT NULL) OR (status <> 'waiting'::text))),
+    CONSTRAINT lead_processing_queue_status_check CHECK ((status = ANY (ARRAY['queued'::text, 'waiting'::text, 'completed'::text, 'failed'::text, 'cancelled'::text]))),
+    CONSTRAINT lead_processing_queue_step_check CHECK (((step >= 1) AND (step <= 10)))
+)
+WITH (fillfactor='70');
+
+ALTER TABLE public.lead_processing_queue OWNER TO postgres;
 
 --
 -- Name: meta_signup_states; Type: TABLE; Schema: public; Owner: postgres
@@ -9488,6 +11388,79 @@ CREATE TABLE public.profiles (
 ALTER TABLE public.profiles OWNER TO postgres;
 
 --
+-- Name: projects; Type: TABLE; Schema: public; Owner: postgres
+--
+
+CREATE TABLE public.projects (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    workspace_id uuid NOT NULL,
+    client_id uuid,
+    name text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT projects_name_check CHECK (((length(name) >= 1) AND (length(name) <= 300)))
+);
+
+ALTER TABLE public.projects OWNER TO postgres;
+
+--
+-- Name: queue_ledger; Type: TABLE; Schema: public; Owner: postgres
+--
+
+CREATE TABLE public.queue_ledger (
+    id bigint NOT NULL,
+    workspace_id uuid NOT NULL,
+    lead_id uuid NOT NULL,
+    queue text NOT NULL,
+    queue_id uuid,
+    user_id uuid,
+    day date,
+    from_status text,
+    to_status text,
+    action text,
+    actor_id uuid,
+    reason text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT queue_ledger_queue_check CHECK ((queue = ANY (ARRAY['leads'::text, 'whatsapp_message_queue'::text, 'lead_processing_queue'::text])))
+);
+
+ALTER TABLE public.queue_ledger OWNER TO postgres;
+
+--
+-- Name: queue_ledger_id_seq; Type: SEQUENCE; Schema: public; Owner: postgres
+--
+
+ALTER TABLE public.queue_ledger ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.queue_ledger_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+--
+-- Name: queue_performance_metrics; Type: TABLE; Schema: public; Owner: postgres
+--
+
+CREATE TABLE public.queue_performance_metrics (
+    workspace_id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    day date NOT NULL,
+    prepared integer DEFAULT 0 NOT NULL,
+    sent integer DEFAULT 0 NOT NULL,
+    failed integer DEFAULT 0 NOT NULL,
+    cancelled integer DEFAULT 0 NOT NULL,
+    taken integer DEFAULT 0 NOT NULL,
+    replied integer DEFAULT 0 NOT NULL,
+    first_sent_at timestamp with time zone,
+    last_sent_at timestamp with time zone,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+ALTER TABLE public.queue_performance_metrics OWNER TO postgres;
+
+--
 -- Name: rate_limit_counters; Type: TABLE; Schema: public; Owner: postgres
 --
 
@@ -9579,6 +11552,40 @@ CREATE TABLE public.wa_templates (
 );
 
 ALTER TABLE public.wa_templates OWNER TO postgres;
+
+--
+-- Name: whatsapp_message_queue; Type: TABLE; Schema: public; Owner: postgres
+--
+
+CREATE TABLE public.whatsapp_message_queue (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    workspace_id uuid NOT NULL,
+    lead_id uuid NOT NULL,
+    user_id uuid,
+    client_id uuid,
+    queue_day date,
+    step integer DEFAULT 1 NOT NULL,
+    priority integer DEFAULT 0 NOT NULL,
+    body text,
+    template jsonb,
+    status text DEFAULT 'queued'::text NOT NULL,
+    reason text,
+    attempts integer DEFAULT 0 NOT NULL,
+    last_error text,
+    outbox_id uuid,
+    scheduled_for timestamp with time zone DEFAULT now(),
+    sent_at timestamp with time zone,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT whatsapp_message_queue_body_check CHECK (((length(body) >= 1) AND (length(body) <= 4096))),
+    CONSTRAINT whatsapp_message_queue_content_check CHECK (((num_nonnulls(body, template) = 1) OR (status <> ALL (ARRAY['queued'::text, 'sending'::text])))),
+    CONSTRAINT whatsapp_message_queue_queue_day_check CHECK ((((queue_day IS NOT NULL) AND (scheduled_for IS NOT NULL)) OR (status <> 'queued'::text))),
+    CONSTRAINT whatsapp_message_queue_status_check CHECK ((status = ANY (ARRAY['queued'::text, 'sending'::text, 'sent'::text, 'failed'::text, 'cancelled'::text]))),
+    CONSTRAINT whatsapp_message_queue_step_check CHECK (((step >= 1) AND (step <= 10)))
+)
+WITH (fillfactor='70');
+
+ALTER TABLE public.whatsapp_message_queue OWNER TO postgres;
 
 --
 -- Name: workspace_entitlement_usage; Type: TABLE; Schema: public; Owner: postgres
@@ -9768,6 +11775,20 @@ ALTER TABLE ONLY public.chats
     ADD CONSTRAINT chats_workspace_id_id_key UNIQUE (workspace_id, id);
 
 --
+-- Name: clients clients_pkey; Type: CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.clients
+    ADD CONSTRAINT clients_pkey PRIMARY KEY (id);
+
+--
+-- Name: clients clients_workspace_id_id_key; Type: CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.clients
+    ADD CONSTRAINT clients_workspace_id_id_key UNIQUE (workspace_id, id);
+
+--
 -- Name: contact_call_logs contact_call_logs_pkey; Type: CONSTRAINT; Schema: public; Owner: postgres
 --
 
@@ -9822,6 +11843,27 @@ ALTER TABLE ONLY public.contacts
 
 ALTER TABLE ONLY public.contacts
     ADD CONSTRAINT contacts_workspace_id_id_key UNIQUE (workspace_id, id);
+
+--
+-- Name: lead_processing_queue lead_processing_queue_pkey; Type: CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.lead_processing_queue
+    ADD CONSTRAINT lead_processing_queue_pkey PRIMARY KEY (id);
+
+--
+-- Name: leads leads_pkey; Type: CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.leads
+    ADD CONSTRAINT leads_pkey PRIMARY KEY (id);
+
+--
+-- Name: leads leads_workspace_id_id_key; Type: CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.leads
+    ADD CONSTRAINT leads_workspace_id_id_key UNIQUE (workspace_id, id);
 
 --
 -- Name: meta_signup_states meta_signup_states_pkey; Type: CONSTRAINT; Schema: public; Owner: postgres
@@ -9901,6 +11943,34 @@ ALTER TABLE ONLY public.profiles
     ADD CONSTRAINT profiles_pkey PRIMARY KEY (id);
 
 --
+-- Name: projects projects_pkey; Type: CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.projects
+    ADD CONSTRAINT projects_pkey PRIMARY KEY (id);
+
+--
+-- Name: projects projects_workspace_id_id_key; Type: CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.projects
+    ADD CONSTRAINT projects_workspace_id_id_key UNIQUE (workspace_id, id);
+
+--
+-- Name: queue_ledger queue_ledger_pkey; Type: CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.queue_ledger
+    ADD CONSTRAINT queue_ledger_pkey PRIMARY KEY (id);
+
+--
+-- Name: queue_performance_metrics queue_performance_metrics_pkey; Type: CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.queue_performance_metrics
+    ADD CONSTRAINT queue_performance_metrics_pkey PRIMARY KEY (workspace_id, user_id, day);
+
+--
 -- Name: rate_limit_counters rate_limit_counters_pkey; Type: CONSTRAINT; Schema: public; Owner: postgres
 --
 
@@ -9927,6 +11997,13 @@ ALTER TABLE ONLY public.tma_candidates
 
 ALTER TABLE ONLY public.user_contact_settings
     ADD CONSTRAINT user_contact_settings_pkey PRIMARY KEY (user_id, contact_id);
+
+--
+-- Name: user_queue_settings user_queue_settings_pkey; Type: CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.user_queue_settings
+    ADD CONSTRAINT user_queue_settings_pkey PRIMARY KEY (workspace_id, user_id);
 
 --
 -- Name: user_tma_settings user_tma_settings_pkey; Type: CONSTRAINT; Schema: public; Owner: postgres
@@ -10018,6 +12095,13 @@ ALTER TABLE ONLY public.wa_threads
 
 ALTER TABLE ONLY public.wa_threads
     ADD CONSTRAINT wa_threads_pkey PRIMARY KEY (id);
+
+--
+-- Name: whatsapp_message_queue whatsapp_message_queue_pkey; Type: CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.whatsapp_message_queue
+    ADD CONSTRAINT whatsapp_message_queue_pkey PRIMARY KEY (id);
 
 --
 -- Name: workspace_entitlement_usage workspace_entitlement_usage_pkey; Type: CONSTRAINT; Schema: public; Owner: postgres
@@ -10258,6 +12342,84 @@ CREATE INDEX contacts_workspace_id_merged_into_idx ON public.contacts USING btre
 CREATE INDEX contacts_workspace_id_name_idx ON public.contacts USING btree (workspace_id, lower(COALESCE(name, ''::text)), id) WHERE (deleted_at IS NULL);
 
 --
+-- Name: lead_processing_queue_open_lead_id_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE UNIQUE INDEX lead_processing_queue_open_lead_id_idx ON public.lead_processing_queue USING btree (lead_id) WHERE (status = ANY (ARRAY['queued'::text, 'waiting'::text]));
+
+--
+-- Name: lead_processing_queue_user_id_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX lead_processing_queue_user_id_idx ON public.lead_processing_queue USING btree (user_id) WHERE (user_id IS NOT NULL);
+
+--
+-- Name: lead_processing_queue_waiting_workspace_id_user_id_next_on_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX lead_processing_queue_waiting_workspace_id_user_id_next_on_idx ON public.lead_processing_queue USING btree (workspace_id, user_id, next_on) WHERE (status = 'waiting'::text);
+
+--
+-- Name: lead_processing_queue_workspace_id_client_id_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX lead_processing_queue_workspace_id_client_id_idx ON public.lead_processing_queue USING btree (workspace_id, client_id) WHERE (client_id IS NOT NULL);
+
+--
+-- Name: lead_processing_queue_workspace_id_lead_id_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX lead_processing_queue_workspace_id_lead_id_idx ON public.lead_processing_queue USING btree (workspace_id, lead_id);
+
+--
+-- Name: lead_processing_queue_workspace_id_project_id_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX lead_processing_queue_workspace_id_project_id_idx ON public.lead_processing_queue USING btree (workspace_id, project_id) WHERE (project_id IS NOT NULL);
+
+--
+-- Name: leads_automated_contact_id_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX leads_automated_contact_id_idx ON public.leads USING btree (contact_id) WHERE ((control = 'automation'::text) AND (contact_id IS NOT NULL));
+
+--
+-- Name: leads_eligible_workspace_id_user_id_score_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX leads_eligible_workspace_id_user_id_score_idx ON public.leads USING btree (workspace_id, user_id, score DESC, created_at, id) WHERE ((control = 'automation'::text) AND (status = ANY (ARRAY['new'::text, 'pending'::text])));
+
+--
+-- Name: leads_taken_by_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX leads_taken_by_idx ON public.leads USING btree (taken_by) WHERE (taken_by IS NOT NULL);
+
+--
+-- Name: leads_user_id_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX leads_user_id_idx ON public.leads USING btree (user_id) WHERE (user_id IS NOT NULL);
+
+--
+-- Name: leads_workspace_id_client_id_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX leads_workspace_id_client_id_idx ON public.leads USING btree (workspace_id, client_id) WHERE (client_id IS NOT NULL);
+
+--
+-- Name: leads_workspace_id_contact_id_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX leads_workspace_id_contact_id_idx ON public.leads USING btree (workspace_id, contact_id);
+
+--
+-- Name: leads_workspace_id_project_id_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX leads_workspace_id_project_id_idx ON public.leads USING btree (workspace_id, project_id) WHERE (project_id IS NOT NULL);
+
+--
 -- Name: meta_signup_states_expires_at_idx; Type: INDEX; Schema: public; Owner: postgres
 --
 
@@ -10336,6 +12498,24 @@ CREATE INDEX owner_audit_log_occurred_at_idx ON public.owner_audit_log USING bri
 CREATE INDEX owner_audit_log_workspace_id_idx ON public.owner_audit_log USING btree (workspace_id, id);
 
 --
+-- Name: projects_workspace_id_client_id_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX projects_workspace_id_client_id_idx ON public.projects USING btree (workspace_id, client_id);
+
+--
+-- Name: queue_ledger_workspace_id_lead_id_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX queue_ledger_workspace_id_lead_id_idx ON public.queue_ledger USING btree (workspace_id, lead_id, id);
+
+--
+-- Name: queue_performance_metrics_user_id_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX queue_performance_metrics_user_id_idx ON public.queue_performance_metrics USING btree (user_id);
+
+--
 -- Name: tma_candidates_created_by_idx; Type: INDEX; Schema: public; Owner: postgres
 --
 
@@ -10382,6 +12562,18 @@ CREATE INDEX user_contact_settings_user_id_follow_up_at_idx ON public.user_conta
 --
 
 CREATE INDEX user_contact_settings_workspace_id_contact_id_idx ON public.user_contact_settings USING btree (workspace_id, contact_id);
+
+--
+-- Name: user_queue_settings_user_id_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX user_queue_settings_user_id_idx ON public.user_queue_settings USING btree (user_id);
+
+--
+-- Name: user_queue_settings_workspace_id_connection_id_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX user_queue_settings_workspace_id_connection_id_idx ON public.user_queue_settings USING btree (workspace_id, connection_id) WHERE (connection_id IS NOT NULL);
 
 --
 -- Name: user_tma_settings_user_id_follow_up_at_idx; Type: INDEX; Schema: public; Owner: postgres
@@ -10460,6 +12652,48 @@ CREATE INDEX wa_threads_workspace_id_contact_id_idx ON public.wa_threads USING b
 --
 
 CREATE INDEX wa_threads_workspace_id_last_message_hour_idx ON public.wa_threads USING btree (workspace_id, last_message_hour DESC);
+
+--
+-- Name: whatsapp_message_queue_open_lead_id_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE UNIQUE INDEX whatsapp_message_queue_open_lead_id_idx ON public.whatsapp_message_queue USING btree (lead_id) WHERE (status = ANY (ARRAY['queued'::text, 'sending'::text]));
+
+--
+-- Name: whatsapp_message_queue_outbox_id_workspace_id_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE UNIQUE INDEX whatsapp_message_queue_outbox_id_workspace_id_idx ON public.whatsapp_message_queue USING btree (outbox_id, workspace_id) WHERE (outbox_id IS NOT NULL);
+
+--
+-- Name: whatsapp_message_queue_queued_user_id_queue_day_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX whatsapp_message_queue_queued_user_id_queue_day_idx ON public.whatsapp_message_queue USING btree (workspace_id, user_id, queue_day) WHERE (status = 'queued'::text);
+
+--
+-- Name: whatsapp_message_queue_user_id_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX whatsapp_message_queue_user_id_idx ON public.whatsapp_message_queue USING btree (user_id) WHERE (user_id IS NOT NULL);
+
+--
+-- Name: whatsapp_message_queue_workspace_id_client_id_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX whatsapp_message_queue_workspace_id_client_id_idx ON public.whatsapp_message_queue USING btree (workspace_id, client_id) WHERE (client_id IS NOT NULL);
+
+--
+-- Name: whatsapp_message_queue_workspace_id_lead_id_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX whatsapp_message_queue_workspace_id_lead_id_idx ON public.whatsapp_message_queue USING btree (workspace_id, lead_id);
+
+--
+-- Name: whatsapp_message_queue_workspace_id_queue_day_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX whatsapp_message_queue_workspace_id_queue_day_idx ON public.whatsapp_message_queue USING btree (workspace_id, queue_day, id);
 
 --
 -- Name: workspace_entitlements_granted_by_idx; Type: INDEX; Schema: public; Owner: postgres
@@ -10602,6 +12836,12 @@ CREATE TRIGGER chat_messages_broadcast_insert AFTER INSERT ON public.chat_messag
 CREATE TRIGGER chat_messages_broadcast_update AFTER UPDATE OF rev ON public.chat_messages FOR EACH ROW WHEN (((old.seq IS NOT NULL) AND (new.rev > old.rev))) EXECUTE FUNCTION private.broadcast_message();
 
 --
+-- Name: clients clients_set_updated_at; Type: TRIGGER; Schema: public; Owner: postgres
+--
+
+CREATE TRIGGER clients_set_updated_at BEFORE UPDATE ON public.clients FOR EACH ROW EXECUTE FUNCTION private.set_updated_at();
+
+--
 -- Name: contact_notes contact_notes_set_updated_at; Type: TRIGGER; Schema: public; Owner: postgres
 --
 
@@ -10618,6 +12858,30 @@ CREATE TRIGGER contacts_record_lead_status AFTER UPDATE OF lead_status ON public
 --
 
 CREATE TRIGGER contacts_set_updated_at BEFORE UPDATE ON public.contacts FOR EACH ROW EXECUTE FUNCTION private.set_updated_at();
+
+--
+-- Name: lead_processing_queue lead_processing_queue_record_updated; Type: TRIGGER; Schema: public; Owner: postgres
+--
+
+CREATE TRIGGER lead_processing_queue_record_updated AFTER UPDATE ON public.lead_processing_queue REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION private.record_run_transitions();
+
+--
+-- Name: lead_processing_queue lead_processing_queue_set_updated_at; Type: TRIGGER; Schema: public; Owner: postgres
+--
+
+CREATE TRIGGER lead_processing_queue_set_updated_at BEFORE UPDATE ON public.lead_processing_queue FOR EACH ROW WHEN ((new.updated_at = old.updated_at)) EXECUTE FUNCTION private.set_updated_at();
+
+--
+-- Name: leads leads_record_updated; Type: TRIGGER; Schema: public; Owner: postgres
+--
+
+CREATE TRIGGER leads_record_updated AFTER UPDATE ON public.leads REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION private.record_lead_transitions();
+
+--
+-- Name: leads leads_set_updated_at; Type: TRIGGER; Schema: public; Owner: postgres
+--
+
+CREATE TRIGGER leads_set_updated_at BEFORE UPDATE ON public.leads FOR EACH ROW WHEN ((new.updated_at = old.updated_at)) EXECUTE FUNCTION private.set_updated_at();
 
 --
 -- Name: outbox_messages outbox_messages_queue_inserted; Type: TRIGGER; Schema: public; Owner: postgres
@@ -10658,6 +12922,40 @@ CREATE TRIGGER platform_admins_audit AFTER INSERT OR DELETE OR UPDATE ON public.
 CREATE TRIGGER profiles_set_updated_at BEFORE UPDATE ON public.profiles FOR EACH ROW EXECUTE FUNCTION private.set_updated_at();
 
 --
+-- Name: projects projects_set_updated_at; Type: TRIGGER; Schema: public; Owner: postgres
+--
+
+CREATE TRIGGER projects_set_updated_at BEFORE UPDATE ON public.projects FOR EACH ROW EXECUTE FUNCTION private.set_updated_at();
+
+--
+-- Name: queue_ledger queue_ledger_count_inserted; Type: TRIGGER; Schema: public; Owner: postgres
+--
+
+CREATE TRIGGER queue_ledger_count_inserted AFTER INSERT ON public.queue_ledger REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION private.count_queue_transitions();
+
+--
+-- Name: queue_ledger queue_ledger_refuse_change; Type: TRIGGER; Schema: public; Owner: postgres
+--
+
+CREATE TRIGGER queue_ledger_refuse_change BEFORE UPDATE OR TRUNCATE ON public.queue_ledger FOR EACH STATEMENT EXECUTE FUNCTION private.refuse_change();
+
+ALTER TABLE public.queue_ledger ENABLE ALWAYS TRIGGER queue_ledger_refuse_change;
+
+--
+-- Name: queue_ledger queue_ledger_refuse_removal; Type: TRIGGER; Schema: public; Owner: postgres
+--
+
+CREATE TRIGGER queue_ledger_refuse_removal BEFORE DELETE ON public.queue_ledger FOR EACH ROW EXECUTE FUNCTION private.refuse_ledger_removal();
+
+ALTER TABLE public.queue_ledger ENABLE ALWAYS TRIGGER queue_ledger_refuse_removal;
+
+--
+-- Name: queue_performance_metrics queue_performance_metrics_set_updated_at; Type: TRIGGER; Schema: public; Owner: postgres
+--
+
+CREATE TRIGGER queue_performance_metrics_set_updated_at BEFORE UPDATE ON public.queue_performance_metrics FOR EACH ROW WHEN ((new.updated_at = old.updated_at)) EXECUTE FUNCTION private.set_updated_at();
+
+--
 -- Name: tma_candidates tma_candidates_set_updated_at; Type: TRIGGER; Schema: public; Owner: postgres
 --
 
@@ -10668,6 +12966,12 @@ CREATE TRIGGER tma_candidates_set_updated_at BEFORE UPDATE ON public.tma_candida
 --
 
 CREATE TRIGGER user_contact_settings_set_updated_at BEFORE UPDATE ON public.user_contact_settings FOR EACH ROW EXECUTE FUNCTION private.set_updated_at();
+
+--
+-- Name: user_queue_settings user_queue_settings_set_updated_at; Type: TRIGGER; Schema: public; Owner: postgres
+--
+
+CREATE TRIGGER user_queue_settings_set_updated_at BEFORE UPDATE ON public.user_queue_settings FOR EACH ROW EXECUTE FUNCTION private.set_updated_at();
 
 --
 -- Name: user_tma_settings user_tma_settings_set_updated_at; Type: TRIGGER; Schema: public; Owner: postgres
@@ -10704,6 +13008,24 @@ CREATE TRIGGER wa_templates_set_updated_at BEFORE UPDATE ON public.wa_templates 
 --
 
 CREATE TRIGGER wa_threads_set_updated_at BEFORE UPDATE ON public.wa_threads FOR EACH ROW WHEN ((new.updated_at = old.updated_at)) EXECUTE FUNCTION private.set_updated_at();
+
+--
+-- Name: whatsapp_message_queue whatsapp_message_queue_record_inserted; Type: TRIGGER; Schema: public; Owner: postgres
+--
+
+CREATE TRIGGER whatsapp_message_queue_record_inserted AFTER INSERT ON public.whatsapp_message_queue REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION private.record_message_transitions();
+
+--
+-- Name: whatsapp_message_queue whatsapp_message_queue_record_updated; Type: TRIGGER; Schema: public; Owner: postgres
+--
+
+CREATE TRIGGER whatsapp_message_queue_record_updated AFTER UPDATE ON public.whatsapp_message_queue REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION private.record_message_transitions();
+
+--
+-- Name: whatsapp_message_queue whatsapp_message_queue_set_updated_at; Type: TRIGGER; Schema: public; Owner: postgres
+--
+
+CREATE TRIGGER whatsapp_message_queue_set_updated_at BEFORE UPDATE ON public.whatsapp_message_queue FOR EACH ROW WHEN ((new.updated_at = old.updated_at)) EXECUTE FUNCTION private.set_updated_at();
 
 --
 -- Name: workspace_entitlements workspace_entitlements_audit; Type: TRIGGER; Schema: public; Owner: postgres
@@ -10874,6 +13196,13 @@ ALTER TABLE ONLY public.chats
     ADD CONSTRAINT chats_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES public.workspaces(id) ON DELETE CASCADE;
 
 --
+-- Name: clients clients_workspace_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.clients
+    ADD CONSTRAINT clients_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES public.workspaces(id) ON DELETE CASCADE;
+
+--
 -- Name: contact_call_logs contact_call_logs_user_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
 --
 
@@ -10965,6 +13294,76 @@ ALTER TABLE ONLY public.contacts
     ADD CONSTRAINT contacts_workspace_id_merged_into_fkey FOREIGN KEY (workspace_id, merged_into) REFERENCES public.contacts(workspace_id, id) ON DELETE CASCADE;
 
 --
+-- Name: lead_processing_queue lead_processing_queue_user_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.lead_processing_queue
+    ADD CONSTRAINT lead_processing_queue_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth.users(id) ON DELETE SET NULL;
+
+--
+-- Name: lead_processing_queue lead_processing_queue_workspace_id_client_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.lead_processing_queue
+    ADD CONSTRAINT lead_processing_queue_workspace_id_client_id_fkey FOREIGN KEY (workspace_id, client_id) REFERENCES public.clients(workspace_id, id) ON DELETE SET NULL (client_id);
+
+--
+-- Name: lead_processing_queue lead_processing_queue_workspace_id_lead_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.lead_processing_queue
+    ADD CONSTRAINT lead_processing_queue_workspace_id_lead_id_fkey FOREIGN KEY (workspace_id, lead_id) REFERENCES public.leads(workspace_id, id) ON DELETE CASCADE;
+
+--
+-- Name: lead_processing_queue lead_processing_queue_workspace_id_project_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.lead_processing_queue
+    ADD CONSTRAINT lead_processing_queue_workspace_id_project_id_fkey FOREIGN KEY (workspace_id, project_id) REFERENCES public.projects(workspace_id, id) ON DELETE SET NULL (project_id);
+
+--
+-- Name: leads leads_taken_by_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.leads
+    ADD CONSTRAINT leads_taken_by_fkey FOREIGN KEY (taken_by) REFERENCES auth.users(id) ON DELETE SET NULL;
+
+--
+-- Name: leads leads_user_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.leads
+    ADD CONSTRAINT leads_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth.users(id) ON DELETE SET NULL;
+
+--
+-- Name: leads leads_workspace_id_client_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.leads
+    ADD CONSTRAINT leads_workspace_id_client_id_fkey FOREIGN KEY (workspace_id, client_id) REFERENCES public.clients(workspace_id, id) ON DELETE SET NULL (client_id);
+
+--
+-- Name: leads leads_workspace_id_contact_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.leads
+    ADD CONSTRAINT leads_workspace_id_contact_id_fkey FOREIGN KEY (workspace_id, contact_id) REFERENCES public.contacts(workspace_id, id) ON DELETE CASCADE;
+
+--
+-- Name: leads leads_workspace_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.leads
+    ADD CONSTRAINT leads_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES public.workspaces(id) ON DELETE CASCADE;
+
+--
+-- Name: leads leads_workspace_id_project_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.leads
+    ADD CONSTRAINT leads_workspace_id_project_id_fkey FOREIGN KEY (workspace_id, project_id) REFERENCES public.projects(workspace_id, id) ON DELETE SET NULL (project_id);
+
+--
 -- Name: meta_signup_states meta_signup_states_workspace_id_user_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
 --
 
@@ -11007,6 +13406,41 @@ ALTER TABLE ONLY public.profiles
     ADD CONSTRAINT profiles_id_fkey FOREIGN KEY (id) REFERENCES auth.users(id) ON DELETE CASCADE;
 
 --
+-- Name: projects projects_workspace_id_client_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.projects
+    ADD CONSTRAINT projects_workspace_id_client_id_fkey FOREIGN KEY (workspace_id, client_id) REFERENCES public.clients(workspace_id, id) ON DELETE SET NULL (client_id);
+
+--
+-- Name: projects projects_workspace_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.projects
+    ADD CONSTRAINT projects_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES public.workspaces(id) ON DELETE CASCADE;
+
+--
+-- Name: queue_ledger queue_ledger_workspace_id_lead_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.queue_ledger
+    ADD CONSTRAINT queue_ledger_workspace_id_lead_id_fkey FOREIGN KEY (workspace_id, lead_id) REFERENCES public.leads(workspace_id, id) ON DELETE CASCADE;
+
+--
+-- Name: queue_performance_metrics queue_performance_metrics_user_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.queue_performance_metrics
+    ADD CONSTRAINT queue_performance_metrics_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth.users(id) ON DELETE CASCADE;
+
+--
+-- Name: queue_performance_metrics queue_performance_metrics_workspace_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.queue_performance_metrics
+    ADD CONSTRAINT queue_performance_metrics_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES public.workspaces(id) ON DELETE CASCADE;
+
+--
 -- Name: tma_candidates tma_candidates_created_by_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
 --
 
@@ -11033,6 +13467,27 @@ ALTER TABLE ONLY public.user_contact_settings
 
 ALTER TABLE ONLY public.user_contact_settings
     ADD CONSTRAINT user_contact_settings_workspace_id_contact_id_fkey FOREIGN KEY (workspace_id, contact_id) REFERENCES public.contacts(workspace_id, id) ON DELETE CASCADE;
+
+--
+-- Name: user_queue_settings user_queue_settings_user_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.user_queue_settings
+    ADD CONSTRAINT user_queue_settings_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth.users(id) ON DELETE CASCADE;
+
+--
+-- Name: user_queue_settings user_queue_settings_workspace_id_connection_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.user_queue_settings
+    ADD CONSTRAINT user_queue_settings_workspace_id_connection_id_fkey FOREIGN KEY (workspace_id, connection_id) REFERENCES public.wa_phone_numbers(workspace_id, id) ON DELETE SET NULL (connection_id);
+
+--
+-- Name: user_queue_settings user_queue_settings_workspace_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.user_queue_settings
+    ADD CONSTRAINT user_queue_settings_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES public.workspaces(id) ON DELETE CASCADE;
 
 --
 -- Name: user_tma_settings user_tma_settings_user_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
@@ -11124,6 +13579,34 @@ ALTER TABLE ONLY public.wa_threads
 
 ALTER TABLE ONLY public.wa_threads
     ADD CONSTRAINT wa_threads_workspace_id_contact_id_fkey FOREIGN KEY (workspace_id, contact_id) REFERENCES public.contacts(workspace_id, id) ON DELETE CASCADE;
+
+--
+-- Name: whatsapp_message_queue whatsapp_message_queue_outbox_id_workspace_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.whatsapp_message_queue
+    ADD CONSTRAINT whatsapp_message_queue_outbox_id_workspace_id_fkey FOREIGN KEY (outbox_id, workspace_id) REFERENCES public.outbox_messages(id, workspace_id) ON DELETE SET NULL (outbox_id);
+
+--
+-- Name: whatsapp_message_queue whatsapp_message_queue_user_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.whatsapp_message_queue
+    ADD CONSTRAINT whatsapp_message_queue_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth.users(id) ON DELETE SET NULL;
+
+--
+-- Name: whatsapp_message_queue whatsapp_message_queue_workspace_id_client_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.whatsapp_message_queue
+    ADD CONSTRAINT whatsapp_message_queue_workspace_id_client_id_fkey FOREIGN KEY (workspace_id, client_id) REFERENCES public.clients(workspace_id, id) ON DELETE SET NULL (client_id);
+
+--
+-- Name: whatsapp_message_queue whatsapp_message_queue_workspace_id_lead_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.whatsapp_message_queue
+    ADD CONSTRAINT whatsapp_message_queue_workspace_id_lead_id_fkey FOREIGN KEY (workspace_id, lead_id) REFERENCES public.leads(workspace_id, id) ON DELETE CASCADE;
 
 --
 -- Name: workspace_entitlement_usage workspace_entitlement_usage_workspace_id_key_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
@@ -11371,6 +13854,24 @@ ALTER TABLE public.chats ENABLE ROW LEVEL SECURITY;
 CREATE POLICY chats_select_member ON public.chats FOR SELECT TO authenticated USING ((id = ANY (ARRAY( SELECT private.my_chat_ids() AS my_chat_ids))));
 
 --
+-- Name: clients; Type: ROW SECURITY; Schema: public; Owner: postgres
+--
+
+ALTER TABLE public.clients ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: clients clients_insert_member; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY clients_insert_member ON public.clients FOR INSERT TO authenticated WITH CHECK ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids_as(VARIADIC ARRAY['owner'::text, 'admin'::text, 'member'::text]) AS my_workspace_ids_as))));
+
+--
+-- Name: clients clients_select_member; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY clients_select_member ON public.clients FOR SELECT TO authenticated USING ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))));
+
+--
 -- Name: contact_call_logs; Type: ROW SECURITY; Schema: public; Owner: postgres
 --
 
@@ -11447,6 +13948,30 @@ CREATE POLICY contacts_insert_member ON public.contacts FOR INSERT TO authentica
 --
 
 CREATE POLICY contacts_select_member ON public.contacts FOR SELECT TO authenticated USING (((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND (deleted_at IS NULL)));
+
+--
+-- Name: lead_processing_queue; Type: ROW SECURITY; Schema: public; Owner: postgres
+--
+
+ALTER TABLE public.lead_processing_queue ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: lead_processing_queue lead_processing_queue_select_member; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY lead_processing_queue_select_member ON public.lead_processing_queue FOR SELECT TO authenticated USING ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))));
+
+--
+-- Name: leads; Type: ROW SECURITY; Schema: public; Owner: postgres
+--
+
+ALTER TABLE public.leads ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: leads leads_select_member; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY leads_select_member ON public.leads FOR SELECT TO authenticated USING ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))));
 
 --
 -- Name: meta_signup_states; Type: ROW SECURITY; Schema: public; Owner: postgres
@@ -11553,6 +14078,48 @@ CREATE POLICY profiles_select_colleague ON public.profiles FOR SELECT TO authent
 CREATE POLICY profiles_update_self ON public.profiles FOR UPDATE TO authenticated USING ((id = ( SELECT auth.uid() AS uid))) WITH CHECK ((id = ( SELECT auth.uid() AS uid)));
 
 --
+-- Name: projects; Type: ROW SECURITY; Schema: public; Owner: postgres
+--
+
+ALTER TABLE public.projects ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: projects projects_insert_member; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY projects_insert_member ON public.projects FOR INSERT TO authenticated WITH CHECK ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids_as(VARIADIC ARRAY['owner'::text, 'admin'::text, 'member'::text]) AS my_workspace_ids_as))));
+
+--
+-- Name: projects projects_select_member; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY projects_select_member ON public.projects FOR SELECT TO authenticated USING ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))));
+
+--
+-- Name: queue_ledger; Type: ROW SECURITY; Schema: public; Owner: postgres
+--
+
+ALTER TABLE public.queue_ledger ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: queue_ledger queue_ledger_select_member; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY queue_ledger_select_member ON public.queue_ledger FOR SELECT TO authenticated USING ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))));
+
+--
+-- Name: queue_performance_metrics; Type: ROW SECURITY; Schema: public; Owner: postgres
+--
+
+ALTER TABLE public.queue_performance_metrics ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: queue_performance_metrics queue_performance_metrics_select_member; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY queue_performance_metrics_select_member ON public.queue_performance_metrics FOR SELECT TO authenticated USING ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))));
+
+--
 -- Name: rate_limit_counters; Type: ROW SECURITY; Schema: public; Owner: postgres
 --
 
@@ -11599,6 +14166,18 @@ CREATE POLICY user_contact_settings_select_self ON public.user_contact_settings 
 --
 
 CREATE POLICY user_contact_settings_update_self ON public.user_contact_settings FOR UPDATE TO authenticated USING (((user_id = ( SELECT auth.uid() AS uid)) AND (workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids_as(VARIADIC ARRAY['owner'::text, 'admin'::text, 'member'::text]) AS my_workspace_ids_as))))) WITH CHECK (((user_id = ( SELECT auth.uid() AS uid)) AND (workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids_as(VARIADIC ARRAY['owner'::text, 'admin'::text, 'member'::text]) AS my_workspace_ids_as)))));
+
+--
+-- Name: user_queue_settings; Type: ROW SECURITY; Schema: public; Owner: postgres
+--
+
+ALTER TABLE public.user_queue_settings ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: user_queue_settings user_queue_settings_select_self; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY user_queue_settings_select_self ON public.user_queue_settings FOR SELECT TO authenticated USING (((user_id = ( SELECT auth.uid() AS uid)) AND (workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids)))));
 
 --
 -- Name: user_tma_settings; Type: ROW SECURITY; Schema: public; Owner: postgres
@@ -11695,6 +14274,18 @@ ALTER TABLE public.wa_threads ENABLE ROW LEVEL SECURITY;
 --
 
 CREATE POLICY wa_threads_select_member ON public.wa_threads FOR SELECT TO authenticated USING ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))));
+
+--
+-- Name: whatsapp_message_queue; Type: ROW SECURITY; Schema: public; Owner: postgres
+--
+
+ALTER TABLE public.whatsapp_message_queue ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: whatsapp_message_queue whatsapp_message_queue_select_member; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY whatsapp_message_queue_select_member ON public.whatsapp_message_queue FOR SELECT TO authenticated USING ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))));
 
 --
 -- Name: workspace_entitlement_usage; Type: ROW SECURITY; Schema: public; Owner: postgres
@@ -11834,6 +14425,13 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.chats TO service_role;
 REVOKE ALL ON FUNCTION private.add_to_chat(p_chat public.chats, p_user_ids uuid[], p_role text) FROM PUBLIC;
 
 --
+-- Name: FUNCTION advance_leads(p_ids uuid[]); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.advance_leads(p_ids uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.advance_leads(p_ids uuid[]) TO service_role;
+
+--
 -- Name: FUNCTION after_leaving_chat(); Type: ACL; Schema: private; Owner: postgres
 --
 
@@ -11945,6 +14543,19 @@ REVOKE ALL ON FUNCTION private.audit_row() FROM PUBLIC;
 REVOKE ALL ON FUNCTION private.audit_seal_hash(p_previous_hash text, p_after_id bigint, p_last_id bigint) FROM PUBLIC;
 
 --
+-- Name: FUNCTION automated_leads(p_contact_ids uuid[]); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.automated_leads(p_contact_ids uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.automated_leads(p_contact_ids uuid[]) TO service_role;
+
+--
+-- Name: FUNCTION begin_takeover(p_thread_id uuid, OUT p_lead_ids uuid[], OUT p_outbox_ids uuid[]); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.begin_takeover(p_thread_id uuid, OUT p_lead_ids uuid[], OUT p_outbox_ids uuid[]) FROM PUBLIC;
+
+--
 -- Name: FUNCTION broadcast_message(); Type: ACL; Schema: private; Owner: postgres
 --
 
@@ -11962,6 +14573,13 @@ REVOKE ALL ON FUNCTION private.caller_role() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION private.cancel_automated_outbox(p_thread_ids uuid[], p_reason text) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.cancel_automated_outbox(p_thread_ids uuid[], p_reason text) TO service_role;
+
+--
+-- Name: FUNCTION cancel_ended_automation(p_outbox_ids uuid[]); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.cancel_ended_automation(p_outbox_ids uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.cancel_ended_automation(p_outbox_ids uuid[]) TO service_role;
 
 --
 -- Name: FUNCTION cancel_queued_outbox(p_ids uuid[], p_reason text); Type: ACL; Schema: private; Owner: postgres
@@ -11983,6 +14601,12 @@ REVOKE ALL ON FUNCTION private.check_entitlement_payload(p_payload jsonb) FROM P
 REVOKE ALL ON FUNCTION private.check_import(p_rows jsonb) FROM PUBLIC;
 
 --
+-- Name: FUNCTION check_lead_fields(p_workspace_id uuid, p_fields jsonb, p_allowed text[]); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.check_lead_fields(p_workspace_id uuid, p_fields jsonb, p_allowed text[]) FROM PUBLIC;
+
+--
 -- Name: FUNCTION check_my_status(p_my_status text, p_allowed text[]); Type: ACL; Schema: private; Owner: postgres
 --
 
@@ -11995,6 +14619,12 @@ GRANT ALL ON FUNCTION private.check_my_status(p_my_status text, p_allowed text[]
 
 REVOKE ALL ON FUNCTION private.check_page(p_sort text, p_after text, p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.check_page(p_sort text, p_after text, p_limit integer) TO authenticated;
+
+--
+-- Name: FUNCTION check_queue_settings(p_patch jsonb); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.check_queue_settings(p_patch jsonb) FROM PUBLIC;
 
 --
 -- Name: FUNCTION check_tokens(p_amount bigint, p_reason text); Type: ACL; Schema: private; Owner: postgres
@@ -12043,6 +14673,12 @@ REVOKE ALL ON FUNCTION private.count_of_contacts(p_workspace_id uuid, p_filter j
 GRANT ALL ON FUNCTION private.count_of_contacts(p_workspace_id uuid, p_filter jsonb, p_only uuid[], p_without uuid[], p_exact boolean) TO authenticated;
 
 --
+-- Name: FUNCTION count_queue_transitions(); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.count_queue_transitions() FROM PUBLIC;
+
+--
 -- Name: FUNCTION cursor_time(p_cursor text); Type: ACL; Schema: private; Owner: postgres
 --
 
@@ -12081,6 +14717,13 @@ REVOKE ALL ON FUNCTION private.delete_token_ledger() FROM PUBLIC;
 --
 
 REVOKE ALL ON FUNCTION private.delete_webhook_events() FROM PUBLIC;
+
+--
+-- Name: FUNCTION end_automation(p_lead_ids uuid[], p_outbox_ids uuid[], p_reason text, p_taken_by uuid, p_replied_at timestamp with time zone); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.end_automation(p_lead_ids uuid[], p_outbox_ids uuid[], p_reason text, p_taken_by uuid, p_replied_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.end_automation(p_lead_ids uuid[], p_outbox_ids uuid[], p_reason text, p_taken_by uuid, p_replied_at timestamp with time zone) TO service_role;
 
 --
 -- Name: FUNCTION end_outbox_leases(); Type: ACL; Schema: private; Owner: postgres
@@ -12149,10 +14792,23 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.workspaces TO service_role;
 REVOKE ALL ON FUNCTION private.find_workspace(p_ref text) FROM PUBLIC;
 
 --
+-- Name: FUNCTION first_connection(p_workspace_id uuid); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.first_connection(p_workspace_id uuid) FROM PUBLIC;
+
+--
 -- Name: FUNCTION follow_deduction(p_workspace_id uuid, p_delta bigint, p_balance bigint); Type: ACL; Schema: private; Owner: postgres
 --
 
 REVOKE ALL ON FUNCTION private.follow_deduction(p_workspace_id uuid, p_delta bigint, p_balance bigint) FROM PUBLIC;
+
+--
+-- Name: FUNCTION follow_lead_messages(p_outbox_ids uuid[]); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.follow_lead_messages(p_outbox_ids uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.follow_lead_messages(p_outbox_ids uuid[]) TO service_role;
 
 --
 -- Name: FUNCTION follow_up_range(p_due text, OUT p_from timestamp with time zone, OUT p_to timestamp with time zone); Type: ACL; Schema: private; Owner: postgres
@@ -12243,11 +14899,45 @@ REVOKE ALL ON FUNCTION private.keep_whatsapp_orphans(p_events jsonb, p_ordinals 
 GRANT ALL ON FUNCTION private.keep_whatsapp_orphans(p_events jsonb, p_ordinals integer[]) TO service_role;
 
 --
+-- Name: FUNCTION lead_outbox(p_lead_ids uuid[]); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.lead_outbox(p_lead_ids uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.lead_outbox(p_lead_ids uuid[]) TO service_role;
+
+--
+-- Name: FUNCTION lead_threads(p_lead_ids uuid[]); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.lead_threads(p_lead_ids uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.lead_threads(p_lead_ids uuid[]) TO service_role;
+
+--
 -- Name: FUNCTION leave_outbox_lines(p_line_ids bigint[], p_heads bigint[], p_counts boolean); Type: ACL; Schema: private; Owner: postgres
 --
 
 REVOKE ALL ON FUNCTION private.leave_outbox_lines(p_line_ids bigint[], p_heads bigint[], p_counts boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.leave_outbox_lines(p_line_ids bigint[], p_heads bigint[], p_counts boolean) TO service_role;
+
+--
+-- Name: FUNCTION local_day(p_timezone text, p_at timestamp with time zone); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.local_day(p_timezone text, p_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.local_day(p_timezone text, p_at timestamp with time zone) TO service_role;
+
+--
+-- Name: FUNCTION local_moment(p_timezone text, p_day date, p_time time without time zone); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.local_moment(p_timezone text, p_day date, p_time time without time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.local_moment(p_timezone text, p_day date, p_time time without time zone) TO service_role;
+
+--
+-- Name: FUNCTION lock_automation(p_lead_ids uuid[]); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.lock_automation(p_lead_ids uuid[]) FROM PUBLIC;
 
 --
 -- Name: FUNCTION lock_own_message(p_message_id uuid, p_for_all_owners boolean); Type: ACL; Schema: private; Owner: postgres
@@ -12283,11 +14973,11 @@ REVOKE ALL ON FUNCTION private.lock_whatsapp_message_ids(p_items private.whatsap
 GRANT ALL ON FUNCTION private.lock_whatsapp_message_ids(p_items private.whatsapp_item[]) TO service_role;
 
 --
--- Name: FUNCTION lock_whatsapp_outbox(p_items private.whatsapp_item[]); Type: ACL; Schema: private; Owner: postgres
+-- Name: FUNCTION lock_whatsapp_outbox(p_items private.whatsapp_item[], p_lead_ids uuid[]); Type: ACL; Schema: private; Owner: postgres
 --
 
-REVOKE ALL ON FUNCTION private.lock_whatsapp_outbox(p_items private.whatsapp_item[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION private.lock_whatsapp_outbox(p_items private.whatsapp_item[]) TO service_role;
+REVOKE ALL ON FUNCTION private.lock_whatsapp_outbox(p_items private.whatsapp_item[], p_lead_ids uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.lock_whatsapp_outbox(p_items private.whatsapp_item[], p_lead_ids uuid[]) TO service_role;
 
 --
 -- Name: FUNCTION lock_whatsapp_people(p_items private.whatsapp_item[]); Type: ACL; Schema: private; Owner: postgres
@@ -12297,11 +14987,11 @@ REVOKE ALL ON FUNCTION private.lock_whatsapp_people(p_items private.whatsapp_ite
 GRANT ALL ON FUNCTION private.lock_whatsapp_people(p_items private.whatsapp_item[]) TO service_role;
 
 --
--- Name: FUNCTION lock_whatsapp_threads(p_items private.whatsapp_item[]); Type: ACL; Schema: private; Owner: postgres
+-- Name: FUNCTION lock_whatsapp_threads(p_items private.whatsapp_item[], p_lead_ids uuid[]); Type: ACL; Schema: private; Owner: postgres
 --
 
-REVOKE ALL ON FUNCTION private.lock_whatsapp_threads(p_items private.whatsapp_item[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION private.lock_whatsapp_threads(p_items private.whatsapp_item[]) TO service_role;
+REVOKE ALL ON FUNCTION private.lock_whatsapp_threads(p_items private.whatsapp_item[], p_lead_ids uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.lock_whatsapp_threads(p_items private.whatsapp_item[], p_lead_ids uuid[]) TO service_role;
 
 --
 -- Name: FUNCTION merge_threads(p_from uuid, p_into uuid); Type: ACL; Schema: private; Owner: postgres
@@ -12546,6 +15236,13 @@ REVOKE ALL ON FUNCTION private.plan_token_balance(p_workspace_id uuid) FROM PUBL
 REVOKE ALL ON FUNCTION private.post_tokens(p_workspace_id uuid, p_delta bigint, p_reason text, p_reference_type text, p_reference_id text, p_granted bigint, p_released bigint, p_by_time boolean) FROM PUBLIC;
 
 --
+-- Name: FUNCTION put_back_leads(p_outbox_ids uuid[]); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.put_back_leads(p_outbox_ids uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.put_back_leads(p_outbox_ids uuid[]) TO service_role;
+
+--
 -- Name: FUNCTION queue_inserted_outbox(); Type: ACL; Schema: private; Owner: postgres
 --
 
@@ -12557,6 +15254,31 @@ REVOKE ALL ON FUNCTION private.queue_inserted_outbox() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION private.queue_outbox(p_ids uuid[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.queue_outbox(p_ids uuid[]) TO service_role;
+
+--
+-- Name: FUNCTION queue_references(); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.queue_references() FROM PUBLIC;
+
+--
+-- Name: FUNCTION queue_rules(); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.queue_rules() FROM PUBLIC;
+
+--
+-- Name: FUNCTION queue_steps_problem(p_steps jsonb); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.queue_steps_problem(p_steps jsonb) FROM PUBLIC;
+
+--
+-- Name: FUNCTION queue_timezone(p_workspace_id uuid, p_user_id uuid); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.queue_timezone(p_workspace_id uuid, p_user_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.queue_timezone(p_workspace_id uuid, p_user_id uuid) TO service_role;
 
 --
 -- Name: FUNCTION raise_error(p_status integer, p_code text, p_detail jsonb, p_hint text); Type: ACL; Schema: private; Owner: postgres
@@ -12571,6 +15293,24 @@ GRANT ALL ON FUNCTION private.raise_error(p_status integer, p_code text, p_detai
 --
 
 REVOKE ALL ON FUNCTION private.record_lead_status() FROM PUBLIC;
+
+--
+-- Name: FUNCTION record_lead_transitions(); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.record_lead_transitions() FROM PUBLIC;
+
+--
+-- Name: FUNCTION record_message_transitions(); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.record_message_transitions() FROM PUBLIC;
+
+--
+-- Name: FUNCTION record_run_transitions(); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.record_run_transitions() FROM PUBLIC;
 
 --
 -- Name: FUNCTION refresh_whatsapp_messages(p_message_ids uuid[]); Type: ACL; Schema: private; Owner: postgres
@@ -12602,6 +15342,12 @@ REVOKE ALL ON FUNCTION private.refuse_change() FROM PUBLIC;
 --
 
 REVOKE ALL ON FUNCTION private.refuse_contact(p_constraint text, p_workspace_id uuid, p_fields jsonb) FROM PUBLIC;
+
+--
+-- Name: FUNCTION refuse_ledger_removal(); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.refuse_ledger_removal() FROM PUBLIC;
 
 --
 -- Name: FUNCTION refuse_reference(p_reference text, p_amount bigint, p_first_amount bigint); Type: ACL; Schema: private; Owner: postgres
@@ -12660,6 +15406,19 @@ REVOKE ALL ON FUNCTION private.require_message_text(p_body text, p_has_attachmen
 REVOKE ALL ON FUNCTION private.require_operator(p_roles text[]) FROM PUBLIC;
 
 --
+-- Name: TABLE user_queue_settings; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT SELECT ON TABLE public.user_queue_settings TO authenticated;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.user_queue_settings TO service_role;
+
+--
+-- Name: FUNCTION require_queue(p_workspace_id uuid, p_user_id uuid); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.require_queue(p_workspace_id uuid, p_user_id uuid) FROM PUBLIC;
+
+--
 -- Name: FUNCTION require_role(p_workspace_id uuid, p_roles text[], p_missing_code text, p_detail jsonb); Type: ACL; Schema: private; Owner: postgres
 --
 
@@ -12688,6 +15447,12 @@ GRANT ALL ON FUNCTION private.return_outbox(p_ids uuid[]) TO service_role;
 
 REVOKE ALL ON FUNCTION private.search_patterns(p_search text) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.search_patterns(p_search text) TO authenticated;
+
+--
+-- Name: FUNCTION sendable_messages(p_settings public.user_queue_settings, p_ids uuid[]); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.sendable_messages(p_settings public.user_queue_settings, p_ids uuid[]) FROM PUBLIC;
 
 --
 -- Name: FUNCTION set_updated_at(); Type: ACL; Schema: private; Owner: postgres
@@ -12728,6 +15493,13 @@ GRANT ALL ON FUNCTION private.signup_state_hash(p_state text) TO service_role;
 --
 
 REVOKE ALL ON FUNCTION private.spend_token_grants(p_workspace_id uuid) FROM PUBLIC;
+
+--
+-- Name: FUNCTION stop_threads(p_thread_ids uuid[]); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.stop_threads(p_thread_ids uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.stop_threads(p_thread_ids uuid[]) TO service_role;
 
 --
 -- Name: FUNCTION store_connection_secret(p_connection_id uuid, p_ciphertext text, p_meta_user_id text); Type: ACL; Schema: private; Owner: postgres
@@ -12784,6 +15556,13 @@ GRANT ALL ON FUNCTION private.whatsapp_error_scope(p_code integer) TO service_ro
 
 REVOKE ALL ON FUNCTION private.whatsapp_items(p_events jsonb, p_records private.whatsapp_record[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.whatsapp_items(p_events jsonb, p_records private.whatsapp_record[]) TO service_role;
+
+--
+-- Name: FUNCTION whatsapp_leads(p_items private.whatsapp_item[]); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.whatsapp_leads(p_items private.whatsapp_item[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.whatsapp_leads(p_items private.whatsapp_item[]) TO service_role;
 
 --
 -- Name: FUNCTION whatsapp_number_forms(p_wa_id text); Type: ACL; Schema: private; Owner: postgres
@@ -12868,6 +15647,21 @@ GRANT SELECT ON TABLE public.workspace_token_ledger TO service_role;
 REVOKE ALL ON FUNCTION public.apply_workspace_token_delta(p_workspace_id uuid, p_delta bigint, p_reason text, p_reference text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.apply_workspace_token_delta(p_workspace_id uuid, p_delta bigint, p_reason text, p_reference text) TO authenticated;
 GRANT ALL ON FUNCTION public.apply_workspace_token_delta(p_workspace_id uuid, p_delta bigint, p_reason text, p_reference text) TO service_role;
+
+--
+-- Name: FUNCTION assign_leads(p_workspace_id uuid, p_limit integer); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.assign_leads(p_workspace_id uuid, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.assign_leads(p_workspace_id uuid, p_limit integer) TO authenticated;
+GRANT ALL ON FUNCTION public.assign_leads(p_workspace_id uuid, p_limit integer) TO service_role;
+
+--
+-- Name: FUNCTION audit_queue(); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.audit_queue() FROM PUBLIC;
+GRANT ALL ON FUNCTION public.audit_queue() TO service_role;
 
 --
 -- Name: FUNCTION cancel_outbox(p_ids uuid[], p_reason text); Type: ACL; Schema: public; Owner: postgres
@@ -12958,6 +15752,21 @@ GRANT ALL ON FUNCTION public.create_contact(p_workspace_id uuid, p_fields jsonb)
 GRANT ALL ON FUNCTION public.create_contact(p_workspace_id uuid, p_fields jsonb) TO service_role;
 
 --
+-- Name: TABLE leads; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT SELECT ON TABLE public.leads TO authenticated;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.leads TO service_role;
+
+--
+-- Name: FUNCTION create_leads(p_workspace_id uuid, p_contact_ids uuid[], p_fields jsonb); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.create_leads(p_workspace_id uuid, p_contact_ids uuid[], p_fields jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.create_leads(p_workspace_id uuid, p_contact_ids uuid[], p_fields jsonb) TO authenticated;
+GRANT ALL ON FUNCTION public.create_leads(p_workspace_id uuid, p_contact_ids uuid[], p_fields jsonb) TO service_role;
+
+--
 -- Name: FUNCTION create_workspace(p_slug text, p_name text); Type: ACL; Schema: public; Owner: postgres
 --
 
@@ -13031,6 +15840,14 @@ GRANT ALL ON FUNCTION public.edit_message(p_message_id uuid, p_body text) TO aut
 
 REVOKE ALL ON FUNCTION public.enqueue_outbox(p_workspace_id uuid, p_channel text, p_recipients text[], p_payloads jsonb[], p_idempotency_keys text[], p_connection_id uuid, p_thread_ids uuid[], p_priority integer, p_scheduled_at timestamp with time zone, p_automated boolean, p_max_attempts integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.enqueue_outbox(p_workspace_id uuid, p_channel text, p_recipients text[], p_payloads jsonb[], p_idempotency_keys text[], p_connection_id uuid, p_thread_ids uuid[], p_priority integer, p_scheduled_at timestamp with time zone, p_automated boolean, p_max_attempts integer) TO service_role;
+
+--
+-- Name: FUNCTION export_queue(p_workspace_id uuid, p_from date, p_until date, p_user_id uuid, p_after text, p_limit integer); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.export_queue(p_workspace_id uuid, p_from date, p_until date, p_user_id uuid, p_after text, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.export_queue(p_workspace_id uuid, p_from date, p_until date, p_user_id uuid, p_after text, p_limit integer) TO authenticated;
+GRANT ALL ON FUNCTION public.export_queue(p_workspace_id uuid, p_from date, p_until date, p_user_id uuid, p_after text, p_limit integer) TO service_role;
 
 --
 -- Name: FUNCTION extend_lease(p_token bigint, p_seconds integer); Type: ACL; Schema: public; Owner: postgres
@@ -13117,6 +15934,14 @@ GRANT ALL ON FUNCTION public.get_outbox_stats(p_workspace_id uuid) TO service_ro
 
 REVOKE ALL ON FUNCTION public.get_outbox_wait() FROM PUBLIC;
 GRANT ALL ON FUNCTION public.get_outbox_wait() TO service_role;
+
+--
+-- Name: FUNCTION get_queue_status(p_workspace_id uuid, p_day date); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.get_queue_status(p_workspace_id uuid, p_day date) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.get_queue_status(p_workspace_id uuid, p_day date) TO authenticated;
+GRANT ALL ON FUNCTION public.get_queue_status(p_workspace_id uuid, p_day date) TO service_role;
 
 --
 -- Name: FUNCTION get_unread_count(p_chat_id uuid); Type: ACL; Schema: public; Owner: postgres
@@ -13318,11 +16143,26 @@ REVOKE ALL ON FUNCTION public.pause_connection(p_connection_id uuid, p_reason te
 GRANT ALL ON FUNCTION public.pause_connection(p_connection_id uuid, p_reason text) TO service_role;
 
 --
+-- Name: FUNCTION prepare_queue(p_workspace_id uuid, p_day date, p_limit integer, p_user_id uuid); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.prepare_queue(p_workspace_id uuid, p_day date, p_limit integer, p_user_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.prepare_queue(p_workspace_id uuid, p_day date, p_limit integer, p_user_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION public.prepare_queue(p_workspace_id uuid, p_day date, p_limit integer, p_user_id uuid) TO service_role;
+
+--
 -- Name: FUNCTION purge_outbox(p_status text, p_older_than interval, p_workspace_id uuid, p_limit integer); Type: ACL; Schema: public; Owner: postgres
 --
 
 REVOKE ALL ON FUNCTION public.purge_outbox(p_status text, p_older_than interval, p_workspace_id uuid, p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.purge_outbox(p_status text, p_older_than interval, p_workspace_id uuid, p_limit integer) TO service_role;
+
+--
+-- Name: FUNCTION release_lead(p_lead_id uuid, p_reason text); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.release_lead(p_lead_id uuid, p_reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.release_lead(p_lead_id uuid, p_reason text) TO authenticated;
 
 --
 -- Name: FUNCTION release_lost_claims(p_worker text, p_held_tokens bigint[]); Type: ACL; Schema: public; Owner: postgres
@@ -13544,6 +16384,14 @@ GRANT ALL ON FUNCTION public.set_member_role(p_workspace_id uuid, p_user_id uuid
 GRANT ALL ON FUNCTION public.set_member_role(p_workspace_id uuid, p_user_id uuid, p_role text) TO service_role;
 
 --
+-- Name: FUNCTION set_queue_settings(p_workspace_id uuid, p_patch jsonb, p_user_id uuid); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.set_queue_settings(p_workspace_id uuid, p_patch jsonb, p_user_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.set_queue_settings(p_workspace_id uuid, p_patch jsonb, p_user_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION public.set_queue_settings(p_workspace_id uuid, p_patch jsonb, p_user_id uuid) TO service_role;
+
+--
 -- Name: TABLE user_tma_settings; Type: ACL; Schema: public; Owner: postgres
 --
 
@@ -13655,6 +16503,14 @@ REVOKE ALL ON FUNCTION public.snooze_follow_up(p_id uuid, p_seconds integer) FRO
 GRANT ALL ON FUNCTION public.snooze_follow_up(p_id uuid, p_seconds integer) TO authenticated;
 
 --
+-- Name: FUNCTION start_automation(p_workspace_id uuid, p_batch integer, p_dry_run boolean, p_user_id uuid); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.start_automation(p_workspace_id uuid, p_batch integer, p_dry_run boolean, p_user_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.start_automation(p_workspace_id uuid, p_batch integer, p_dry_run boolean, p_user_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION public.start_automation(p_workspace_id uuid, p_batch integer, p_dry_run boolean, p_user_id uuid) TO service_role;
+
+--
 -- Name: FUNCTION start_meta_signup(p_workspace_id uuid, p_redirect_uri text, OUT state text, OUT expires_at timestamp with time zone); Type: ACL; Schema: public; Owner: postgres
 --
 
@@ -13668,6 +16524,13 @@ GRANT ALL ON FUNCTION public.start_meta_signup(p_workspace_id uuid, p_redirect_u
 REVOKE ALL ON FUNCTION public.status(p_message public.chat_messages) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.status(p_message public.chat_messages) TO authenticated;
 GRANT ALL ON FUNCTION public.status(p_message public.chat_messages) TO service_role;
+
+--
+-- Name: FUNCTION take_lead(p_lead_id uuid, p_reason text); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.take_lead(p_lead_id uuid, p_reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.take_lead(p_lead_id uuid, p_reason text) TO authenticated;
 
 --
 -- Name: FUNCTION take_rate_limit_slot(p_key text, p_cap integer, p_window_seconds integer); Type: ACL; Schema: public; Owner: postgres
@@ -13707,6 +16570,14 @@ GRANT ALL ON FUNCTION public.update_contact_note(p_note_id uuid, p_body text) TO
 REVOKE ALL ON FUNCTION public.update_contact_status(p_contact_id uuid, p_lead_status text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.update_contact_status(p_contact_id uuid, p_lead_status text) TO authenticated;
 GRANT ALL ON FUNCTION public.update_contact_status(p_contact_id uuid, p_lead_status text) TO service_role;
+
+--
+-- Name: FUNCTION update_lead(p_lead_id uuid, p_patch jsonb); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.update_lead(p_lead_id uuid, p_patch jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.update_lead(p_lead_id uuid, p_patch jsonb) TO authenticated;
+GRANT ALL ON FUNCTION public.update_lead(p_lead_id uuid, p_patch jsonb) TO service_role;
 
 --
 -- Name: FUNCTION use_entitlement(p_workspace_id uuid, p_key text, p_amount bigint); Type: ACL; Schema: public; Owner: postgres
@@ -13801,6 +16672,25 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE private.outbox_waiting TO service_rol
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE private.wa_connection_secrets TO service_role;
 
 --
+-- Name: TABLE clients; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT SELECT ON TABLE public.clients TO authenticated;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.clients TO service_role;
+
+--
+-- Name: COLUMN clients.workspace_id; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT INSERT(workspace_id) ON TABLE public.clients TO authenticated;
+
+--
+-- Name: COLUMN clients.name; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT INSERT(name) ON TABLE public.clients TO authenticated;
+
+--
 -- Name: TABLE contact_duplicates; Type: ACL; Schema: public; Owner: postgres
 --
 
@@ -13834,6 +16724,13 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.wa_threads TO service_role;
 
 GRANT SELECT ON TABLE public.conversations TO authenticated;
 GRANT SELECT ON TABLE public.conversations TO service_role;
+
+--
+-- Name: TABLE lead_processing_queue; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT SELECT ON TABLE public.lead_processing_queue TO authenticated;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.lead_processing_queue TO service_role;
 
 --
 -- Name: TABLE meta_signup_states; Type: ACL; Schema: public; Owner: postgres
@@ -13886,6 +16783,45 @@ GRANT UPDATE(full_name) ON TABLE public.profiles TO authenticated;
 GRANT UPDATE(timezone) ON TABLE public.profiles TO authenticated;
 
 --
+-- Name: TABLE projects; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT SELECT ON TABLE public.projects TO authenticated;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.projects TO service_role;
+
+--
+-- Name: COLUMN projects.workspace_id; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT INSERT(workspace_id) ON TABLE public.projects TO authenticated;
+
+--
+-- Name: COLUMN projects.client_id; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT INSERT(client_id) ON TABLE public.projects TO authenticated;
+
+--
+-- Name: COLUMN projects.name; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT INSERT(name) ON TABLE public.projects TO authenticated;
+
+--
+-- Name: TABLE queue_ledger; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT SELECT ON TABLE public.queue_ledger TO authenticated;
+GRANT SELECT ON TABLE public.queue_ledger TO service_role;
+
+--
+-- Name: TABLE queue_performance_metrics; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT SELECT ON TABLE public.queue_performance_metrics TO authenticated;
+GRANT SELECT ON TABLE public.queue_performance_metrics TO service_role;
+
+--
 -- Name: TABLE rate_limit_counters; Type: ACL; Schema: public; Owner: postgres
 --
 
@@ -13909,6 +16845,13 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.wa_message_statuses TO service
 
 GRANT SELECT ON TABLE public.wa_templates TO authenticated;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.wa_templates TO service_role;
+
+--
+-- Name: TABLE whatsapp_message_queue; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT SELECT ON TABLE public.whatsapp_message_queue TO authenticated;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.whatsapp_message_queue TO service_role;
 
 --
 -- Name: TABLE workspace_entitlement_usage; Type: ACL; Schema: public; Owner: postgres

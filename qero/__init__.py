@@ -30,6 +30,8 @@ from qero.errors import (
 from qero.models.candidate import CandidateFilter, CandidatePatch
 from qero.models.contact import ContactFilter, ContactPatch
 from qero.models.imports import ImportRow
+from qero.models.lead import LeadFields, LeadPatch
+from qero.models.lead_queue import QueueSettingsPatch
 from qero.models.personal import CandidateSettingsPatch, ContactSettingsPatch
 from qero.services.audit import Audit
 from qero.services.call_logs import CallLogs
@@ -40,6 +42,8 @@ from qero.services.contacts import Contacts
 from qero.services.entitlements import Entitlements
 from qero.services.events import Events
 from qero.services.follow_ups import FollowUps
+from qero.services.lead_queue import LeadQueue
+from qero.services.leads import Leads
 from qero.services.notes import Notes
 from qero.services.operators import Operators
 from qero.services.outbox import Outbox
@@ -76,6 +80,10 @@ __all__ = [
     "ImportRow",
     "InvalidInput",
     "InvalidState",
+    "LeadFields",
+    "LeadPatch",
+    "LeadQueue",
+    "Leads",
     "LimitExceeded",
     "NetworkError",
     "NotAuthenticated",
@@ -85,6 +93,7 @@ __all__ = [
     "Outbox",
     "PermissionDenied",
     "QeroError",
+    "QueueSettingsPatch",
     "RateLimits",
     "SecretBox",
     "ServiceClient",

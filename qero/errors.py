@@ -241,6 +241,7 @@ REGISTRY: Mapping[str, ErrorSpec] = {
             "No follow-up is scheduled.",
             "Schedule one for this contact or candidate first; nobody else's can be changed.",
         ),
+        lead_not_found=("Lead not found.", "Check the id; it may belong to another workspace."),
         thread_not_found=("Thread not found.", "Check the id; it may belong to another workspace."),
         chat_not_found=("Chat not found.", "Check the id; only chats you are a member of can be named."),
         message_not_found=("Message not found.", "Check the id; only messages of your chats can be named."),
@@ -311,6 +312,15 @@ REGISTRY: Mapping[str, ErrorSpec] = {
         window_closed=(
             "The customer's last message is more than 24 hours old, so free text can't be sent.",
             "Send an approved template instead.",
+        ),
+        lead_taken=(
+            "Somebody else has the lead.",
+            "Ask whoever the detail names to give it back.",
+        ),
+        lead_not_taken=("Automation has the lead already.", "There is nothing to give back."),
+        queue_message_missing=(
+            "The queue has no steps: nothing says what automation writes.",
+            "Set the steps of the queue first.",
         ),
         message_deleted=("The message was deleted.", "Write a new message."),
         chat_is_direct=("A direct chat is between two people.", "Make a group for more people."),

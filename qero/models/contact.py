@@ -83,6 +83,7 @@ class DeletedContact(Row):
     conversations: int
     messages: int
     call_logs: int
+    leads: int = 0
     my_settings: int
     """The caller's own; whether others had any isn't told."""
 
@@ -101,6 +102,7 @@ class MovedRows(Row):
     conversations: int = 0
     notes: int = 0
     call_logs: int = 0
+    leads: int = 0
 
 
 class MergedContact(Row):

@@ -1,5 +1,6 @@
 -- Purpose:   the outbox: what leaves the system, how workers take it, and how each message ends; durable rate limits.
--- Needs:     20260122000000_wa_core, 20260123090000_wa_connection_id_routing.
+-- Needs:     20260122000000_wa_core, 20260123090000_wa_connection_id_routing; where automation writes or is written over,
+--            20260215000000_lead_automation.
 -- Used by:   qero.services.threads, outbox, rate_limits; the worker; `qero outbox`, `qero connections`.
 -- Raises:    PT404 thread_not_found, outbox_message_not_found · PT403 role_required · PT400 body_required, body_too_long,
 --            recipient_missing, invalid_value · PT409 window_closed, idempotency_conflict, lease_lost,
@@ -603,6 +604,7 @@ begin
   from returned where returned.joins;
   perform private.leave_outbox_lines(v_left_lines, v_left_heads, false)
   where v_left_lines is not null;
+  perform private.cancel_ended_automation(p_ids);
 end $$;
 
 create or replace function private.queue_inserted_outbox() returns trigger
@@ -744,6 +746,7 @@ begin
   if v_ids is not null then
     perform private.note_outbox_problems(v_ids);
     perform private.leave_outbox_lines(v_line_ids, v_heads, true);
+    perform private.follow_lead_messages(v_ids);
   end if;
 end $$;
 
@@ -1032,6 +1035,7 @@ declare
   v_line_ids bigint[];
   v_sequences bigint[];
   v_in_threads boolean;
+  v_automated boolean;
 begin
   select lease.ids into v_held from private.outbox_leases as lease where lease.token = p_token for update;
 
@@ -1053,16 +1057,20 @@ begin
       error_code = null, error_text = null
     from result
     where outbox.id = result.id and outbox.status = 'queued'
-    returning outbox.id, outbox.thread_id, outbox.line_id, outbox.sequence
+    returning outbox.id, outbox.thread_id, outbox.line_id, outbox.sequence, outbox.automated
   )
-  select array_agg(sent.id), array_agg(sent.line_id), array_agg(sent.sequence), bool_or(sent.thread_id is not null)
-  into v_sent, v_line_ids, v_sequences, v_in_threads from sent;
+  select array_agg(sent.id), array_agg(sent.line_id), array_agg(sent.sequence), bool_or(sent.thread_id is not null),
+    bool_or(sent.automated)
+  into v_sent, v_line_ids, v_sequences, v_in_threads, v_automated from sent;
 
   if v_in_threads then
     perform private.show_sent_outbox(v_sent);
   end if;
   if v_sent is not null then
     perform private.leave_outbox_lines(v_line_ids, v_sequences, true);
+  end if;
+  if v_automated then
+    perform private.follow_lead_messages(v_sent);
   end if;
   if cardinality(v_sent) = jsonb_array_length(p_results) then
     if cardinality(v_sent) = cardinality(v_held) then
@@ -1181,6 +1189,7 @@ begin
   from jsonb_to_recordset(p_failures) as failure (id uuid)
   join unnest(v_held) as held (id) on held.id = failure.id
   join public.outbox_messages as outbox on outbox.id = failure.id and outbox.status <> 'queued';
+  perform private.follow_lead_messages(v_settled) where v_settled is not null;
 
   return query
   select failure.id, private.outbox_report_outcome(p_token, failure.id = any (v_held), outbox)
@@ -1268,6 +1277,7 @@ declare
   v_payload jsonb;
   v_outbox public.outbox_messages;
   v_message public.wa_messages;
+  v_takeover record;
 begin
   select thread.* into v_thread from public.wa_threads as thread where thread.id = p_thread_id;
   perform private.require_role(v_thread.workspace_id, array['owner', 'admin', 'member'], 'thread_not_found',
@@ -1289,6 +1299,9 @@ begin
   select outbox.* into v_outbox from public.outbox_messages as outbox
   where outbox.workspace_id = v_thread.workspace_id and outbox.idempotency_key = p_idempotency_key;
   if not found then
+    if v_user_id is not null then
+      select takeover.* into v_takeover from private.begin_takeover(p_thread_id) as takeover;
+    end if;
     -- Messages of one thread are numbered in the order in which they become visible: a smaller number that came to
     -- light later could overtake a message that is already on its way.
     select thread.* into v_thread from public.wa_threads as thread where thread.id = p_thread_id for no key update;
@@ -1328,6 +1341,10 @@ begin
       set last_message_at = greatest(thread.last_message_at, v_message.occurred_at),
         last_message_body = left(p_body, 200), unread_count = 0
       where thread.id = p_thread_id;
+      if v_user_id is not null and v_takeover.p_lead_ids <> '{}' then
+        perform private.end_automation(v_takeover.p_lead_ids, v_takeover.p_outbox_ids, 'A person wrote to them.',
+          v_user_id);
+      end if;
       return v_message;
     end if;
     -- Someone else won the race for this key between the look-up and the insert.
@@ -1411,6 +1428,7 @@ declare
   v_ids uuid[];
 begin
   v_ids := private.cancel_queued_outbox(p_ids, p_reason);
+  perform private.put_back_leads(v_ids);
   return query
   select asked.id,
     case
@@ -1447,8 +1465,10 @@ begin
   )
   select array_agg(cancelled.id), array_agg(cancelled.line_id), array_agg(cancelled.sequence)
   into v_ids, v_line_ids, v_sequences from cancelled;
-  perform private.leave_outbox_lines(v_line_ids, v_sequences, false)
-  where v_ids is not null;
+  if v_ids is not null then
+    perform private.leave_outbox_lines(v_line_ids, v_sequences, false);
+    perform private.follow_lead_messages(v_ids);
+  end if;
   return coalesce(v_ids, '{}');
 end $$;
 
@@ -1689,6 +1709,7 @@ begin
   if v_ids is not null then
     perform private.queue_outbox(v_ids);
     perform private.wake_outbox_workers();
+    perform private.follow_lead_messages(v_ids);
   end if;
   return query
   select asked.id, coalesce(outbox.status, 'not_found')

@@ -1,6 +1,6 @@
 -- Purpose:   WhatsApp in: each webhook item is recorded once and takes effect once, a whole batch in one call.
 -- Needs:     20260122000000_wa_core, 20260128231758_m1_reliability; where an account event ends a connection,
---            20260201000000_meta_signup.
+--            20260201000000_meta_signup; where a reply ends automation, 20260215000000_lead_automation.
 -- Used by:   qero.services.webhooks, events; connecting a number.
 -- Raises:    PT400 invalid_value · PT409 connection_not_found.
 -- Roll back: drop the functions and the type below; no data is lost, and nothing is received until they are back.
@@ -834,6 +834,8 @@ declare
   v_early_records private.whatsapp_record[];
   v_touched uuid[];
   v_automated_threads uuid[];
+  v_lead_ids uuid[] := '{}';
+  v_settled uuid[];
 begin
   select bool_or(item.kind in ('message', 'echo', 'history', 'call')),
     bool_or(item.kind in ('reaction', 'edit', 'revoke')),
@@ -859,8 +861,11 @@ begin
     -- What another transaction has brought meanwhile is there now, and its threads are to be locked before its messages.
     v_items := private.whatsapp_items(p_events, p_records);
   end if;
+  if v_messages then
+    v_lead_ids := private.whatsapp_leads(v_items);
+  end if;
   if v_messages or v_changes then
-    perform private.lock_whatsapp_threads(v_items);
+    perform private.lock_whatsapp_threads(v_items, v_lead_ids);
   end if;
   if v_messages then
     perform private.store_whatsapp_messages(v_items);
@@ -869,7 +874,7 @@ begin
     v_items := private.whatsapp_items(p_events, p_records);
   end if;
   if v_messages or v_statuses then
-    v_automated_threads := private.lock_whatsapp_outbox(v_items);
+    v_automated_threads := private.lock_whatsapp_outbox(v_items, v_lead_ids);
   end if;
 
   if v_changes then
@@ -942,11 +947,25 @@ begin
   if v_automated_threads <> '{}' then
     perform private.cancel_automated_outbox(v_automated_threads, 'The conversation went on without it.');
   end if;
+  if v_statuses then
+    v_settled := array(
+      select message.outbox_id from unnest(v_items) as item
+      join public.wa_messages as message on message.id = item.message_id
+      where item.kind = 'status' and (item.status = 'failed' or item.outbox_id is not null)
+        and message.outbox_id is not null);
+    perform private.follow_lead_messages(v_settled) where v_settled <> '{}';
+  end if;
+  if v_lead_ids <> '{}' then
+    perform private.stop_threads(private.lead_threads(v_lead_ids));
+    perform private.end_automation(v_lead_ids, private.lead_outbox(v_lead_ids), 'The conversation went on without it.',
+      null, now());
+  end if;
 end $$;
 
 -- Locks what waits in the outbox and is about to be settled by a status, or cancelled by a reply, all of it in one order;
 -- answers the threads in which something is to be cancelled. These threads are locked.
-create or replace function private.lock_whatsapp_outbox(p_items private.whatsapp_item[]) returns uuid[]
+create or replace function private.lock_whatsapp_outbox(p_items private.whatsapp_item[], p_lead_ids uuid[])
+returns uuid[]
 language plpgsql security invoker set search_path = '' as $$
 declare
   v_ids uuid[] := array(
@@ -959,15 +978,24 @@ begin
   where outbox.thread_id = any (array(
       select item.thread_id from unnest(p_items) as item where item.kind in ('message', 'echo', 'call')))
     and outbox.automated and outbox.status = 'queued';
+  if p_lead_ids <> '{}' then
+    v_ids := v_ids || private.lead_outbox(p_lead_ids);
+  end if;
   if v_automated is not null or v_ids <> '{}' then
     perform private.lock_unsettled_outbox(v_ids || v_automated);
   end if;
   return v_threads;
 end $$;
 
-create or replace function private.lock_whatsapp_threads(p_items private.whatsapp_item[]) returns void
+-- With all threads of people whom automation has as leads: it is over in each of them.
+create or replace function private.lock_whatsapp_threads(p_items private.whatsapp_item[], p_lead_ids uuid[]) returns void
 language plpgsql security invoker set search_path = '' as $$
+declare
+  v_others uuid[] := '{}';
 begin
+  if p_lead_ids <> '{}' then
+    v_others := private.lead_threads(p_lead_ids);
+  end if;
   perform 1 from public.wa_threads as thread
   where thread.id in (
     select item.thread_id from unnest(p_items) as item
@@ -975,9 +1003,20 @@ begin
     union
     select message.thread_id from unnest(p_items) as item
     join public.wa_messages as message on message.id = item.message_id
-    where item.kind in ('reaction', 'edit', 'revoke'))
+    where item.kind in ('reaction', 'edit', 'revoke')
+    union
+    select other.id from unnest(v_others) as other (id))
   order by thread.id
   for no key update;
+end $$;
+
+-- Leads of those who have just written or called, or were written to from the phone, that automation writes to.
+create or replace function private.whatsapp_leads(p_items private.whatsapp_item[]) returns uuid[]
+language plpgsql stable security invoker set search_path = '' as $$
+begin
+  return private.automated_leads(array(
+    select item.contact_id from unnest(p_items) as item
+    where item.kind in ('message', 'echo', 'call') and item.group_id is null and item.contact_id is not null));
 end $$;
 
 -- Applies items together or, where that fails, one by one; answers which could not be applied and why, by event id.
@@ -1002,8 +1041,8 @@ begin
     perform private.lock_whatsapp_people(v_items);
     -- Those that it waited for may have made them meanwhile.
     v_items := private.whatsapp_items(p_events, p_records);
-    perform private.lock_whatsapp_threads(v_items);
-    perform private.lock_whatsapp_outbox(v_items);
+    perform private.lock_whatsapp_threads(v_items, private.whatsapp_leads(v_items));
+    perform private.lock_whatsapp_outbox(v_items, private.whatsapp_leads(v_items));
   end;
   foreach v_record in array p_records loop
     begin
@@ -1356,7 +1395,8 @@ revoke all on function
   private.move_whatsapp_threads(uuid[], timestamptz[], text[], timestamptz[], timestamptz[], integer[]),
   private.apply_whatsapp_statuses(private.whatsapp_item[]),
   private.apply_other_whatsapp_items(private.whatsapp_item[]), private.apply_whatsapp_events(jsonb, private.whatsapp_record[]),
-  private.lock_whatsapp_threads(private.whatsapp_item[]), private.lock_whatsapp_outbox(private.whatsapp_item[]),
+  private.lock_whatsapp_threads(private.whatsapp_item[], uuid[]),
+  private.lock_whatsapp_outbox(private.whatsapp_item[], uuid[]), private.whatsapp_leads(private.whatsapp_item[]),
   private.apply_or_set_aside_whatsapp_events(jsonb, private.whatsapp_record[]),
   private.keep_whatsapp_orphans(jsonb, integer[]),
   private.refresh_whatsapp_messages(uuid[]),
@@ -1378,7 +1418,8 @@ grant execute on function
   private.move_whatsapp_threads(uuid[], timestamptz[], text[], timestamptz[], timestamptz[], integer[]),
   private.apply_whatsapp_statuses(private.whatsapp_item[]),
   private.apply_other_whatsapp_items(private.whatsapp_item[]), private.apply_whatsapp_events(jsonb, private.whatsapp_record[]),
-  private.lock_whatsapp_threads(private.whatsapp_item[]), private.lock_whatsapp_outbox(private.whatsapp_item[]),
+  private.lock_whatsapp_threads(private.whatsapp_item[], uuid[]),
+  private.lock_whatsapp_outbox(private.whatsapp_item[], uuid[]), private.whatsapp_leads(private.whatsapp_item[]),
   private.apply_or_set_aside_whatsapp_events(jsonb, private.whatsapp_record[]),
   private.keep_whatsapp_orphans(jsonb, integer[]),
   private.refresh_whatsapp_messages(uuid[]),

@@ -1,6 +1,6 @@
 -- Purpose:   what belongs to a contact: conversations and timeline, deleting with all of it, duplicates and merging.
--- Needs:     002_crm, 022_personal_followups_fix, 20260122000000_wa_core, 20260128231758_m1_reliability,
---            20260131000000_wa_inbound.
+-- Needs:     002_crm, 022_personal_followups_fix, 20250129000000_queue_fks_and_ledger, 20260122000000_wa_core,
+--            20260128231758_m1_reliability, 20260131000000_wa_inbound.
 -- Used by:   qero.services.contacts.
 -- Raises:    PT404 contact_not_found, workspace_not_found · PT403 role_required · PT400 invalid_value.
 -- Roll back: drop the functions and the view below; no data is lost. Merges can't be undone.
@@ -150,6 +150,8 @@ begin
     'messages', (select count(*) from public.wa_messages as message where message.thread_id = any (v_threads)),
     'call_logs', (select count(*) from public.contact_call_logs as log
       where log.workspace_id = v_workspace_id and log.contact_id = p_contact_id),
+    'leads', (select count(*) from public.leads as lead
+      where lead.workspace_id = v_workspace_id and lead.contact_id = p_contact_id),
     -- The caller's own: whether a colleague has any is nobody's business.
     'my_settings', (select count(*) from public.user_contact_settings as settings
       where settings.contact_id = p_contact_id and settings.user_id = (select auth.uid())));
@@ -337,6 +339,10 @@ begin
   where log.workspace_id = v_contact.workspace_id and log.contact_id = p_duplicate_id;
   get diagnostics v_count = row_count;
   v_counts := v_counts || jsonb_build_object('call_logs', v_count);
+  update public.leads as lead set contact_id = p_contact_id
+  where lead.workspace_id = v_contact.workspace_id and lead.contact_id = p_duplicate_id;
+  get diagnostics v_count = row_count;
+  v_counts := v_counts || jsonb_build_object('leads', v_count);
   update public.contact_events as event set contact_id = p_contact_id
   where event.workspace_id = v_contact.workspace_id and event.contact_id = p_duplicate_id;
   update public.contacts as contact set merged_into = p_contact_id

@@ -155,11 +155,28 @@ async def make_cast(world: World) -> Cast:
     candidate_id = await cast.insert("tma_candidates", **new_candidate(cast))
     await cast.insert("user_contact_settings", **new_contact_settings(cast, thread.contact_id, "member"))
     await cast.insert("user_tma_settings", **new_tma_settings(cast, candidate_id, "member"))
+    client_id = await cast.insert("clients", **new_client(cast))
+    project_id = await cast.insert("projects", **new_client(cast))
+    lead_id = await cast.insert("leads", **new_lead(cast))
+    cast.rows["leads"] = {"id": lead_id}
+    queued_id = await cast.insert("whatsapp_message_queue", **new_queued(cast))
+    run_id = await cast.insert("lead_processing_queue", **new_run(cast))
+    await cast.insert("user_queue_settings", workspace_id=workspace.id, user_id=users["member"].id)
+    await cast.insert("queue_performance_metrics", **new_queue_metrics(cast, users["member"].id))
+    ledger_id = await cast.insert("queue_ledger", **new_ledger_entry(cast))
     grant_id = await world.scalar("select id from grant_workspace_tokens(%s, 10, 'test')", workspace.id)
     entry_id = await world.scalar("select min(id) from workspace_token_ledger where workspace_id = %s", workspace.id)
     alert_id = await world.scalar("select min(id) from workspace_token_alerts where workspace_id = %s", workspace.id)
     audit_id = await world.scalar("select min(id) from owner_audit_log where workspace_id = %s", workspace.id)
     cast.rows |= {
+        "clients": {"id": client_id},
+        "projects": {"id": project_id},
+        "leads": {"id": lead_id},
+        "whatsapp_message_queue": {"id": queued_id},
+        "lead_processing_queue": {"id": run_id},
+        "user_queue_settings": {"workspace_id": workspace.id, "user_id": users["member"].id},
+        "queue_performance_metrics": {"workspace_id": workspace.id, "user_id": users["member"].id},
+        "queue_ledger": {"id": ledger_id},
         "contact_call_logs": {"id": log_id},
         "contact_events": {"id": event_row_id},
         "contact_notes": {"id": note_id},
@@ -253,6 +270,41 @@ def new_contact_settings(cast: Cast, contact_id: UUID | None, user: str) -> dict
 
 def new_tma_settings(cast: Cast, candidate_id: UUID, user: str) -> dict[str, Any]:
     return {"workspace_id": cast.workspace.id, "user_id": cast.user_ids[user], "tma_id": candidate_id, "status": "A"}
+
+
+def new_client(cast: Cast) -> dict[str, Any]:
+    return {"id": uuid4(), "workspace_id": cast.workspace.id, "name": "New"}
+
+
+def new_lead(cast: Cast) -> dict[str, Any]:
+    return {"id": uuid4(), "workspace_id": cast.workspace.id, "contact_id": cast.thread.contact_id, "status": "lost"}
+
+
+def new_queued(cast: Cast) -> dict[str, Any]:
+    return {
+        "id": uuid4(),
+        "workspace_id": cast.workspace.id,
+        "lead_id": cast.rows["leads"]["id"],
+        "body": "Hello",
+        "status": "cancelled",
+    }
+
+
+def new_run(cast: Cast) -> dict[str, Any]:
+    return {
+        "id": uuid4(),
+        "workspace_id": cast.workspace.id,
+        "lead_id": cast.rows["leads"]["id"],
+        "status": "cancelled",
+    }
+
+
+def new_queue_metrics(cast: Cast, user_id: UUID) -> dict[str, Any]:
+    return {"workspace_id": cast.workspace.id, "user_id": user_id, "day": "2026-01-01"}
+
+
+def new_ledger_entry(cast: Cast) -> dict[str, Any]:
+    return {"workspace_id": cast.workspace.id, "lead_id": cast.rows["leads"]["id"], "queue": "leads"}
 
 
 async def new_duplicate(cast: Cast) -> dict[str, Any]:

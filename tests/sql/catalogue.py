@@ -44,6 +44,9 @@ IDS_WITHOUT_REFERENCE: Mapping[str, str] = {
     "public.workspace_token_ledger.workspace_id": "would be checked for each row against the one balance that all of a"
     " workspace share; what writes it has just changed that, and a trigger removes the rows of one that goes",
     "public.workspace_token_ledger.actor_id": "never changes, whatever becomes of the account",
+    "public.queue_ledger.queue_id": "a row of one of three tables, which the row names",
+    "public.queue_ledger.user_id": "never changes, whatever becomes of the account",
+    "public.queue_ledger.actor_id": "never changes, whatever becomes of the account",
     "private.wa_connection_secrets.vault_secret_id": "a secret of the Vault extension, which a database may lack",
 }
 

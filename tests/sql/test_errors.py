@@ -294,7 +294,186 @@ async def settled_twice(cast: Cast) -> httpx.Response:
     return await cast.rpc("operator", "settle_token_reservation", p_reservation_id=reservation_id, p_amount=2)
 
 
+async def new_lead(cast: Cast, **values: Any) -> UUID:
+    contact_id = await cast.insert("contacts", workspace_id=cast.workspace.id, name="Lead")
+    lead_id: UUID = await cast.insert("leads", workspace_id=cast.workspace.id, contact_id=contact_id, **values)
+    return lead_id
+
+
+def on_lead(function: str, **arguments: Any) -> Provocation:
+    async def call(cast: Cast) -> httpx.Response:
+        return await cast.rpc("member", function, p_lead_id=await new_lead(cast), **arguments)
+
+    return call
+
+
+async def taken_by_another(cast: Cast, function: str) -> httpx.Response:
+    lead_id = await new_lead(cast)
+    assert (await cast.rpc("owner", "take_lead", p_lead_id=lead_id)).status_code == 200
+    return await cast.rpc("member", function, p_lead_id=lead_id)
+
+
+def in_queue(function: str, identity: str = "member", **arguments: Any) -> Provocation:
+    return calling(identity, function, p_workspace_id=lambda cast: cast.workspace.id, **arguments)
+
+
+async def preparing_yesterday(cast: Cast) -> httpx.Response:
+    return await cast.rpc("member", "prepare_queue", p_workspace_id=cast.workspace.id, p_day="2020-01-01")
+
+
 PROVOKED: list[tuple[str, str, Provocation, dict[str, Any]]] = [
+    ("require_queue", "invalid_value", in_queue("set_queue_settings", "service"), {"field": "user_id"}),
+    (
+        "require_queue",
+        "member_not_found",
+        in_queue("set_queue_settings", "owner", p_user_id=str(UUID(int=1))),
+        {"user_id": str(UUID(int=1))},
+    ),
+    ("check_queue_settings", "invalid_value", in_queue("set_queue_settings", p_patch=[]), {"field": "patch"}),
+    *[
+        (
+            "check_queue_settings",
+            "invalid_value",
+            in_queue("set_queue_settings", p_patch={field: value}),
+            {"field": field, "value": ..., "allowed": ...},
+        )
+        for field, value in (
+            ("daily_capacity", -1),
+            ("daily_capacity", 10_001),
+            ("daily_capacity", None),
+            ("batch_size", 0),
+            ("timezone", "CEST"),
+            ("timezone", "Mars/Olympus"),
+            ("sends_from", "noon"),
+            ("sends_until", None),
+            ("paused", "yes"),
+            ("takes_unassigned", None),
+            ("connection_id", "x"),
+            ("steps", {}),
+            ("steps", [{"body": "Hi"}] * 11),
+            ("steps", [1]),
+            ("steps", [{}]),
+            ("steps", [{"body": "Hi", "template": {}}]),
+            ("steps", [{"body": " "}]),
+            ("steps", [{"template": {"name": "hello"}}]),
+            ("steps", [{"body": "Hi"}, {"body": "Hi"}]),
+            ("steps", [{"body": "Hi"}, {"body": "Hi", "after_days": 0}]),
+        )
+    ],
+    (
+        "check_queue_settings",
+        "field_unknown",
+        in_queue("set_queue_settings", p_patch={"capacity": 1}),
+        {"field": "capacity", "allowed": ...},
+    ),
+    (
+        "set_queue_settings",
+        "invalid_value",
+        in_queue("set_queue_settings", p_patch={"sends_from": "20:00", "sends_until": "08:00"}),
+        {"field": "sends_until", "value": "08:00:00", "allowed": "after sends_from"},
+    ),
+    (
+        "set_queue_settings",
+        "reference_not_found",
+        in_queue("set_queue_settings", p_patch={"connection_id": str(UUID(int=0))}),
+        {"field": "connection_id"},
+    ),
+    ("check_lead_fields", "invalid_value", on_lead("update_lead", p_patch=[]), {"field": "fields"}),
+    (
+        "check_lead_fields",
+        "field_unknown",
+        on_lead("update_lead", p_patch={"control": "human"}),
+        {"field": "control", "allowed": ["status", "client_id", "project_id", "user_id", "score"]},
+    ),
+    (
+        "check_lead_fields",
+        "lead_status_invalid",
+        on_lead("update_lead", p_patch={"status": "booked"}),
+        {
+            "field": "status",
+            "value": "booked",
+            "allowed": ["new", "pending", "contacted", "engaged", "qualified", "lost"],
+        },
+    ),
+    (
+        "check_lead_fields",
+        "invalid_value",
+        on_lead("update_lead", p_patch={"score": "high"}),
+        {"field": "score", "value": "high", "allowed": "a whole number"},
+    ),
+    (
+        "check_lead_fields",
+        "invalid_value",
+        on_lead("update_lead", p_patch={"client_id": "x"}),
+        {"field": "client_id", "value": "x", "allowed": "an id"},
+    ),
+    *[
+        (
+            "check_lead_fields",
+            "reference_not_found",
+            on_lead("update_lead", p_patch={field: str(UUID(int=0))}),
+            {"field": field, "value": str(UUID(int=0))},
+        )
+        for field in ("client_id", "project_id", "user_id")
+    ],
+    (
+        "create_leads",
+        "too_many_ids",
+        in_queue("create_leads", p_contact_ids=[]),
+        {"field": "contact_ids", "count": 0, "limit": 1000},
+    ),
+    (
+        "create_leads",
+        "contact_not_found",
+        in_queue("create_leads", p_contact_ids=[str(UUID(int=0))]),
+        {"contact_id": str(UUID(int=0))},
+    ),
+    (
+        "require_role",
+        "lead_not_found",
+        calling("member", "take_lead", p_lead_id=str(UUID(int=0))),
+        {"lead_id": str(UUID(int=0))},
+    ),
+    (
+        "assign_leads",
+        "invalid_value",
+        in_queue("assign_leads", "owner", p_limit=0),
+        {"field": "limit", "allowed": "1 to 10000"},
+    ),
+    (
+        "prepare_queue",
+        "invalid_value",
+        in_queue("prepare_queue", p_limit=0),
+        {"field": "limit", "allowed": "1 to 10000"},
+    ),
+    ("prepare_queue", "invalid_value", preparing_yesterday, {"field": "day", "value": "2020-01-01", "allowed": ...}),
+    ("prepare_queue", "queue_message_missing", in_queue("prepare_queue"), {"user_id": ...}),
+    (
+        "start_automation",
+        "invalid_value",
+        in_queue("start_automation", p_batch=0),
+        {"field": "batch", "allowed": "1 to 1000"},
+    ),
+    (
+        "take_lead",
+        "lead_taken",
+        partial(taken_by_another, function="take_lead"),
+        {"lead_id": ..., "taken_by": ..., "taken_at": ..., "name": ...},
+    ),
+    (
+        "release_lead",
+        "lead_taken",
+        partial(taken_by_another, function="release_lead"),
+        {"lead_id": ..., "taken_by": ..., "taken_at": ...},
+    ),
+    ("release_lead", "lead_not_taken", on_lead("release_lead"), {"lead_id": ...}),
+    (
+        "export_queue",
+        "invalid_value",
+        in_queue("export_queue", p_limit=0),
+        {"field": "limit", "allowed": "1 to 10000"},
+    ),
+    ("export_queue", "invalid_value", in_queue("export_queue", p_after="x"), {"field": "after"}),
     ("assign_message_seq", "already_exists", repeated_insert, {"client_generated_id": ..., "id": ...}),
     (
         "require_chat_member",
@@ -1149,6 +1328,7 @@ ELSEWHERE = {
     ("require_user", "not_authenticated"): "test_a_session_without_a_user_is_refused",
     ("refuse_change", "append_only"): "test_append_only_rows_stay_as_they_are",
     ("refuse_removal", "append_only"): "tests/sql/test_operators.py",
+    ("refuse_ledger_removal", "append_only"): "tests/sql/test_lead_queue.py",
     ("keep_an_owner", "last_owner"): "tests/sql/test_workspaces.py",
 }
 
@@ -1194,6 +1374,16 @@ async def test_every_raise_is_provoked(cast: Cast) -> None:
         "public.join_chat(gen_random_uuid())",
         "public.delete_message(gen_random_uuid())",
         "public.disconnect_wa_phone_number(gen_random_uuid())",
+        "public.set_queue_settings(gen_random_uuid())",
+        "public.create_leads(gen_random_uuid(), '{}')",
+        "public.update_lead(gen_random_uuid(), '{}')",
+        "public.assign_leads(gen_random_uuid())",
+        "public.prepare_queue(gen_random_uuid())",
+        "public.start_automation(gen_random_uuid())",
+        "public.take_lead(gen_random_uuid())",
+        "public.release_lead(gen_random_uuid())",
+        "public.export_queue(gen_random_uuid())",
+        "public.get_queue_status(gen_random_uuid())",
         "public.list_operators()",
         "public.check_entitlement(gen_random_uuid(), 'meta_hub')",
         "public.set_member_role(gen_random_uuid(), gen_random_uuid(), 'owner')",

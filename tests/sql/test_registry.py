@@ -128,6 +128,9 @@ _NOT_FROM_HERE = {
     "Contacts.list": {"role_required", "workspace_suspended"},
     "Contacts.update_status": {"field_unknown", "invalid_value"},  # it names one field, by its name
     "FollowUps.counts": {"invalid_value"},
+    "LeadQueue.export": {"role_required", "workspace_suspended"},  # every role reads
+    "LeadQueue.status": {"role_required", "workspace_suspended"},
+    "Leads.create": {"lead_status_invalid"},  # new ones are new
     "Events.replay": {"invalid_value"},  # they always send an array
     "Events.replay_orphans": {"invalid_value"},
     "Entitlements.check": {"operator_required", "role_required", "workspace_suspended"},  # who can see it may ask

@@ -13,6 +13,49 @@ from tests.sql.access import Cast, make_cast
 # Each reference of a tenant's row, and a statement that points it at another workspace's row. %(…)s are ids of here
 # (`workspace`, `row`) and of there (the parents' names).
 CROSSINGS: dict[str, LiteralString] = {
+    "projects_workspace_id_client_id_fkey": """
+        insert into projects (workspace_id, client_id, name) values (%(workspace)s, %(foreign_client)s, 'x')
+    """,
+    "leads_workspace_id_contact_id_fkey": """
+        insert into leads (workspace_id, contact_id) values (%(workspace)s, %(foreign_contact)s)
+    """,
+    "leads_workspace_id_client_id_fkey": """
+        insert into leads (workspace_id, client_id) values (%(workspace)s, %(foreign_client)s)
+    """,
+    "leads_workspace_id_project_id_fkey": """
+        insert into leads (workspace_id, project_id) values (%(workspace)s, %(foreign_project)s)
+    """,
+    "user_queue_settings_workspace_id_connection_id_fkey": """
+        insert into user_queue_settings (workspace_id, user_id, connection_id)
+        values (%(workspace)s, %(own)s, %(foreign_connection)s)
+    """,
+    "whatsapp_message_queue_workspace_id_lead_id_fkey": """
+        insert into whatsapp_message_queue (workspace_id, lead_id, body, status)
+        values (%(workspace)s, %(foreign_lead)s, 'x', 'cancelled')
+    """,
+    "whatsapp_message_queue_workspace_id_client_id_fkey": """
+        insert into whatsapp_message_queue (workspace_id, lead_id, client_id, body, status)
+        values (%(workspace)s, %(lead)s, %(foreign_client)s, 'x', 'cancelled')
+    """,
+    "whatsapp_message_queue_outbox_id_workspace_id_fkey": """
+        insert into whatsapp_message_queue (workspace_id, lead_id, outbox_id, body, status)
+        values (%(workspace)s, %(lead)s, %(foreign_outbox)s, 'x', 'cancelled')
+    """,
+    "lead_processing_queue_workspace_id_lead_id_fkey": """
+        insert into lead_processing_queue (workspace_id, lead_id, status)
+        values (%(workspace)s, %(foreign_lead)s, 'cancelled')
+    """,
+    "lead_processing_queue_workspace_id_client_id_fkey": """
+        insert into lead_processing_queue (workspace_id, lead_id, client_id, status)
+        values (%(workspace)s, %(lead)s, %(foreign_client)s, 'cancelled')
+    """,
+    "lead_processing_queue_workspace_id_project_id_fkey": """
+        insert into lead_processing_queue (workspace_id, lead_id, project_id, status)
+        values (%(workspace)s, %(lead)s, %(foreign_project)s, 'cancelled')
+    """,
+    "queue_ledger_workspace_id_lead_id_fkey": """
+        insert into queue_ledger (workspace_id, lead_id, queue) values (%(workspace)s, %(foreign_lead)s, 'leads')
+    """,
     "contacts_workspace_id_merged_into_fkey": """
         update contacts set deleted_at = now(), merged_into = %(foreign_contact)s where id = %(first_contact)s
     """,
@@ -119,7 +162,14 @@ async def ids(cast: Cast) -> dict[str, Any]:
     for contact_id in (first, last):
         await cast.insert("contacts", id=contact_id, workspace_id=cast.workspace.id, name="Ada")
     foreign_chat = await cast.insert("chats", workspace_id=cast.foreign.id, kind="group", title="Theirs")
+    foreign_client = await cast.insert("clients", workspace_id=cast.foreign.id, name="Theirs")
+    foreign_project = await cast.insert("projects", workspace_id=cast.foreign.id, name="Theirs")
+    foreign_lead = await cast.insert("leads", workspace_id=cast.foreign.id)
     return {
+        "lead": cast.rows["leads"]["id"],
+        "foreign_client": foreign_client,
+        "foreign_project": foreign_project,
+        "foreign_lead": foreign_lead,
         "workspace": cast.workspace.id,
         "chat": cast.rows["chats"]["id"],
         "foreign_chat": foreign_chat,
