@@ -72,13 +72,16 @@ def main() -> None:
             doctor,
             events,
             followups,
+            inbox,
             local,
             ops,
             outbox,
             secrets,
             serve,
+            templates,
             whoami,
             worker,
+            workspaces,
         )
 
         app()

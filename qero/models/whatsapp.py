@@ -22,6 +22,8 @@ class Connection(Row):
     verified_name: str | None
     status: Literal["active", "inactive", "paused"]
     status_reason: str | None
+    search_languages: list[str] = ["simple"]
+    """What its messages are searched in; the last is what new ones are indexed in."""
 
 
 class Thread(Row):
@@ -34,6 +36,8 @@ class Thread(Row):
     status: Literal["open", "pending", "snoozed", "closed"]
     assignee_id: UUID | None
     tags: list[str]
+    priority: Literal["low", "normal", "high", "urgent"] = "normal"
+    snoozed_until: datetime | None = None
     last_inbound_at: datetime | None
     """Free text may be sent for 24 hours from here."""
     last_message_at: datetime | None
