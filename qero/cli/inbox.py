@@ -88,8 +88,9 @@ def list_threads(
     waiting: Annotated[bool, typer.Option("--waiting", help="Where the customer waits for an answer.")] = False,
     breached: Annotated[bool, typer.Option("--breached", help="Where they wait longer than the target.")] = False,
     view: Annotated[str | None, typer.Option("--view", help="A saved view, by name or id.")] = None,
-    sort: Annotated[Order, typer.Option("--sort", help="Latest activity, longest wait or slowest first answer first.")]
-    = Order.LAST_MESSAGE_AT,
+    sort: Annotated[
+        Order, typer.Option("--sort", help="Latest activity, longest wait or slowest first answer first.")
+    ] = Order.LAST_MESSAGE_AT,
     limit: LimitOption = 50,
     after: Annotated[str | None, typer.Option(help="The cursor that the page before ended with.")] = None,
     count: Annotated[bool, typer.Option("--count", help="Only say how many there are.")] = False,
@@ -222,11 +223,14 @@ def reply(
     variable: Annotated[
         list[str] | None, typer.Option("--var", help="PLACE=VALUE of the template: 1=Ada, header.1=…, buttons.0=…")
     ] = None,
-    file: Annotated[str | None, typer.Option("--file", help="A link to a file, or the id of one that Meta has.")] = None,
+    file: Annotated[
+        str | None, typer.Option("--file", help="A link to a file, or the id of one that Meta has.")
+    ] = None,
     kind: Annotated[Kind, typer.Option("--kind", help="What the file is.")] = Kind.DOCUMENT,
     react: Annotated[UUID | None, typer.Option("--react", help="React to this message with the text.")] = None,
-    key: Annotated[str | None, typer.Option("--key", help="Repeating the command with its key sends nothing twice.")]
-    = None,
+    key: Annotated[
+        str | None, typer.Option("--key", help="Repeating the command with its key sends nothing twice.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Queue a reply by the thread's own number: a text, a canned response, a file, a template or a reaction.
@@ -286,7 +290,9 @@ def tag(
     as_json: JsonOption = False,
 ) -> None:
     """Add tags to threads and take others away."""
-    _done(_update(lambda service: service.tag(thread_ids, add=add or [], remove=remove or [])), "tagged", as_json=as_json)
+    _done(
+        _update(lambda service: service.tag(thread_ids, add=add or [], remove=remove or [])), "tagged", as_json=as_json
+    )
 
 
 @inbox.command()

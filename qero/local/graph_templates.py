@@ -1,6 +1,7 @@
-"""Message templates at the stand-in for Meta's Graph API: listed to whoever may read the account, and checked when sent.
+"""Message templates at the stand-in for Meta's Graph API: listed to who may read the account, checked when sent.
 
-    graph.templates.add(number.waba_id, TemplateAtMeta("order_ready", components=[{"type": "BODY", "text": "Hi {{1}}"}]))
+    body = {"type": "BODY", "text": "Hi {{1}}"}
+    graph.templates.add(number.waba_id, TemplateAtMeta("order_ready", components=[body]))
 
 An account to which none was added takes every template.
 """
@@ -90,7 +91,9 @@ def _check_part(component: Mapping[str, Any], given: dict[str, list[Mapping[str,
 def _check_count(part: str, expected: int, given: dict[str, list[Mapping[str, Any]]]) -> None:
     count = len(given.pop(part, []))
     if count != expected:
-        raise GraphError(132000, f"{part}: number of localizable_params ({count}) does not match the expected {expected}")
+        raise GraphError(
+            132000, f"{part}: number of localizable_params ({count}) does not match the expected {expected}"
+        )
 
 
 def _key(component: Mapping[str, Any]) -> str:

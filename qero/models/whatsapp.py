@@ -6,6 +6,8 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
+from pydantic import Field
+
 from qero.models.row import Row
 
 MessageStatus = Literal["pending", "cancelled", "unknown", "sent", "failed", "delivered", "read", "played"]
@@ -22,7 +24,7 @@ class Connection(Row):
     verified_name: str | None
     status: Literal["active", "inactive", "paused"]
     status_reason: str | None
-    search_languages: list[str] = ["simple"]
+    search_languages: list[str] = Field(default_factory=lambda: ["simple"])
     """What its messages are searched in; the last is what new ones are indexed in."""
 
 

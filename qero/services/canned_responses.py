@@ -75,6 +75,4 @@ class CannedResponses:
             InvalidInput: `invalid_value`, the contact lacks what it names; `body_too_long`.
         SQL: public.render_canned_response
         """
-        return await call(
-            self._client, "render_canned_response", str, p_thread_id=thread_id, p_shortcut=shortcut
-        )
+        return await call(self._client, "render_canned_response", str, p_thread_id=thread_id, p_shortcut=shortcut)

@@ -121,7 +121,13 @@ class Inbox:
         return await call(self._client, "get_thread", InboxThread, p_thread_id=thread_id)
 
     async def search(
-        self, workspace_id: UUID, query: str, *, thread_id: UUID | None = None, after: str | None = None, limit: int = 50
+        self,
+        workspace_id: UUID,
+        query: str,
+        *,
+        thread_id: UUID | None = None,
+        after: str | None = None,
+        limit: int = 50,
     ) -> Page[FoundMessage]:
         """Messages that hold all words of a query, the newest first.
 
@@ -299,7 +305,11 @@ class Inbox:
         """
         query = self._client.table("inbox_settings").select("*").eq("workspace_id", str(workspace_id))
         rows = await execute(
-            self._client, query, builtins.list[InboxSettings], operation="inbox.settings", workspace_id=str(workspace_id)
+            self._client,
+            query,
+            builtins.list[InboxSettings],
+            operation="inbox.settings",
+            workspace_id=str(workspace_id),
         )
         return rows[0] if rows else InboxSettings(workspace_id=workspace_id)
 

@@ -29,9 +29,7 @@ class SavedViews:
             NotFound: `workspace_not_found`.
         SQL: public.list_saved_views
         """
-        return await call(
-            self._client, "list_saved_views", builtins.list[SavedView], p_workspace_id=workspace_id
-        )
+        return await call(self._client, "list_saved_views", builtins.list[SavedView], p_workspace_id=workspace_id)
 
     async def create(
         self,

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 from qero.clients.factory import Client
 from qero.clients.rpc import call, execute, page_limit
-from qero.models.inbox import Media, MediaKind, Variables
+from qero.models.inbox import InboxThread, Media, MediaKind, Variables
 from qero.models.whatsapp import Connection, Message, Thread
 
 PAGE_LIMIT = 200
@@ -40,7 +40,7 @@ class Threads:
             self._client, query, list[Thread], operation="threads.list", workspace_id=str(workspace_id)
         )
 
-    async def messages(self, thread: Thread, *, limit: int = 50) -> builtins.list[Message]:
+    async def messages(self, thread: Thread | InboxThread, *, limit: int = 50) -> builtins.list[Message]:
         """The newest messages of a thread, newest first, at most `limit` (1 to 200).
 
         Raises:
@@ -143,8 +143,8 @@ class Threads:
         Raises:
             NotFound: `thread_not_found`; `template_not_found`, also one of another business account.
             PermissionDenied: `role_required`, viewers only read.
-            InvalidInput: `template_variables_invalid`, naming what is missing; `invalid_value` for the key or a template
-                that can't be sent from here; `recipient_missing`.
+            InvalidInput: `template_variables_invalid`, naming what is missing; `invalid_value`, the key or a template that
+                can't be sent from here; `recipient_missing`.
             InvalidState: `template_not_approved`; `recipient_opted_out`, of marketing; `connection_not_found`,
                 `connection_inactive`, `workspace_suspended`. Never `window_closed`.
             Conflict: `idempotency_conflict`.
@@ -166,7 +166,7 @@ class Threads:
         The team sees it at once, also should Meta refuse it later. Idempotent by key.
 
         Raises:
-            NotFound: `message_not_found`, none such, or one that hasn't left yet; `thread_not_found`, it went meanwhile.
+            NotFound: `message_not_found`, none such, or one that hasn't left yet; `thread_not_found`.
             PermissionDenied: `role_required`, viewers only read.
             InvalidInput: `invalid_value`, more than one emoji, or the key; `recipient_missing`.
             InvalidState: `window_closed`, `connection_not_found`, `connection_inactive`, `workspace_suspended`.
@@ -196,9 +196,7 @@ class Threads:
             Conflict: `idempotency_conflict`.
         SQL: public.send_whatsapp_read_receipt
         """
-        return await call(
-            self._client, "send_whatsapp_read_receipt", UUID, p_message_id=message_id, p_typing=typing
-        )
+        return await call(self._client, "send_whatsapp_read_receipt", UUID, p_message_id=message_id, p_typing=typing)
 
     async def open(self, contact_id: UUID, connection_id: UUID) -> Thread:
         """The thread of a contact with a number, made when there is none: a template can begin it. Idempotent.
@@ -210,6 +208,4 @@ class Threads:
                 `workspace_suspended`.
         SQL: public.open_thread
         """
-        return await call(
-            self._client, "open_thread", Thread, p_contact_id=contact_id, p_connection_id=connection_id
-        )
+        return await call(self._client, "open_thread", Thread, p_contact_id=contact_id, p_connection_id=connection_id)

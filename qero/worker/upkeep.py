@@ -1,4 +1,4 @@
-"""Inboxes are looked after beside the sending: what was snoozed wakes, what waits is assigned, missed targets are noted."""
+"""Looking after inboxes: what was snoozed wakes, what waits is assigned, missed targets are noted."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@
 -- Used by:   qero.services.inbox, inbox_settings, upkeep; the worker.
 -- Raises:    PT404 workspace_not_found, thread_not_found, view_not_found, connection_not_found · PT403 role_required
 --            · PT400 invalid_value, field_unknown, reference_not_found, too_many_ids · PT409 workspace_suspended.
--- Roll back: drop the functions, types and tables below, and the columns of chats. Loses settings of inboxes, who has seen
+-- Roll back: drop the functions, types and tables below, and the reference of chats. Loses settings of inboxes, who has seen
 --            what, and the record of missed targets.
 --
 -- Every list and every count, of a view or by hand, is made from private.thread_conditions: they can't differ.
@@ -104,9 +104,6 @@ comment on column public.wa_thread_breaches.assignee_id is 'Who was in charge wh
 comment on column public.wa_thread_breaches.answered_at is 'When the wait was found to be over.';
 
 -- The notes of a thread are a channel of the team's chat.
-alter table public.chats
-  add column if not exists thread_id uuid,
-  add column if not exists connection_id uuid;
 do $$
 begin
   if not exists (
@@ -118,7 +115,6 @@ begin
       references public.wa_threads (id, connection_id, workspace_id) on delete cascade;
   end if;
 end $$;
-comment on column public.chats.thread_id is 'The thread whose notes it holds.';
 
 ------------------------------------------------------------------------------------------------------------------------
 -- Indexes
@@ -132,8 +128,6 @@ create index if not exists wa_thread_breaches_open_thread_id_idx
   on public.wa_thread_breaches (thread_id) where answered_at is null;
 create index if not exists wa_thread_breaches_assignee_id_idx
   on public.wa_thread_breaches (assignee_id) where assignee_id is not null;
-create unique index if not exists chats_thread_id_connection_id_workspace_id_idx
-  on public.chats (thread_id, connection_id, workspace_id) where thread_id is not null;
 
 ------------------------------------------------------------------------------------------------------------------------
 -- Row security

@@ -414,7 +414,8 @@ begin
         connection.waba_id, case when connection.deleted_at is null then connection.status end as connection_status,
         private.whatsapp_recipient(thread.contact_id, connection) as recipient,
         private.filled_variables($1, contact) as variables
-      from (' || private.threads_found('thread.*', p_workspace_id, p_filter, p_view_id, v_page) || v_page || ') as thread
+      from (select thread.* from (' || private.threads_found('thread.*', p_workspace_id, p_filter, p_view_id, v_page)
+        || ') as thread' || v_page || ') as thread
       join public.wa_phone_numbers as connection on connection.id = thread.connection_id
       left join public.contacts as contact on contact.id = thread.contact_id
     ) as found'

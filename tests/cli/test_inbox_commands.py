@@ -85,9 +85,7 @@ async def test_a_conversation_is_worked_through(
     assert message.body == "On its way"
 
 
-async def test_a_workspace_is_made_and_people_are_invited(
-    tmp_path: Path, env: dict[str, str], world: World
-) -> None:
+async def test_a_workspace_is_made_and_people_are_invited(tmp_path: Path, env: dict[str, str], world: World) -> None:
     slug = f"w-{digits(10)}"
     nina = await world.user("nina")
 
@@ -120,7 +118,8 @@ async def test_templates_are_listed_and_sent_after_asking(
     template_id = await world.scalar(
         """
         insert into wa_templates (workspace_id, waba_id, template_id, name, language, status, category, components)
-        values (%s, %s, '1', 'hello', 'en', 'APPROVED', 'UTILITY', '[{"type": "BODY", "text": "Hi {{1}}"}]') returning id
+        values (%s, %s, '1', 'hello', 'en', 'APPROVED', 'UTILITY', '[{"type": "BODY", "text": "Hi {{1}}"}]')
+        returning id
         """,
         workspace.id,
         number.connection.waba_id,

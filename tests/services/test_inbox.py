@@ -106,7 +106,8 @@ async def test_filters_mean_the_same_in_lists_counts_and_by_hand(world: World) -
             if (status is None or thread.status in ([status] if isinstance(status, str) else status))
             and (
                 assignee is None
-                or thread.assignee_id == {"me": (await world.user("olga")).id, "unassigned": None}.get(assignee, assignee)  # type: ignore[arg-type]
+                or thread.assignee_id
+                == {"me": (await world.user("olga")).id, "unassigned": None}.get(assignee, assignee)  # type: ignore[arg-type]
             )
             and (tag is None or {*([tag] if isinstance(tag, str) else tag)} <= {*thread.tags})
             and connection in (None, thread.connection_id)
@@ -116,7 +117,9 @@ async def test_filters_mean_the_same_in_lists_counts_and_by_hand(world: World) -
         assert (await inbox.count(workspace.id, filter)).count == len(by_hand), filter
 
     assert await ids(inbox, workspace.id, priority=["urgent"]) == [threads[3].id]
-    assert {*await ids(inbox, workspace.id, unread=True)} == {thread.id for thread in threads[3:] if thread != threads[4]}
+    assert {*await ids(inbox, workspace.id, unread=True)} == {
+        thread.id for thread in threads[3:] if thread != threads[4]
+    }
     counts = await inbox.counts(workspace.id)
     assert (counts.open, counts.closed, counts.mine, counts.unread, counts.waiting) == (6, 2, 0, 4, 6)
     assert (await inbox.get(threads[3].id)).model_dump() == everything[threads[3].id].model_dump() | {
@@ -132,8 +135,8 @@ async def test_a_filter_cannot_break_out_of_its_query(world: World) -> None:
 
     assert await ids(inbox, workspace.id, tag=hostile) == []
     assert await ids(inbox, workspace.id, q="drop table wa_threads") == [thread.id]
-    assert await ids(inbox, workspace.id, q=hostile) == []
-    assert await ids(inbox, workspace.id, q="$1 %s {} \\") == []
+    assert await ids(inbox, workspace.id, q=hostile) == [thread.id], "all of its words stand there"
+    assert await ids(inbox, workspace.id, q="$1 %s {} \\ '") == []
 
 
 async def test_unread_is_each_users_own(world: World) -> None:
@@ -178,7 +181,7 @@ async def test_messages_and_people_are_found_by_their_words(world: World) -> Non
 
     assert await names("rechnung") == {"Ada Lovelace", "Bert Brecht"}
     assert await names("rechnungen -danke") == {"Ada Lovelace"}
-    assert await names('"rechnung ist da"') == {"Bert Brecht"}
+    assert await names('"rechnung danke"') == set(), "they don't stand together"
     assert await names("lovelace") == {"Ada Lovelace"}
     assert await names(ada[-7:]) == {"Ada Lovelace"}
     assert await names("!!!") == set()
@@ -313,7 +316,9 @@ async def test_what_waits_is_shared_out(world: World, policy: Any) -> None:
     # Bob has two already.
     await inbox.assign([thread.id for thread in await threads_of(world, number, 2)], bob)
     threads = await threads_of(world, number, 4)
-    settings = await inbox.set_settings(workspace.id, InboxSettingsPatch(assignment_policy=policy, assignee_ids=[bob, carl]))
+    settings = await inbox.set_settings(
+        workspace.id, InboxSettingsPatch(assignment_policy=policy, assignee_ids=[bob, carl])
+    )
     assert settings == await inbox.settings(workspace.id)
 
     await asyncio.gather(*(upkeep.keep() for _ in range(3)))

@@ -26,7 +26,9 @@ async def test_an_invitation_lets_its_address_in_once(world: World) -> None:
 
     assert (invitation.email, invitation.role) == (nina.email, "viewer")
     assert invitation.token not in repr(invitation)
-    stored = await world.rows("select to_jsonb(row)::text from workspace_invitations as row where id = %s", invitation.id)
+    stored = await world.rows(
+        "select to_jsonb(row)::text from workspace_invitations as row where id = %s", invitation.id
+    )
     assert invitation.token not in stored[0][0]
     first, second = await asyncio.gather(*(accept(world, "nina", invitation.token) for _ in range(2)))
     assert first == second
@@ -57,9 +59,7 @@ async def test_one_open_invitation_for_an_address_until_it_is_revoked_or_has_run
     workspace = await world.workspace()
     nina = await world.user("nina")
     olga = Invitations((await world.user("olga")).client)
-    outcomes = await asyncio.gather(
-        *(olga.create(workspace.id, nina.email) for _ in range(4)), return_exceptions=True
-    )
+    outcomes = await asyncio.gather(*(olga.create(workspace.id, nina.email) for _ in range(4)), return_exceptions=True)
     [first] = [outcome for outcome in outcomes if not isinstance(outcome, BaseException)]
     assert {outcome.code for outcome in outcomes if isinstance(outcome, Conflict)} == {"invitation_open"}
 

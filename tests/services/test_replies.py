@@ -8,8 +8,19 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from qero import CannedResponses, InvalidInput, InvalidState, Media, NotFound, Outbox, QeroError, Templates, TemplateSync, Threads
-from qero import ThreadFilter
+from qero import (
+    CannedResponses,
+    InvalidInput,
+    InvalidState,
+    Media,
+    NotFound,
+    Outbox,
+    QeroError,
+    Templates,
+    TemplateSync,
+    ThreadFilter,
+    Threads,
+)
 from qero.clients.graph import GraphClient
 from qero.local.graph import GraphFault, GraphStandIn, text_webhook
 from qero.local.graph_templates import TemplateAtMeta
@@ -18,7 +29,7 @@ from qero.models.whatsapp import Message, Thread
 from qero.worker import WhatsAppChannel, Worker
 from tests.support import EMPTY_OUTBOX, Number, World, digits
 
-HELLO = [
+HELLO: list[dict[str, Any]] = [
     {"type": "HEADER", "format": "TEXT", "text": "Order {{1}}"},
     {"type": "BODY", "text": "Hi {{1}}, {{2}} is ready.\nBye, {{1}}"},
     {"type": "FOOTER", "text": "Acme"},
@@ -100,9 +111,7 @@ async def test_a_reply_leaves_by_the_threads_own_number_and_token(kind: str, off
         else:
             sent = office.graph.sent[-1]
             assert (sent.phone_number_id, sent.to) == (number.at_meta.phone_number_id, sender)
-    outcomes = await world.rows(
-        "select distinct status from outbox_messages where workspace_id = %s", workspace.id
-    )
+    outcomes = await world.rows("select distinct status from outbox_messages where workspace_id = %s", workspace.id)
     assert outcomes == [("sent",)]
 
 
@@ -163,7 +172,11 @@ async def test_a_file_is_shown_and_sent_once(office: Office) -> None:
     assert (first.type, first.body, first.status) == ("document", "Your invoice", "pending")
     [sent] = office.graph.sent
     assert sent.payload["document"] == media.model_dump(exclude_none=True, exclude={"id"})
-    for kind, wrong in (("image", Media()), ("image", Media(id="1", link="https://x.y/z")), ("audio", Media(link="ftp://x"))):
+    for kind, wrong in (
+        ("image", Media()),
+        ("image", Media(id="1", link="https://x.y/z")),
+        ("audio", Media(link="ftp://x")),
+    ):
         with pytest.raises(InvalidInput) as error:
             await threads.send_media(thread.id, kind, wrong)  # type: ignore[arg-type]
         assert error.value.code == "invalid_value"
@@ -176,7 +189,9 @@ async def test_a_reaction_is_shown_on_its_message_and_taken_back(office: Office)
     message = await office.message(thread)
 
     async def shown() -> Any:
-        return await office.world.scalar("select reactions -> 'business' ->> 'emoji' from wa_messages where id = %s", message.id)
+        return await office.world.scalar(
+            "select reactions -> 'business' ->> 'emoji' from wa_messages where id = %s", message.id
+        )
 
     await threads.react(message.id, "👍")
     assert await shown() == "👍"
@@ -294,7 +309,11 @@ async def test_without_leave_to_read_the_account_nothing_is_synced(office: Offic
         (HELLO, {**VARIABLES, "body": ["Ada", "it", "more"]}, "body has more values"),
         (HELLO, {**VARIABLES, "buttons": {}}, "buttons 1 is missing"),
         (HELLO, {**VARIABLES, "footer": ["x"]}, "footer isn't part of it"),
-        ([{"type": "HEADER", "format": "IMAGE"}], {"header": {"id": "1", "link": "https://x.y/z"}}, "header needs the id"),
+        (
+            [{"type": "HEADER", "format": "IMAGE"}],
+            {"header": {"id": "1", "link": "https://x.y/z"}},
+            "header needs the id",
+        ),
         ([{"type": "BODY", "text": "Hi {{name}}"}], {"body": {"nom": "Ada"}}, "body name is missing"),
     ],
 )
@@ -383,18 +402,14 @@ async def test_sending_to_many_does_what_the_preview_says_and_only_once(office: 
     world = office.world
     workspace = await world.workspace(bob="member")
     number, elsewhere = await office.number(workspace), await office.number(workspace)
-    template = await office.template(
-        number, components=[{"type": "BODY", "text": "Hi {{1}}"}], category="MARKETING"
-    )
+    template = await office.template(number, components=[{"type": "BODY", "text": "Hi {{1}}"}], category="MARKETING")
     threads: list[Thread] = []
     for index in range(6):
         sender = f"+{digits(11)}"
         where = elsewhere if index == 5 else number
         await world.receive(text_webhook(where.at_meta, sender, "Hello", name=f"Ada{index} Person"))
         threads.append(await world.thread_of(where, sender))
-    await world.rows(
-        "update contacts set marketing_opted_out = true where id = %s returning 1", threads[0].contact_id
-    )
+    await world.rows("update contacts set marketing_opted_out = true where id = %s returning 1", threads[0].contact_id)
     await world.rows("update contacts set name = null where id = %s returning 1", threads[1].contact_id)
     await world.rows("update wa_threads set status = 'closed' where id = %s returning 1", threads[2].id)
     templates = Templates((await world.user("olga")).client)
@@ -418,9 +433,13 @@ async def test_sending_to_many_does_what_the_preview_says_and_only_once(office: 
         "Ada3", "Ada4",
     }  # fmt: skip
     assert len(office.graph.sent) == 2
-    assert await world.scalar(
-        "select count(*) from wa_messages where workspace_id = %s and type = 'template' and status = 'sent'", workspace.id
-    ) == 2
+    assert (
+        await world.scalar(
+            "select count(*) from wa_messages where workspace_id = %s and type = 'template' and status = 'sent'",
+            workspace.id,
+        )
+        == 2
+    )
     waiting = await world.scalar("select waiting_since from wa_threads where id = %s", threads[3].id)
     assert waiting is not None, "a campaign answers nobody"
     with pytest.raises(QeroError) as error:

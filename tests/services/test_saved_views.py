@@ -7,7 +7,17 @@ from typing import Any
 
 import pytest
 
-from qero import Conflict, Inbox, InvalidInput, NotFound, PermissionDenied, SavedViewPatch, SavedViews, ThreadFilter, ViewFilters
+from qero import (
+    Conflict,
+    Inbox,
+    InvalidInput,
+    NotFound,
+    PermissionDenied,
+    SavedViewPatch,
+    SavedViews,
+    ThreadFilter,
+    ViewFilters,
+)
 from tests.support import World, post_rpc
 
 
@@ -154,7 +164,7 @@ async def test_views_refuse_what_they_do_not_know(world: World) -> None:
             p_workspace_id=str(workspace.id), p_name="x", p_filters=filters,
         )  # fmt: skip
         assert (answer.status_code, answer.json()["message"]) == (400, code), filters
-        row = {"workspace_id": str(workspace.id), "name": "x", "filters": filters}
+        row: dict[str, Any] = {"workspace_id": str(workspace.id), "name": "x", "filters": filters}
         direct = await world.clients.http.post(
             f"{world.settings.supabase_url}/rest/v1/wa_saved_views",
             headers={

@@ -289,7 +289,9 @@ async def test_the_matrix_knows_every_table(cast: Cast) -> None:
 async def test_select(table: str, cast: Cast) -> None:
     found = {
         identity: outcome_of(
-            await cast.request(identity, "GET", table, select=SHOWN_COLUMNS.get(table, "*"), **filters(cast.rows[table]))
+            await cast.request(
+                identity, "GET", table, select=SHOWN_COLUMNS.get(table, "*"), **filters(cast.rows[table])
+            )
         )
         for identity in IDENTITIES
     }

@@ -295,7 +295,7 @@ async def settled_twice(cast: Cast) -> httpx.Response:
     return await cast.rpc("operator", "settle_token_reservation", p_reservation_id=reservation_id, p_amount=2)
 
 
-def in_workspace(identity: str, function: str, **arguments: Any) -> Provocation:
+def within(identity: str, function: str, **arguments: Any) -> Provocation:
     return calling(identity, function, p_workspace_id=lambda cast: cast.workspace.id, **arguments)
 
 
@@ -340,7 +340,10 @@ async def rendering(cast: Cast, body: str) -> httpx.Response:
 
 
 async def an_answer_that_grows_too_long(cast: Cast) -> httpx.Response:
-    return await rendering(cast, "x" * 4080 + "{contact.phone}{contact.phone}")
+    await cast.world.rows(
+        "update contacts set name = repeat('A', 300) where id = %s returning 1", cast.thread.contact_id
+    )
+    return await rendering(cast, "x" * 4000 + "{contact.name}")
 
 
 async def reacting_to_what_has_not_left(cast: Cast) -> httpx.Response:
@@ -356,7 +359,9 @@ async def reacting_to_what_has_not_left(cast: Cast) -> httpx.Response:
 
 async def reading_ones_own_message(cast: Cast) -> httpx.Response:
     sent = (await sending(p_idempotency_key=str(uuid4()))(cast)).json()
-    await cast.world.rows("update wa_messages set wa_message_id = %s where id = %s returning 1", uuid4().hex, sent["id"])
+    await cast.world.rows(
+        "update wa_messages set wa_message_id = %s where id = %s returning 1", uuid4().hex, sent["id"]
+    )
     return await cast.rpc("member", "send_whatsapp_read_receipt", p_message_id=sent["id"])
 
 
@@ -428,7 +433,7 @@ async def a_thread_by_a_paused_number(cast: Cast) -> httpx.Response:
 
 
 def inviting(identity: str = "owner", **arguments: Any) -> Provocation:
-    return in_workspace(identity, "invite_member", **{"p_email": f"{uuid4().hex}@example.com", **arguments})
+    return within(identity, "invite_member", **{"p_email": f"{uuid4().hex}@example.com", **arguments})
 
 
 async def an_address_invited_twice(cast: Cast) -> httpx.Response:
@@ -484,17 +489,17 @@ async def templates_of_no_workspace(cast: Cast) -> httpx.Response:
 
 
 PROVOKED: list[tuple[str, str, Provocation, dict[str, Any]]] = [
-    ("check_view", "invalid_value", in_workspace("member", "create_saved_view", p_name=" "), {"field": "name"}),
+    ("check_view", "invalid_value", within("member", "create_saved_view", p_name=" "), {"field": "name"}),
     (
         "check_view",
         "invalid_value",
-        in_workspace("member", "create_saved_view", p_name="x", p_filters={"status": "gone"}),
+        within("member", "create_saved_view", p_name="x", p_filters={"status": "gone"}),
         {"field": "status"},
     ),
     (
         "check_view",
         "field_unknown",
-        in_workspace("member", "create_saved_view", p_name="x", p_filters={"unread": True}),
+        within("member", "create_saved_view", p_name="x", p_filters={"unread": True}),
         {"field": "unread", "allowed": ["status", "assignee", "tag", "q"]},
     ),
     ("create_saved_view", "view_name_taken", a_view_name_twice, {"name": ...}),
@@ -504,51 +509,51 @@ PROVOKED: list[tuple[str, str, Provocation, dict[str, Any]]] = [
     (
         "view_filter",
         "view_not_found",
-        in_workspace("member", "list_threads", p_view_id=str(UUID(int=0))),
+        within("member", "list_threads", p_view_id=str(UUID(int=0))),
         {"view_id": str(UUID(int=0))},
     ),
     (
         "thread_conditions",
         "invalid_value",
-        in_workspace("member", "list_threads", p_filter={"assignee": "somebody"}),
+        within("member", "list_threads", p_filter={"assignee": "somebody"}),
         {"field": "assignee"},
     ),
     (
         "thread_conditions",
         "invalid_value",
-        in_workspace("member", "count_threads", p_filter={"unread": "no"}),
+        within("member", "count_threads", p_filter={"unread": "no"}),
         {"field": "unread"},
     ),
     (
         "thread_conditions",
         "field_unknown",
-        in_workspace("member", "list_threads", p_filter={"colour": "red"}),
+        within("member", "list_threads", p_filter={"colour": "red"}),
         {"field": "colour", "allowed": ...},
     ),
     (
         "list_threads",
         "invalid_value",
-        in_workspace("member", "list_threads", p_sort="colour"),
+        within("member", "list_threads", p_sort="colour"),
         {"field": "sort", "value": "colour", "allowed": ...},
     ),
     (
         "list_threads",
         "invalid_value",
-        in_workspace("member", "list_threads", p_limit=201),
+        within("member", "list_threads", p_limit=201),
         {"field": "limit", "allowed": "1 to 200"},
     ),
-    ("list_threads", "invalid_value", in_workspace("member", "list_threads", p_after="x"), {"field": "after"}),
-    ("search_messages", "invalid_value", in_workspace("member", "search_messages", p_query=" "), {"field": "query"}),
+    ("list_threads", "invalid_value", within("member", "list_threads", p_after="x"), {"field": "after"}),
+    ("search_messages", "invalid_value", within("member", "search_messages", p_query=" "), {"field": "query"}),
     (
         "search_messages",
         "invalid_value",
-        in_workspace("member", "search_messages", p_query="x", p_limit=0),
+        within("member", "search_messages", p_query="x", p_limit=0),
         {"field": "limit", "allowed": "1 to 200"},
     ),
     (
         "search_messages",
         "invalid_value",
-        in_workspace("member", "search_messages", p_query="x", p_after="x"),
+        within("member", "search_messages", p_query="x", p_after="x"),
         {"field": "after"},
     ),
     (
@@ -582,19 +587,19 @@ PROVOKED: list[tuple[str, str, Provocation, dict[str, Any]]] = [
     (
         "set_inbox_settings",
         "field_unknown",
-        in_workspace("owner", "set_inbox_settings", p_patch={"colour": "red"}),
+        within("owner", "set_inbox_settings", p_patch={"colour": "red"}),
         {"field": "colour", "allowed": ...},
     ),
     (
         "set_inbox_settings",
         "invalid_value",
-        in_workspace("owner", "set_inbox_settings", p_patch={"first_response_target_seconds": 0}),
+        within("owner", "set_inbox_settings", p_patch={"first_response_target_seconds": 0}),
         {"field": "first_response_target_seconds"},
     ),
     (
         "set_inbox_settings",
         "reference_not_found",
-        in_workspace("owner", "set_inbox_settings", p_patch={"assignee_ids": [str(UUID(int=0))]}),
+        within("owner", "set_inbox_settings", p_patch={"assignee_ids": [str(UUID(int=0))]}),
         {"field": "assignee_ids"},
     ),
     (
@@ -663,13 +668,13 @@ PROVOKED: list[tuple[str, str, Provocation, dict[str, Any]]] = [
     (
         "save_canned_response",
         "invalid_value",
-        in_workspace("member", "save_canned_response", p_shortcut="Not One!", p_body="x"),
+        within("member", "save_canned_response", p_shortcut="Not One!", p_body="x"),
         {"field": "shortcut"},
     ),
     (
         "save_canned_response",
         "invalid_value",
-        in_workspace("member", "save_canned_response", p_shortcut="x", p_body=" "),
+        within("member", "save_canned_response", p_shortcut="x", p_body=" "),
         {"field": "body"},
     ),
     (
@@ -702,9 +707,16 @@ PROVOKED: list[tuple[str, str, Provocation, dict[str, Any]]] = [
         templating(components=Jsonb([{"type": "CAROUSEL", "cards": []}])),
         {"field": "template_id"},
     ),
-    ("sendable_template", "template_not_approved", templating(status="PAUSED"), {
-        "template_id": ..., "status": "PAUSED", "reason": None,
-    }),
+    (
+        "sendable_template",
+        "template_not_approved",
+        templating(status="PAUSED"),
+        {
+            "template_id": ...,
+            "status": "PAUSED",
+            "reason": None,
+        },
+    ),
     (
         "sendable_template",
         "template_not_found",
@@ -747,9 +759,15 @@ PROVOKED: list[tuple[str, str, Provocation, dict[str, Any]]] = [
     ),
     ("invite_member", "invalid_value", inviting(p_email="nobody"), {"field": "email"}),
     ("invite_member", "invalid_value", inviting(p_role="king"), {"field": "role", "allowed": ...}),
-    ("invite_member", "invalid_value", inviting(p_expires_in_seconds=1), {
-        "field": "expires_in_seconds", "allowed": "60 to 2592000",
-    }),
+    (
+        "invite_member",
+        "invalid_value",
+        inviting(p_expires_in_seconds=1),
+        {
+            "field": "expires_in_seconds",
+            "allowed": "60 to 2592000",
+        },
+    ),
     ("invite_member", "already_member", inviting(p_email=lambda cast: cast.emails["viewer"]), {"email": ...}),
     ("invite_member", "invitation_open", an_address_invited_twice, {"email": ...}),
     ("revoke_invitation", "invitation_used", revoking_what_was_accepted, {"invitation_id": ...}),
@@ -767,9 +785,14 @@ PROVOKED: list[tuple[str, str, Provocation, dict[str, Any]]] = [
     ),
     ("accept_invitation", "email_not_verified", accepting_unverified, {"field": "email"}),
     ("accept_invitation", "invitation_used", partial(accepting, change="accepted_at = now()"), {"invitation_id": ...}),
-    ("accept_invitation", "invitation_revoked", partial(accepting, change="revoked_at = now()"), {
-        "invitation_id": ...,
-    }),
+    (
+        "accept_invitation",
+        "invitation_revoked",
+        partial(accepting, change="revoked_at = now()"),
+        {
+            "invitation_id": ...,
+        },
+    ),
     (
         "accept_invitation",
         "invitation_expired",
