@@ -143,8 +143,8 @@ class Threads:
         Raises:
             NotFound: `thread_not_found`; `template_not_found`, also one of another business account.
             PermissionDenied: `role_required`, viewers only read.
-            InvalidInput: `template_variables_invalid`, naming what is missing; `invalid_value`, the key or a template that
-                can't be sent from here; `recipient_missing`.
+            InvalidInput: `template_variables_invalid`, naming what is missing; `invalid_value`, the key or a
+                template that can't be sent from here; `recipient_missing`.
             InvalidState: `template_not_approved`; `recipient_opted_out`, of marketing; `connection_not_found`,
                 `connection_inactive`, `workspace_suspended`. Never `window_closed`.
             Conflict: `idempotency_conflict`.

@@ -11,10 +11,12 @@ set statement_timeout = '60s';
 ------------------------------------------------------------------------------------------------------------------------
 -- What a view may hold
 ------------------------------------------------------------------------------------------------------------------------
--- True, or what is wrong with it: the key. So that the table's check and the functions can't differ.
+-- The key of what is wrong with it, or null, so that the table's check and the functions can't differ. In plpgsql, which
+-- keeps its plan: every list asks it.
 create or replace function private.wrong_view_filter(p_filters jsonb) returns text
-language sql immutable security invoker set search_path = '' as $$
-  select case when jsonb_typeof(p_filters) is distinct from 'object' then 'filters' else (
+language plpgsql immutable security invoker set search_path = '' as $$
+begin
+  return case when jsonb_typeof(p_filters) is distinct from 'object' then 'filters' else (
     select min(filter.key) from jsonb_each(p_filters) as filter
     where case filter.key
       when 'status' then not coalesce(
@@ -32,8 +34,8 @@ language sql immutable security invoker set search_path = '' as $$
       when 'q' then not coalesce(
         jsonb_typeof(filter.value) = 'string' and length(btrim(filter.value #>> '{}')) between 1 and 500, false)
       else true
-    end) end
-$$;
+    end) end;
+end $$;
 revoke all on function private.wrong_view_filter(jsonb) from public, anon, authenticated, service_role;
 -- Whoever writes a row is subject to its check.
 grant execute on function private.wrong_view_filter(jsonb) to authenticated, service_role;

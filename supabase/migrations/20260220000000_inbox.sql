@@ -192,8 +192,9 @@ begin
   if p_filter = '{}' then
     return v_conditions;
   end if;
-  v_wrong := private.wrong_view_filter(p_filter - '{connection_id, contact_id, priority, unread, waiting, breached}'::text[]);
-  if v_wrong is null then
+  v_wrong := private.wrong_view_filter(
+    p_filter - '{connection_id, contact_id, priority, unread, waiting, breached}'::text[]);
+  if v_wrong is null and p_filter ?| '{connection_id, contact_id, priority, unread, waiting, breached}' then
     select min(filter.key) into v_wrong from jsonb_each(p_filter) as filter
     where case
       when filter.key in ('connection_id', 'contact_id')
@@ -248,10 +249,11 @@ begin
       end::text) || ')';
   end if;
   if p_filter ? 'unread' then
-    v_conditions := v_conditions || ' and thread.has_unread and thread.inbound_count > coalesce((
-      select mine.read_count from public.wa_thread_reads as mine
+    v_conditions := v_conditions || ' and thread.has_unread and not exists (
+      select from public.wa_thread_reads as mine
       where mine.thread_id = thread.id and mine.connection_id = thread.connection_id
-        and mine.workspace_id = thread.workspace_id and mine.user_id = ' || v_user_id || '), 0)';
+        and mine.workspace_id = thread.workspace_id and mine.user_id = ' || v_user_id || '
+        and mine.read_count >= thread.inbound_count)';
   end if;
   if p_filter ? 'waiting' then
     v_conditions := v_conditions || ' and thread.waiting_since is not null';
@@ -291,24 +293,33 @@ begin
   ];
 end $$;
 
--- The threads that a query shows, as lists and details show them. Within "found" stand their ids.
-create or replace function private.threads_shown(p_found text, p_cursor text) returns text
-language sql immutable security invoker set search_path = '' as $$
-  select 'select thread.id, thread.workspace_id, thread.connection_id, thread.contact_id, thread.group_id, contact.name,
+-- Threads as lists and details show them, in the order given. Static, so that it is planned once a connection.
+create or replace function private.threads_shown(p_threads public.wa_threads[], p_sort text)
+returns setof private.inbox_thread
+language plpgsql stable security invoker set search_path = '' set plan_cache_mode = force_generic_plan rows 50 as $$
+begin
+  return query
+  select thread.id, thread.workspace_id, thread.connection_id, thread.contact_id, thread.group_id, contact.name,
     contact.phone, thread.status, thread.assignee_id, thread.tags, thread.priority, thread.snoozed_until,
     thread.last_inbound_at, thread.last_message_at, thread.last_message_body, thread.unread_count,
     greatest(least(thread.unread_count, thread.inbound_count - coalesce(mine.read_count, 0)), 0)::integer,
     thread.waiting_since,
     thread.waiting_since + make_interval(secs => case when thread.first_response_seconds is null
       then settings.first_response_target_seconds else settings.next_response_target_seconds end),
-    thread.first_response_seconds, thread.created_at, thread.id || '':'' || ' || p_cursor || '
-  from ' || p_found || ' as thread
+    thread.first_response_seconds, thread.created_at,
+    thread.id || ':' || case p_sort
+      when 'first_response_seconds' then thread.first_response_seconds
+      else (extract(epoch from
+        case p_sort when 'waiting_since' then thread.waiting_since else thread.last_message_at end) * 1000000)::bigint
+    end
+  from unnest(p_threads) with ordinality as thread
   left join public.contacts as contact on contact.id = thread.contact_id
   left join public.inbox_settings as settings on settings.workspace_id = thread.workspace_id
   left join public.wa_thread_reads as mine
     on mine.thread_id = thread.id and mine.connection_id = thread.connection_id
-      and mine.workspace_id = thread.workspace_id and mine.user_id = $1'
-$$;
+      and mine.workspace_id = thread.workspace_id and mine.user_id = (select auth.uid())
+  order by thread.ordinality;
+end $$;
 
 -- A view's filter, for whoever may see the view.
 create or replace function private.view_filter(p_workspace_id uuid, p_view_id uuid) returns jsonb
@@ -367,8 +378,8 @@ declare
   v_user_id constant uuid := (select auth.uid());
   v_order text;
   v_page text;
-  v_key text;
   v_after text := substr(p_after, 38);
+  v_threads public.wa_threads[];
 begin
   if v_user_id is null or not exists (
     select from public.workspace_memberships as membership
@@ -395,25 +406,25 @@ begin
     v_page := ' and thread.first_response_seconds is not null' || coalesce(
       ' and (thread.first_response_seconds, thread.id) < (' || v_after || ', ' || quote_literal(left(p_after, 36))
       || '::uuid)', '');
-    v_key := 'thread.first_response_seconds';
   elsif p_sort = 'waiting_since' then
     v_order := ' order by thread.waiting_since, thread.id';
     v_page := ' and thread.waiting_since is not null' || coalesce(
       ' and (thread.waiting_since, thread.id) > (' || quote_literal(private.cursor_time(v_after)::text)
       || '::timestamptz, ' || quote_literal(left(p_after, 36)) || '::uuid)', '');
-    v_key := '(extract(epoch from thread.waiting_since) * 1000000)::bigint';
   else
     -- The hour first, because the indexes that give the order are by the hour.
     v_order := ' order by thread.last_message_hour desc, thread.last_message_at desc, thread.id desc';
     v_page := ' and thread.last_message_hour is not null' || coalesce(
-      ' and (thread.last_message_hour, thread.last_message_at, thread.id) < (date_bin(''1 hour'', $2, '
-      || quote_literal('2000-01-01 00:00:00+00') || '::timestamptz), $2, ' || quote_literal(left(p_after, 36))
+      ' and (thread.last_message_hour, thread.last_message_at, thread.id) < (date_bin(''1 hour'', $1, '
+      || quote_literal('2000-01-01 00:00:00+00') || '::timestamptz), $1, ' || quote_literal(left(p_after, 36))
       || '::uuid)', '');
-    v_key := '(extract(epoch from thread.last_message_at) * 1000000)::bigint';
   end if;
   v_page := private.threads_found('thread.*', p_workspace_id, p_filter, p_view_id, v_page || v_order || ' limit ' || p_limit);
-  return query execute private.threads_shown('(' || v_page || ')', v_key) || v_order || ' limit ' || p_limit
-    using v_user_id, case when p_sort = 'last_message_at' and p_after is not null then private.cursor_time(v_after) end;
+  execute 'select array(select row(thread.*)::public.wa_threads from (' || v_page || ') as thread' || v_order
+      || ' limit ' || p_limit || ')'
+    into v_threads
+    using case when p_sort = 'last_message_at' and p_after is not null then private.cursor_time(v_after) end;
+  return query select shown.* from private.threads_shown(v_threads, p_sort) as shown;
 end $$;
 comment on function public.list_threads(uuid, jsonb, uuid, text, text, integer) is
   'A page of a workspace''s threads, by a filter, a saved view or both, with what the caller hasn''t seen of each.';
@@ -421,13 +432,13 @@ comment on function public.list_threads(uuid, jsonb, uuid, text, text, integer) 
 create or replace function public.get_thread(p_thread_id uuid) returns private.inbox_thread
 language plpgsql stable security definer set search_path = '' as $$
 declare
-  v_workspace_id constant uuid := (select thread.workspace_id from public.wa_threads as thread where thread.id = p_thread_id);
+  v_found public.wa_threads;
   v_thread private.inbox_thread;
 begin
-  perform private.require_role(v_workspace_id, array['owner', 'admin', 'member', 'viewer'], 'thread_not_found',
+  select thread.* into v_found from public.wa_threads as thread where thread.id = p_thread_id;
+  perform private.require_role(v_found.workspace_id, array['owner', 'admin', 'member', 'viewer'], 'thread_not_found',
     jsonb_build_object('thread_id', p_thread_id));
-  execute private.threads_shown('public.wa_threads', '''''') || ' where thread.id = $2' into v_thread
-    using (select auth.uid()), p_thread_id;
+  select shown.* into v_thread from private.threads_shown(array[v_found], 'last_message_at') as shown;
   return v_thread;
 end $$;
 comment on function public.get_thread(uuid) is 'One thread, as lists show it.';
@@ -496,9 +507,10 @@ comment on function public.get_inbox_counts(uuid) is
 create or replace function public.search_messages(
   p_workspace_id uuid, p_query text, p_thread_id uuid default null, p_after text default null, p_limit integer default 50
 ) returns setof private.found_message
-language plpgsql stable security definer set search_path = '' rows 50 as $$
+language plpgsql stable security definer set search_path = '' set plan_cache_mode = force_generic_plan rows 50 as $$
 declare
   v_query tsquery;
+  v_messages public.wa_messages[];
 begin
   if not exists (
     select from public.workspace_memberships as membership
@@ -516,24 +528,24 @@ begin
     perform private.raise_error(400, 'invalid_value', '{"field": "after"}', 'Send the cursor of the page before.');
   end if;
   v_query := private.search_query(p_workspace_id, p_query);
-  return query execute 'select message.id, message.workspace_id, message.thread_id, thread.contact_id, contact.name,
-      message.direction, message.type,
-      ts_headline((''pg_catalog.'' || coalesce(message.search_language, ''simple''))::regconfig, message.body, $2,
-        ''StartSel=«, StopSel=», MaxWords=30, MinWords=10''),
-      message.occurred_at, message.id || '':'' || (extract(epoch from message.occurred_at) * 1000000)::bigint
-    from (
-      select message.* from public.wa_messages as message
+  execute 'select array(select message from public.wa_messages as message
       where message.workspace_id = ' || quote_literal(p_workspace_id) || '::uuid and message.body is not null
         and private.search_vector(message.search_language, message.body) @@ ' || quote_literal(v_query) || '::tsquery'
     || case when p_thread_id is null then '' else ' and message.thread_id = ' || quote_literal(p_thread_id) end
     || coalesce(' and (message.occurred_at, message.id) < (' || quote_literal(
         private.cursor_time(substr(p_after, 38))::text) || '::timestamptz, ' || quote_literal(left(p_after, 36)) || ')', '')
-    || ' order by message.occurred_at desc, message.id desc limit $1
-    ) as message
-    join public.wa_threads as thread on thread.id = message.thread_id
-    left join public.contacts as contact on contact.id = thread.contact_id
-    order by message.occurred_at desc, message.id desc'
-    using p_limit, v_query;
+    || ' order by message.occurred_at desc, message.id desc limit ' || p_limit || ')'
+    into v_messages;
+  return query
+  select message.id, message.workspace_id, message.thread_id, thread.contact_id, contact.name, message.direction,
+    message.type,
+    ts_headline(('pg_catalog.' || coalesce(message.search_language, 'simple'))::regconfig, message.body, v_query,
+      'StartSel=«, StopSel=», MaxWords=30, MinWords=10'),
+    message.occurred_at, message.id || ':' || (extract(epoch from message.occurred_at) * 1000000)::bigint
+  from unnest(v_messages) with ordinality as message
+  join public.wa_threads as thread on thread.id = message.thread_id
+  left join public.contacts as contact on contact.id = thread.contact_id
+  order by message.ordinality;
 end $$;
 comment on function public.search_messages(uuid, text, uuid, text, integer) is
   'Messages that hold all words of a query, the newest first, with an excerpt; "quotes", or and - work as on the web.';
@@ -906,7 +918,7 @@ comment on function public.add_thread_note(uuid, text, text, uuid[]) is
 ------------------------------------------------------------------------------------------------------------------------
 revoke all on function
   private.search_query(uuid, text), private.thread_conditions(uuid, jsonb), private.thread_searches(uuid, jsonb),
-  private.threads_shown(text, text), private.view_filter(uuid, uuid), private.threads_found(text, uuid, jsonb, uuid, text),
+  private.threads_shown(public.wa_threads[], text), private.view_filter(uuid, uuid), private.threads_found(text, uuid, jsonb, uuid, text),
   public.list_threads(uuid, jsonb, uuid, text, text, integer), public.get_thread(uuid),
   public.count_threads(uuid, jsonb, uuid, boolean), public.get_inbox_counts(uuid),
   public.search_messages(uuid, text, uuid, text, integer), public.update_threads(uuid[], jsonb),

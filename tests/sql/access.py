@@ -140,7 +140,8 @@ async def make_cast(world: World) -> Cast:
     await cast.insert("inbox_assignees", **new_assignee(cast, users["member"].id))
     view_id = await cast.insert("wa_saved_views", **new_view(cast, users["member"].id))
     await cast.insert("wa_thread_reads", **new_read(cast, users["member"].id))
-    await cast.insert("wa_thread_breaches", **new_breach(cast))
+    since = "2026-01-01T00:00:00Z"
+    await cast.insert("wa_thread_breaches", **(new_breach(cast) | {"waiting_since": since}))
     canned_id = await cast.insert("canned_responses", **new_canned(cast))
     invitation_id = await cast.insert("workspace_invitations", **new_invitation(cast))
     duplicate = await new_duplicate(cast)
@@ -197,7 +198,7 @@ async def make_cast(world: World) -> Cast:
         "wa_phone_numbers": {"id": number.connection.id},
         "wa_saved_views": {"id": view_id},
         "wa_templates": {"id": template_id},
-        "wa_thread_breaches": {"thread_id": thread.id},
+        "wa_thread_breaches": {"thread_id": thread.id, "waiting_since": since},
         "wa_thread_reads": {"thread_id": thread.id, "user_id": users["member"].id},
         "wa_threads": {"id": thread.id},
         "workspace_entitlement_usage": {"workspace_id": workspace.id, "key": "meta_hub"},
