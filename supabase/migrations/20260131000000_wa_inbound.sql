@@ -339,22 +339,25 @@ begin
     unread_count = thread.unread_count + latest.unread_count,
     inbound_count = thread.inbound_count + latest.unread_count,
     answered_at = greatest(thread.answered_at, latest.answered_at),
-    -- The earliest message after the latest answer. Only where one came late, the messages have to be asked.
+    -- The earliest message after the latest answer. Only where one came late, or an earlier one got another time, the
+    -- messages have to be asked.
     waiting_since = case
-      when latest.answered_at is null and coalesce(latest.first_inbound_at > thread.answered_at, true)
+      when latest.answered_at is null
+        and coalesce(latest.first_inbound_at > coalesce(thread.answered_at, '-infinity'), true)
         then least(thread.waiting_since, latest.first_inbound_at)
-      when greatest(thread.last_inbound_at, latest.inbound_at) > greatest(thread.answered_at, latest.answered_at)
+      when greatest(thread.last_inbound_at, latest.inbound_at)
+        > coalesce(greatest(thread.answered_at, latest.answered_at), '-infinity')
         then (
           select min(message.occurred_at) from public.wa_messages as message
           where message.thread_id = thread.id and message.connection_id = thread.connection_id
             and message.workspace_id = thread.workspace_id and message.direction = 'in' and message.source = 'live'
-            and message.occurred_at > greatest(thread.answered_at, latest.answered_at))
+            and message.occurred_at > coalesce(greatest(thread.answered_at, latest.answered_at), '-infinity'))
     end,
     first_response_seconds = case
       when latest.unread_count > 0 and thread.status = 'closed' then null
-      when latest.answered_at > coalesce(thread.waiting_since, latest.first_inbound_at)
-        then coalesce(thread.first_response_seconds, extract(epoch from
-          latest.answered_at - coalesce(thread.waiting_since, latest.first_inbound_at))::integer)
+      when latest.answered_at > coalesce(thread.waiting_since, nullif(latest.first_inbound_at, '-infinity'))
+        then coalesce(thread.first_response_seconds, extract(epoch from latest.answered_at - coalesce(
+          thread.waiting_since, nullif(latest.first_inbound_at, '-infinity')))::integer)
       else thread.first_response_seconds
     end,
     -- A closed conversation is one that waits for the customer, who has just written.
@@ -472,7 +475,9 @@ begin
       message.body, existing.is_live
   ), latest as (
     select completed.thread_id, max(completed.occurred_at) as occurred_at,
-      min(completed.occurred_at) filter (where completed.direction = 'in' and completed.source = 'live') as first_inbound_at,
+      -- When it came may be another time now.
+      min(timestamptz '-infinity') filter (where completed.direction = 'in' and completed.source = 'live')
+        as first_inbound_at,
       max(completed.occurred_at) filter (where completed.direction = 'in' and completed.source = 'live') as inbound_at,
       max(completed.occurred_at) filter (where completed.direction = 'out' and completed.source = 'phone') as answered_at,
       max(completed.occurred_at) filter (where completed.source <> 'history') as replied_at,
