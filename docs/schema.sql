@@ -50,6 +50,78 @@ CREATE TYPE private.follow_up AS (
 ALTER TYPE private.follow_up OWNER TO postgres;
 
 --
+-- Name: found_message; Type: TYPE; Schema: private; Owner: postgres
+--
+
+CREATE TYPE private.found_message AS (
+	id uuid,
+	workspace_id uuid,
+	thread_id uuid,
+	contact_id uuid,
+	contact_name text,
+	direction text,
+	type text,
+	excerpt text,
+	occurred_at timestamp with time zone,
+	cursor text
+);
+
+ALTER TYPE private.found_message OWNER TO postgres;
+
+--
+-- Name: inbox_thread; Type: TYPE; Schema: private; Owner: postgres
+--
+
+CREATE TYPE private.inbox_thread AS (
+	id uuid,
+	workspace_id uuid,
+	connection_id uuid,
+	contact_id uuid,
+	group_id text,
+	contact_name text,
+	contact_phone text,
+	status text,
+	assignee_id uuid,
+	tags text[],
+	priority text,
+	snoozed_until timestamp with time zone,
+	last_inbound_at timestamp with time zone,
+	last_message_at timestamp with time zone,
+	last_message_body text,
+	unread_count integer,
+	my_unread_count integer,
+	waiting_since timestamp with time zone,
+	answer_due_at timestamp with time zone,
+	first_response_seconds integer,
+	created_at timestamp with time zone,
+	cursor text
+);
+
+ALTER TYPE private.inbox_thread OWNER TO postgres;
+
+--
+-- Name: listed_template; Type: TYPE; Schema: private; Owner: postgres
+--
+
+CREATE TYPE private.listed_template AS (
+	id uuid,
+	workspace_id uuid,
+	waba_id text,
+	template_id text,
+	name text,
+	language text,
+	status text,
+	category text,
+	quality text,
+	rejected_reason text,
+	components jsonb,
+	variables jsonb,
+	updated_at timestamp with time zone
+);
+
+ALTER TYPE private.listed_template OWNER TO postgres;
+
+--
 -- Name: my_candidate; Type: TYPE; Schema: private; Owner: postgres
 --
 
@@ -191,6 +263,8 @@ CREATE TABLE public.chats (
     last_message_sender_id uuid,
     last_message_preview text,
     first_member_ids uuid[] DEFAULT '{}'::uuid[] NOT NULL,
+    thread_id uuid,
+    connection_id uuid,
     CONSTRAINT chats_direct_key_check CHECK (((kind = 'direct'::text) = (direct_key IS NOT NULL))),
     CONSTRAINT chats_kind_check CHECK ((kind = ANY (ARRAY['direct'::text, 'group'::text, 'channel'::text]))),
     CONSTRAINT chats_last_seq_check CHECK (((last_seq >= 0) AND (last_rev >= last_seq))),
@@ -996,6 +1070,59 @@ end $$;
 ALTER FUNCTION private.assign_message_seq() OWNER TO postgres;
 
 --
+-- Name: assign_waiting_threads(uuid, integer); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.assign_waiting_threads(p_workspace_id uuid, p_limit integer) RETURNS integer
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_settings public.inbox_settings;
+  v_thread record;
+  v_user_id uuid;
+  v_assigned integer := 0;
+begin
+  select settings.* into v_settings from public.inbox_settings as settings
+  where settings.workspace_id = p_workspace_id and settings.assignment_policy <> 'manual'
+  for no key update skip locked;
+  if not found then
+    return 0;
+  end if;
+  for v_thread in
+    select thread.id from public.wa_threads as thread
+    where thread.workspace_id = p_workspace_id and thread.waiting_since is not null and thread.assignee_id is null
+      and thread.status in ('open', 'pending')
+    order by thread.waiting_since, thread.id
+    limit p_limit
+    for no key update skip locked
+  loop
+    select assignee.user_id into v_user_id
+    from public.inbox_assignees as assignee
+    join public.workspace_memberships as member
+      on member.workspace_id = assignee.workspace_id and member.user_id = assignee.user_id and member.role <> 'viewer'
+    cross join lateral (
+      select count(*) as threads from public.wa_threads as thread
+      where thread.workspace_id = assignee.workspace_id and thread.assignee_id = assignee.user_id
+        and thread.status in ('open', 'pending')
+    ) as load
+    where assignee.workspace_id = p_workspace_id
+      and load.threads < coalesce(v_settings.assignment_limit, 2147483647)
+    order by case v_settings.assignment_policy when 'by_load' then load.threads end, assignee.last_assigned_at,
+      assignee.user_id
+    limit 1;
+    exit when not found;
+    update public.wa_threads as thread set assignee_id = v_user_id where thread.id = v_thread.id;
+    update public.inbox_assignees as assignee set last_assigned_at = clock_timestamp()
+    where assignee.workspace_id = p_workspace_id and assignee.user_id = v_user_id;
+    v_assigned := v_assigned + 1;
+  end loop;
+  return v_assigned;
+end $$;
+
+ALTER FUNCTION private.assign_waiting_threads(p_workspace_id uuid, p_limit integer) OWNER TO postgres;
+
+--
 -- Name: audit(text, uuid, jsonb, jsonb, text); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
@@ -1152,6 +1279,53 @@ begin
 end $$;
 
 ALTER FUNCTION private.broadcast_message() OWNER TO postgres;
+
+--
+-- Name: wa_templates; Type: TABLE; Schema: public; Owner: postgres
+--
+
+CREATE TABLE public.wa_templates (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    workspace_id uuid NOT NULL,
+    waba_id text NOT NULL,
+    template_id text NOT NULL,
+    name text,
+    language text,
+    status text,
+    category text,
+    quality text,
+    rejected_reason text,
+    components jsonb,
+    status_changed_at timestamp with time zone,
+    category_changed_at timestamp with time zone,
+    quality_changed_at timestamp with time zone,
+    components_changed_at timestamp with time zone,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+ALTER TABLE public.wa_templates OWNER TO postgres;
+
+--
+-- Name: bulk_template(uuid, uuid, jsonb, integer); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.bulk_template(p_workspace_id uuid, p_template_id uuid, p_variables jsonb, p_limit integer) RETURNS public.wa_templates
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+declare
+  v_template public.wa_templates := private.sendable_template(p_workspace_id, p_template_id);
+begin
+  if not coalesce(p_limit between 1 and 10000, false) then
+    perform private.raise_error(400, 'invalid_value', '{"field": "limit", "allowed": "1 to 10000"}',
+      'Send to 1 to 10,000 threads at once.');
+  end if;
+  perform private.check_template_variables(v_template, coalesce(p_variables, '{}'));
+  return v_template;
+end $$;
+
+ALTER FUNCTION private.bulk_template(p_workspace_id uuid, p_template_id uuid, p_variables jsonb, p_limit integer) OWNER TO postgres;
 
 --
 -- Name: caller_role(); Type: FUNCTION; Schema: private; Owner: postgres
@@ -1448,6 +1622,62 @@ begin
 end $_$;
 
 ALTER FUNCTION private.check_queue_settings(p_patch jsonb) OWNER TO postgres;
+-- Name: check_template_variables(public.wa_templates, jsonb); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.check_template_variables(p_template public.wa_templates, p_variables jsonb) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $_$
+declare
+  v_wanted constant jsonb := private.template_variables(p_template.components);
+  v_problems jsonb;
+begin
+  if exists (
+    select from jsonb_array_elements(private.template_components(p_template.components)) as component
+    where component.value ->> 'type' not in ('HEADER', 'BODY', 'FOOTER', 'BUTTONS'))
+  then
+    perform private.raise_error(400, 'invalid_value', jsonb_build_object('field', 'template_id'),
+      'Templates with cards or offers can''t be sent from here; send them through the outbox.');
+  end if;
+  select jsonb_agg(problem.text order by problem.text) into v_problems
+  from (
+    -- Parts that aren't there, or of another shape.
+    select given.key || ' isn''t part of it' as text from jsonb_each(p_variables) as given where not v_wanted ? given.key
+    union all
+    select part.name || ' is missing' from jsonb_object_keys(v_wanted) as part (name) where not p_variables ? part.name
+    union all
+    select 'header needs the id of an uploaded ' || (v_wanted ->> 'header') || ' or a link to one'
+    where jsonb_typeof(v_wanted -> 'header') = 'string' and p_variables ? 'header' and not coalesce(
+      (p_variables -> 'header' ? 'id') <> (p_variables -> 'header' ? 'link'), false)
+    union all
+    -- Values: none may be missing, and Meta takes no line breaks.
+    select part.name || ' ' || place.name || ' is missing, or holds a line break, a tab or five spaces'
+    from (values ('header'), ('body')) as part (name)
+    cross join lateral jsonb_array_elements_text(
+      case jsonb_typeof(v_wanted -> part.name) when 'array' then v_wanted -> part.name else '[]' end) as place (name)
+    where p_variables ? part.name
+      and not coalesce(private.template_value(p_variables -> part.name, place.name) !~ '[\n\r\t]|     |^$', false)
+    union all
+    select part.name || ' has more values than places' from (values ('header'), ('body')) as part (name)
+    where jsonb_typeof(v_wanted -> part.name) = 'array' and p_variables ? part.name
+      and case jsonb_typeof(p_variables -> part.name)
+        when 'array' then jsonb_array_length(p_variables -> part.name)
+        when 'object' then (select count(*) from jsonb_object_keys(p_variables -> part.name))
+      end > jsonb_array_length(v_wanted -> part.name)
+    union all
+    select 'buttons ' || button.name || ' is missing'
+    from jsonb_object_keys(coalesce(v_wanted -> 'buttons', '{}')) as button (name)
+    where p_variables ? 'buttons' and coalesce(p_variables -> 'buttons' ->> button.name, '') = ''
+  ) as problem;
+  if v_problems is not null then
+    perform private.raise_error(400, 'template_variables_invalid',
+      jsonb_build_object('problems', v_problems, 'variables', v_wanted),
+      'Give a value for each place that the template has, and no other.');
+  end if;
+end $_$;
+
+ALTER FUNCTION private.check_template_variables(p_template public.wa_templates, p_variables jsonb) OWNER TO postgres;
 
 --
 -- Name: check_tokens(bigint, text); Type: FUNCTION; Schema: private; Owner: postgres
@@ -1466,6 +1696,31 @@ begin
 end $$;
 
 ALTER FUNCTION private.check_tokens(p_amount bigint, p_reason text) OWNER TO postgres;
+
+--
+-- Name: check_view(text, jsonb); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.check_view(p_name text, p_filters jsonb) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+declare
+  v_wrong constant text := private.wrong_view_filter(p_filters);
+begin
+  if not coalesce(length(btrim(p_name)) between 1 and 100, false) then
+    perform private.raise_error(400, 'invalid_value', '{"field": "name"}', 'Give the view a name of 1 to 100 characters.');
+  elsif v_wrong in ('filters', 'status', 'assignee', 'tag', 'q') then
+    perform private.raise_error(400, 'invalid_value', jsonb_build_object('field', v_wrong),
+      'A status is open, pending, snoozed or closed; an assignee me, unassigned or an id; tag and q are text.');
+  elsif v_wrong is not null then
+    perform private.raise_error(400, 'field_unknown',
+      jsonb_build_object('field', left(v_wrong, 100), 'allowed', array['status', 'assignee', 'tag', 'q']),
+      'Use the filters that are allowed.');
+  end if;
+end $$;
+
+ALTER FUNCTION private.check_view(p_name text, p_filters jsonb) OWNER TO postgres;
 
 --
 -- Name: checked_fields(jsonb, text[]); Type: FUNCTION; Schema: private; Owner: postgres
@@ -1593,7 +1848,9 @@ declare
   v_thread_ids uuid[];
   v_latest_at timestamptz[];
   v_bodies text[];
+  v_first_inbound_at timestamptz[];
   v_inbound_at timestamptz[];
+  v_answered_at timestamptz[];
   v_replied_at timestamptz[];
   v_unread_counts integer[];
 begin
@@ -1627,7 +1884,9 @@ begin
       message.body, existing.is_live
   ), latest as (
     select completed.thread_id, max(completed.occurred_at) as occurred_at,
+      min(completed.occurred_at) filter (where completed.direction = 'in' and completed.source = 'live') as first_inbound_at,
       max(completed.occurred_at) filter (where completed.direction = 'in' and completed.source = 'live') as inbound_at,
+      max(completed.occurred_at) filter (where completed.direction = 'out' and completed.source = 'phone') as answered_at,
       max(completed.occurred_at) filter (where completed.source <> 'history') as replied_at,
       count(*) filter (where completed.is_live and completed.direction = 'in' and completed.source = 'live')
         as unread_count,
@@ -1635,11 +1894,14 @@ begin
     from completed group by completed.thread_id
   )
   select array_agg(latest.thread_id), array_agg(latest.occurred_at), array_agg(latest.body),
-    array_agg(latest.inbound_at), array_agg(latest.replied_at), array_agg(latest.unread_count::integer)
-  into v_thread_ids, v_latest_at, v_bodies, v_inbound_at, v_replied_at, v_unread_counts
+    array_agg(latest.first_inbound_at), array_agg(latest.inbound_at), array_agg(latest.answered_at),
+    array_agg(latest.replied_at), array_agg(latest.unread_count::integer)
+  into v_thread_ids, v_latest_at, v_bodies, v_first_inbound_at, v_inbound_at, v_answered_at, v_replied_at,
+    v_unread_counts
   from latest;
   perform private.move_whatsapp_threads(
-    v_thread_ids, v_latest_at, v_bodies, v_inbound_at, v_replied_at, v_unread_counts);
+    v_thread_ids, v_latest_at, v_bodies, v_first_inbound_at, v_inbound_at, v_answered_at, v_replied_at,
+    v_unread_counts);
 
   -- What the history says became of a message that the phone has sent.
   update public.wa_messages as message set status = furthest.status, updated_at = now()
@@ -1837,6 +2099,7 @@ CREATE TABLE public.wa_phone_numbers (
     account_changed_at timestamp with time zone,
     history_status text,
     history_progress smallint,
+    search_languages text[] DEFAULT '{simple}'::text[] NOT NULL,
     deleted_at timestamp with time zone,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
@@ -2282,6 +2545,86 @@ end $$;
 ALTER FUNCTION private.entitlement_state(p_workspace_id uuid, p_key text, p_amount bigint, OUT granted boolean, OUT reason text, OUT "limit" bigint, OUT usage bigint, OUT period_start timestamp with time zone) OWNER TO postgres;
 
 --
+-- Name: contacts; Type: TABLE; Schema: public; Owner: postgres
+--
+
+CREATE TABLE public.contacts (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    workspace_id uuid NOT NULL,
+    name text,
+    email text,
+    phone text,
+    lead_status text DEFAULT 'new'::text NOT NULL,
+    status_tags text[] DEFAULT '{}'::text[] NOT NULL,
+    tags text[] DEFAULT '{}'::text[] NOT NULL,
+    source text DEFAULT 'manual'::text NOT NULL,
+    marketing_opted_out boolean DEFAULT false NOT NULL,
+    marketing_preference_at timestamp with time zone,
+    assigned_to uuid,
+    created_by uuid,
+    merged_into uuid,
+    deleted_at timestamp with time zone,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    search_text text GENERATED ALWAYS AS (lower(((((COALESCE(name, ''::text) || ' '::text) || COALESCE(email, ''::text)) || ' '::text) || COALESCE(phone, ''::text)))) STORED,
+    CONSTRAINT contacts_email_check CHECK (((length(email) <= 320) AND (email ~ '^[^@[:space:]]+@[^@[:space:]]+$'::text))),
+    CONSTRAINT contacts_lead_status_check CHECK ((lead_status = ANY (ARRAY['new'::text, 'pending'::text, 'queued'::text, 'contacted'::text, 'engaged'::text, 'qualified'::text, 'lost'::text]))),
+    CONSTRAINT contacts_merged_into_check CHECK (((merged_into IS NULL) OR ((merged_into <> id) AND (deleted_at IS NOT NULL)))),
+    CONSTRAINT contacts_name_check CHECK (((length(name) >= 1) AND (length(name) <= 300))),
+    CONSTRAINT contacts_phone_check CHECK ((phone ~ '^\+[1-9][0-9]{6,14}$'::text))
+);
+
+ALTER TABLE public.contacts OWNER TO postgres;
+
+--
+-- Name: filled_text(text, public.contacts); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.filled_text(p_text text, p_contact public.contacts) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+declare
+  v_value record;
+begin
+  for v_value in
+    select * from (values
+      ('{contact.name}', p_contact.name),
+      ('{contact.first_name}', split_part(btrim(p_contact.name), ' ', 1)),
+      ('{contact.email}', p_contact.email),
+      ('{contact.phone}', p_contact.phone)
+    ) as known (place, value)
+    where strpos(p_text, known.place) > 0
+  loop
+    p_text := replace(p_text, v_value.place, nullif(v_value.value, ''));
+  end loop;
+  return p_text;
+end $$;
+
+ALTER FUNCTION private.filled_text(p_text text, p_contact public.contacts) OWNER TO postgres;
+
+--
+-- Name: filled_variables(jsonb, public.contacts); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.filled_variables(p_variables jsonb, p_contact public.contacts) RETURNS jsonb
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+begin
+  if strpos(p_variables::text, '{contact.') = 0 then
+    return p_variables;
+  end if;
+  -- As they stand inside of JSON.
+  p_contact.name := substr(to_jsonb(regexp_replace(btrim(p_contact.name), '\s+', ' ', 'g'))::text, 2);
+  p_contact.name := left(p_contact.name, -1);
+  p_contact.email := left(substr(to_jsonb(p_contact.email)::text, 2), -1);
+  return private.filled_text(p_variables::text, p_contact)::jsonb;
+end $$;
+
+ALTER FUNCTION private.filled_variables(p_variables jsonb, p_contact public.contacts) OWNER TO postgres;
+
+--
 -- Name: workspaces; Type: TABLE; Schema: public; Owner: postgres
 --
 
@@ -2596,6 +2939,19 @@ $_$;
 ALTER FUNCTION private.import_rows(p_rows jsonb) OWNER TO postgres;
 
 --
+-- Name: invitation_token_hash(text); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.invitation_token_hash(p_token text) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+  select encode(sha256(convert_to(p_token, 'UTF8')), 'hex')
+$$;
+
+ALTER FUNCTION private.invitation_token_hash(p_token text) OWNER TO postgres;
+
+--
 -- Name: is_my_chat_topic(text); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
@@ -2628,6 +2984,21 @@ CREATE FUNCTION private.is_operator(p_roles text[] DEFAULT ARRAY['owner'::text, 
 $$;
 
 ALTER FUNCTION private.is_operator(p_roles text[]) OWNER TO postgres;
+
+--
+-- Name: is_search_language(text); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.is_search_language(p_language text) RETURNS boolean
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path TO ''
+    AS $$
+  select exists (
+    select from pg_ts_config as configuration
+    where configuration.cfgname = p_language and configuration.cfgnamespace = 'pg_catalog'::regnamespace)
+$$;
+
+ALTER FUNCTION private.is_search_language(p_language text) OWNER TO postgres;
 
 --
 -- Name: is_service(); Type: FUNCTION; Schema: private; Owner: postgres
@@ -3015,6 +3386,81 @@ end $$;
 ALTER FUNCTION private.lock_unsettled_outbox(p_ids uuid[]) OWNER TO postgres;
 
 --
+-- Name: wrong_view_filter(jsonb); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.wrong_view_filter(p_filters jsonb) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    AS $_$
+  select case when jsonb_typeof(p_filters) is distinct from 'object' then 'filters' else (
+    select min(filter.key) from jsonb_each(p_filters) as filter
+    where case filter.key
+      when 'status' then not coalesce(
+        case jsonb_typeof(filter.value)
+          when 'array' then filter.value <> '[]' and filter.value <@ '["open", "pending", "snoozed", "closed"]'
+          when 'string' then filter.value <@ '["open", "pending", "snoozed", "closed"]'
+        end, false)
+      when 'assignee' then not coalesce(jsonb_typeof(filter.value) = 'string' and (
+        filter.value #>> '{}' in ('me', 'unassigned') or pg_input_is_valid(filter.value #>> '{}', 'uuid')), false)
+      when 'tag' then not coalesce(
+        case jsonb_typeof(filter.value)
+          when 'array' then filter.value <> '[]' and not jsonb_path_exists(filter.value, '$[*] ? (@.type() != "string")')
+          when 'string' then length(filter.value #>> '{}') between 1 and 100
+        end, false)
+      when 'q' then not coalesce(
+        jsonb_typeof(filter.value) = 'string' and length(btrim(filter.value #>> '{}')) between 1 and 500, false)
+      else true
+    end) end
+$_$;
+
+ALTER FUNCTION private.wrong_view_filter(p_filters jsonb) OWNER TO postgres;
+
+--
+-- Name: wa_saved_views; Type: TABLE; Schema: public; Owner: postgres
+--
+
+CREATE TABLE public.wa_saved_views (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    workspace_id uuid NOT NULL,
+    user_id uuid DEFAULT auth.uid() NOT NULL,
+    name text NOT NULL,
+    filters jsonb DEFAULT '{}'::jsonb NOT NULL,
+    is_default boolean DEFAULT false NOT NULL,
+    is_shared boolean DEFAULT false NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT wa_saved_views_filters_check CHECK ((private.wrong_view_filter(filters) IS NULL)),
+    CONSTRAINT wa_saved_views_name_check CHECK (((name = btrim(name)) AND ((length(name) >= 1) AND (length(name) <= 100))))
+);
+
+ALTER TABLE public.wa_saved_views OWNER TO postgres;
+
+--
+-- Name: lock_view(uuid); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.lock_view(p_view_id uuid) RETURNS public.wa_saved_views
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_user_id uuid := private.require_user();
+  v_view public.wa_saved_views;
+begin
+  select view.* into v_view from public.wa_saved_views as view
+  where view.id = p_view_id and (view.user_id = v_user_id
+    or (view.is_shared and view.workspace_id in (select private.my_workspace_ids_as('owner', 'admin'))))
+  for no key update;
+  perform private.require_role(v_view.workspace_id,
+    case when v_view.is_shared then array['owner', 'admin'] else array['owner', 'admin', 'member'] end,
+    'view_not_found', jsonb_build_object('view_id', p_view_id));
+  return v_view;
+end $$;
+
+ALTER FUNCTION private.lock_view(p_view_id uuid) OWNER TO postgres;
+
+--
 -- Name: lock_whatsapp_message_ids(private.whatsapp_item[]); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
@@ -3163,9 +3609,24 @@ begin
       then old.last_message_body else thread.last_message_body end,
     last_message_at = greatest(thread.last_message_at, old.last_message_at),
     unread_count = thread.unread_count + old.unread_count,
+    inbound_count = thread.inbound_count + old.inbound_count,
+    waiting_since = least(thread.waiting_since, old.waiting_since),
+    answered_at = greatest(thread.answered_at, old.answered_at),
+    first_response_seconds = coalesce(thread.first_response_seconds, old.first_response_seconds),
     automation_stopped_at = greatest(thread.automation_stopped_at, old.automation_stopped_at)
   from public.wa_threads as old
   where thread.id = p_into and old.id = p_from;
+  insert into public.wa_thread_reads as mine (thread_id, connection_id, workspace_id, user_id, read_count)
+  select p_into, old.connection_id, old.workspace_id, old.user_id, old.read_count
+  from public.wa_thread_reads as old where old.thread_id = p_from
+  on conflict on constraint wa_thread_reads_pkey do update set read_count = mine.read_count + excluded.read_count;
+  update public.wa_thread_breaches as breach set thread_id = p_into
+  where breach.thread_id = p_from and not exists (
+    select from public.wa_thread_breaches as known
+    where known.thread_id = p_into and known.waiting_since = breach.waiting_since);
+  -- Where both have notes, those of the one that goes stay a channel by themselves.
+  update public.chats as chat set thread_id = p_into
+  where chat.thread_id = p_from and not exists (select from public.chats as own where own.thread_id = p_into);
   delete from public.wa_threads as thread where thread.id = p_from;
 end $$;
 
@@ -3314,10 +3775,10 @@ end $$;
 ALTER FUNCTION private.move_follow_up(p_id uuid, p_at timestamp with time zone, p_is_done boolean) OWNER TO postgres;
 
 --
--- Name: move_whatsapp_threads(uuid[], timestamp with time zone[], text[], timestamp with time zone[], timestamp with time zone[], integer[]); Type: FUNCTION; Schema: private; Owner: postgres
+-- Name: move_whatsapp_threads(uuid[], timestamp with time zone[], text[], timestamp with time zone[], timestamp with time zone[], timestamp with time zone[], timestamp with time zone[], integer[]); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
-CREATE FUNCTION private.move_whatsapp_threads(p_thread_ids uuid[], p_latest_at timestamp with time zone[], p_bodies text[], p_inbound_at timestamp with time zone[], p_replied_at timestamp with time zone[], p_unread_counts integer[]) RETURNS void
+CREATE FUNCTION private.move_whatsapp_threads(p_thread_ids uuid[], p_latest_at timestamp with time zone[], p_bodies text[], p_first_inbound_at timestamp with time zone[], p_inbound_at timestamp with time zone[], p_answered_at timestamp with time zone[], p_replied_at timestamp with time zone[], p_unread_counts integer[]) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
     AS $$
@@ -3330,17 +3791,38 @@ begin
     end,
     last_message_at = greatest(thread.last_message_at, latest.occurred_at),
     unread_count = thread.unread_count + latest.unread_count,
+    inbound_count = thread.inbound_count + latest.unread_count,
+    answered_at = greatest(thread.answered_at, latest.answered_at),
+    -- The earliest message after the latest answer. Only where one came late, the messages have to be asked.
+    waiting_since = case
+      when latest.answered_at is null and coalesce(latest.first_inbound_at > thread.answered_at, true)
+        then least(thread.waiting_since, latest.first_inbound_at)
+      when greatest(thread.last_inbound_at, latest.inbound_at) > greatest(thread.answered_at, latest.answered_at)
+        then (
+          select min(message.occurred_at) from public.wa_messages as message
+          where message.thread_id = thread.id and message.connection_id = thread.connection_id
+            and message.workspace_id = thread.workspace_id and message.direction = 'in' and message.source = 'live'
+            and message.occurred_at > greatest(thread.answered_at, latest.answered_at))
+    end,
+    first_response_seconds = case
+      when latest.unread_count > 0 and thread.status = 'closed' then null
+      when latest.answered_at > coalesce(thread.waiting_since, latest.first_inbound_at)
+        then coalesce(thread.first_response_seconds, extract(epoch from
+          latest.answered_at - coalesce(thread.waiting_since, latest.first_inbound_at))::integer)
+      else thread.first_response_seconds
+    end,
     -- A closed conversation is one that waits for the customer, who has just written.
     status = case when latest.unread_count > 0 and thread.status in ('closed', 'snoozed') then 'open'
       else thread.status end,
     snoozed_until = case when latest.unread_count > 0 then null else thread.snoozed_until end,
     automation_stopped_at = greatest(thread.automation_stopped_at, latest.replied_at), updated_at = now()
-  from unnest(p_thread_ids, p_latest_at, p_bodies, p_inbound_at, p_replied_at, p_unread_counts)
-    as latest (thread_id, occurred_at, body, inbound_at, replied_at, unread_count)
+  from unnest(p_thread_ids, p_latest_at, p_bodies, p_first_inbound_at, p_inbound_at, p_answered_at, p_replied_at,
+      p_unread_counts)
+    as latest (thread_id, occurred_at, body, first_inbound_at, inbound_at, answered_at, replied_at, unread_count)
   where thread.id = latest.thread_id;
 end $$;
 
-ALTER FUNCTION private.move_whatsapp_threads(p_thread_ids uuid[], p_latest_at timestamp with time zone[], p_bodies text[], p_inbound_at timestamp with time zone[], p_replied_at timestamp with time zone[], p_unread_counts integer[]) OWNER TO postgres;
+ALTER FUNCTION private.move_whatsapp_threads(p_thread_ids uuid[], p_latest_at timestamp with time zone[], p_bodies text[], p_first_inbound_at timestamp with time zone[], p_inbound_at timestamp with time zone[], p_answered_at timestamp with time zone[], p_replied_at timestamp with time zone[], p_unread_counts integer[]) OWNER TO postgres;
 
 --
 -- Name: my_chat_ids(); Type: FUNCTION; Schema: private; Owner: postgres
@@ -3667,38 +4149,6 @@ begin
 end $_$;
 
 ALTER FUNCTION private.page_of_candidates(p_workspace_id uuid, p_filter jsonb, p_only uuid[], p_without uuid[], p_sort text, p_descending boolean, p_after text, p_limit integer) OWNER TO postgres;
-
---
--- Name: contacts; Type: TABLE; Schema: public; Owner: postgres
---
-
-CREATE TABLE public.contacts (
-    id uuid DEFAULT gen_random_uuid() NOT NULL,
-    workspace_id uuid NOT NULL,
-    name text,
-    email text,
-    phone text,
-    lead_status text DEFAULT 'new'::text NOT NULL,
-    status_tags text[] DEFAULT '{}'::text[] NOT NULL,
-    tags text[] DEFAULT '{}'::text[] NOT NULL,
-    source text DEFAULT 'manual'::text NOT NULL,
-    marketing_opted_out boolean DEFAULT false NOT NULL,
-    marketing_preference_at timestamp with time zone,
-    assigned_to uuid,
-    created_by uuid,
-    merged_into uuid,
-    deleted_at timestamp with time zone,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    search_text text GENERATED ALWAYS AS (lower(((((COALESCE(name, ''::text) || ' '::text) || COALESCE(email, ''::text)) || ' '::text) || COALESCE(phone, ''::text)))) STORED,
-    CONSTRAINT contacts_email_check CHECK (((length(email) <= 320) AND (email ~ '^[^@[:space:]]+@[^@[:space:]]+$'::text))),
-    CONSTRAINT contacts_lead_status_check CHECK ((lead_status = ANY (ARRAY['new'::text, 'pending'::text, 'queued'::text, 'contacted'::text, 'engaged'::text, 'qualified'::text, 'lost'::text]))),
-    CONSTRAINT contacts_merged_into_check CHECK (((merged_into IS NULL) OR ((merged_into <> id) AND (deleted_at IS NOT NULL)))),
-    CONSTRAINT contacts_name_check CHECK (((length(name) >= 1) AND (length(name) <= 300))),
-    CONSTRAINT contacts_phone_check CHECK ((phone ~ '^\+[1-9][0-9]{6,14}$'::text))
-);
-
-ALTER TABLE public.contacts OWNER TO postgres;
 
 --
 -- Name: page_of_contacts(uuid, jsonb, uuid[], text, boolean, text, integer); Type: FUNCTION; Schema: private; Owner: postgres
@@ -4156,6 +4606,63 @@ CREATE FUNCTION private.queue_timezone(p_workspace_id uuid, p_user_id uuid) RETU
 $$;
 
 ALTER FUNCTION private.queue_timezone(p_workspace_id uuid, p_user_id uuid) OWNER TO postgres;
+-- Name: queue_whatsapp(uuid, jsonb, text, boolean); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.queue_whatsapp(p_thread_id uuid, p_payload jsonb, p_idempotency_key text, p_needs_window boolean, OUT outbox public.outbox_messages, OUT is_new boolean) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_thread public.wa_threads;
+  v_connection public.wa_phone_numbers;
+  v_recipient text;
+begin
+  if p_idempotency_key is null or length(p_idempotency_key) not between 1 and 200 then
+    perform private.raise_error(400, 'invalid_value', '{"field": "idempotency_key"}',
+      'Give each message its own key of 1 to 200 characters, and repeat it when you repeat the request.');
+  end if;
+  select thread.* into v_thread from public.wa_threads as thread where thread.id = p_thread_id;
+  -- A repeated request gets its first answer, even when the window or the connection has closed since.
+  select known.* into outbox from public.outbox_messages as known
+  where known.workspace_id = v_thread.workspace_id and known.idempotency_key = p_idempotency_key;
+  is_new := false;
+  if not found then
+    -- Messages of one thread are numbered in the order in which they become visible: a smaller number that came to
+    -- light later could overtake a message that is already on its way.
+    select thread.* into v_thread from public.wa_threads as thread where thread.id = p_thread_id for no key update;
+    v_connection := public.resolve_connection_for_thread(p_thread_id);
+    if p_needs_window and coalesce(v_thread.last_inbound_at, '-infinity') <= now() - interval '24 hours' then
+      perform private.raise_error(409, 'window_closed',
+        jsonb_build_object('thread_id', p_thread_id, 'last_inbound_at', v_thread.last_inbound_at,
+          'templates', private.suggest_templates(v_connection)),
+        'Send an approved template instead.');
+    end if;
+    v_recipient := private.whatsapp_recipient(v_thread.contact_id, v_connection);
+    if v_recipient is null then
+      perform private.raise_error(400, 'recipient_missing', jsonb_build_object('thread_id', p_thread_id),
+        'Add a phone number to the contact.');
+    end if;
+    insert into public.outbox_messages
+      (workspace_id, channel, connection_id, thread_id, recipient, payload, idempotency_key, created_by)
+    values (v_thread.workspace_id, 'whatsapp', v_connection.id, p_thread_id, v_recipient, p_payload,
+      p_idempotency_key, (select auth.uid()))
+    on conflict on constraint outbox_messages_workspace_id_idempotency_key_key do nothing
+    returning * into outbox;
+    is_new := found;
+    if not is_new then
+      -- Someone else won the race for this key between the look-up and the insert.
+      select known.* into outbox from public.outbox_messages as known
+      where known.workspace_id = v_thread.workspace_id and known.idempotency_key = p_idempotency_key;
+    end if;
+  end if;
+  if outbox.thread_id is distinct from p_thread_id or outbox.payload <> p_payload then
+    perform private.raise_error(409, 'idempotency_conflict', jsonb_build_object('idempotency_key', p_idempotency_key),
+      'Use a new key for a new message.');
+  end if;
+end $$;
+
+ALTER FUNCTION private.queue_whatsapp(p_thread_id uuid, p_payload jsonb, p_idempotency_key text, p_needs_window boolean, OUT outbox public.outbox_messages, OUT is_new boolean) OWNER TO postgres;
 
 --
 -- Name: raise_error(integer, text, jsonb, text); Type: FUNCTION; Schema: private; Owner: postgres
@@ -4900,6 +5407,68 @@ CREATE FUNCTION private.sendable_messages(p_settings public.user_queue_settings,
 $$;
 
 ALTER FUNCTION private.sendable_messages(p_settings public.user_queue_settings, p_ids uuid[]) OWNER TO postgres;
+-- Name: search_query(uuid, text); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.search_query(p_workspace_id uuid, p_text text) RETURNS tsquery
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+declare
+  v_language text;
+  v_query tsquery := websearch_to_tsquery('pg_catalog.simple', p_text);
+begin
+  for v_language in
+    select distinct language.name from public.wa_phone_numbers as connection
+    cross join lateral unnest(connection.search_languages) as language (name)
+    where connection.workspace_id = p_workspace_id and language.name <> 'simple'
+  loop
+    v_query := v_query || websearch_to_tsquery(('pg_catalog.' || v_language)::regconfig, p_text);
+  end loop;
+  return v_query;
+end $$;
+
+ALTER FUNCTION private.search_query(p_workspace_id uuid, p_text text) OWNER TO postgres;
+
+--
+-- Name: search_vector(text, text); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.search_vector(p_language text, p_text text) RETURNS tsvector
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO ''
+    AS $$
+begin
+  return to_tsvector(('pg_catalog.' || coalesce(p_language, 'simple'))::regconfig, left(p_text, 50000));
+end $$;
+
+ALTER FUNCTION private.search_vector(p_language text, p_text text) OWNER TO postgres;
+
+--
+-- Name: sendable_template(uuid, uuid); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.sendable_template(p_workspace_id uuid, p_template_id uuid) RETURNS public.wa_templates
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+declare
+  v_template public.wa_templates;
+begin
+  select template.* into v_template from public.wa_templates as template
+  where template.workspace_id = p_workspace_id and template.id = p_template_id;
+  if not found then
+    perform private.raise_error(404, 'template_not_found', jsonb_build_object('template_id', p_template_id),
+      'Check the id, or sync the templates.');
+  elsif v_template.status is distinct from 'APPROVED' or v_template.components is null then
+    perform private.raise_error(409, 'template_not_approved',
+      jsonb_build_object('template_id', p_template_id, 'status', v_template.status, 'reason', v_template.rejected_reason),
+      'Send one that Meta has approved, or sync the templates if it has meanwhile.');
+  end if;
+  return v_template;
+end $$;
+
+ALTER FUNCTION private.sendable_template(p_workspace_id uuid, p_template_id uuid) OWNER TO postgres;
 
 --
 -- Name: set_updated_at(); Type: FUNCTION; Schema: private; Owner: postgres
@@ -5004,6 +5573,77 @@ CREATE FUNCTION private.show_sent_outbox(p_ids uuid[]) RETURNS void
 $$;
 
 ALTER FUNCTION private.show_sent_outbox(p_ids uuid[]) OWNER TO postgres;
+
+--
+-- Name: wa_messages; Type: TABLE; Schema: public; Owner: postgres
+--
+
+CREATE TABLE public.wa_messages (
+    id uuid DEFAULT (encode(set_bit(set_bit(OVERLAY(uuid_send(gen_random_uuid()) PLACING SUBSTRING(int8send(((EXTRACT(epoch FROM clock_timestamp()) * (1000)::numeric))::bigint) FROM 3) FROM 1 FOR 6), (52)::bigint, 1), (53)::bigint, 1), 'hex'::text))::uuid NOT NULL,
+    workspace_id uuid NOT NULL,
+    connection_id uuid NOT NULL,
+    thread_id uuid NOT NULL,
+    sequence bigint NOT NULL,
+    direction text NOT NULL,
+    wa_message_id text,
+    type text NOT NULL,
+    body text,
+    content jsonb DEFAULT '{}'::jsonb NOT NULL,
+    status text,
+    status_rank integer GENERATED ALWAYS AS (array_position(ARRAY['pending'::text, 'cancelled'::text, 'unknown'::text, 'sent'::text, 'failed'::text, 'delivered'::text, 'read'::text, 'played'::text], status)) STORED,
+    error_code integer,
+    error_text text,
+    sent_by uuid,
+    outbox_id uuid,
+    source text DEFAULT 'live'::text NOT NULL,
+    is_placeholder boolean DEFAULT false NOT NULL,
+    search_language text,
+    sender_contact_id uuid,
+    context jsonb,
+    pricing jsonb,
+    reactions jsonb,
+    edited_at timestamp with time zone,
+    revoked_at timestamp with time zone,
+    occurred_at timestamp with time zone NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT wa_messages_direction_check CHECK ((direction = ANY (ARRAY['in'::text, 'out'::text]))),
+    CONSTRAINT wa_messages_source_check CHECK ((source = ANY (ARRAY['live'::text, 'phone'::text, 'history'::text]))),
+    CONSTRAINT wa_messages_status_check CHECK ((((direction = 'in'::text) AND (status IS NULL)) OR ((direction = 'out'::text) AND (status = ANY (ARRAY['pending'::text, 'cancelled'::text, 'unknown'::text, 'sent'::text, 'failed'::text, 'delivered'::text, 'read'::text, 'played'::text])))))
+)
+WITH (fillfactor='60');
+
+ALTER TABLE public.wa_messages OWNER TO postgres;
+
+--
+-- Name: show_whatsapp_reply(public.outbox_messages, text, text); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.show_whatsapp_reply(p_outbox public.outbox_messages, p_type text, p_body text) RETURNS public.wa_messages
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_message public.wa_messages;
+begin
+  insert into public.wa_messages (workspace_id, connection_id, thread_id, direction, type, body, content, status,
+    search_language, sent_by, outbox_id, occurred_at)
+  select p_outbox.workspace_id, p_outbox.connection_id, p_outbox.thread_id, 'out', p_type, p_body, p_outbox.payload,
+    'pending', nullif(connection.search_languages[cardinality(connection.search_languages)], 'simple'),
+    p_outbox.created_by, p_outbox.id, now()
+  from public.wa_phone_numbers as connection where connection.id = p_outbox.connection_id
+  returning * into v_message;
+  update public.wa_threads as thread
+  set last_message_at = greatest(thread.last_message_at, v_message.occurred_at),
+    last_message_body = left(p_body, 200), unread_count = 0, waiting_since = null,
+    answered_at = greatest(thread.answered_at, thread.last_inbound_at),
+    first_response_seconds = coalesce(thread.first_response_seconds,
+      extract(epoch from now() - thread.waiting_since)::integer)
+  where thread.id = p_outbox.thread_id;
+  return v_message;
+end $$;
+
+ALTER FUNCTION private.show_whatsapp_reply(p_outbox public.outbox_messages, p_type text, p_body text) OWNER TO postgres;
 
 --
 -- Name: shrink_outbox_lease(bigint, uuid[]); Type: FUNCTION; Schema: private; Owner: postgres
@@ -5148,15 +5788,19 @@ declare
   v_thread_ids uuid[];
   v_latest_at timestamptz[];
   v_bodies text[];
+  v_first_inbound_at timestamptz[];
   v_inbound_at timestamptz[];
+  v_answered_at timestamptz[];
   v_replied_at timestamptz[];
   v_unread_counts integer[];
 begin
   with stored as (
     insert into public.wa_messages (workspace_id, connection_id, thread_id, direction, wa_message_id, type, body,
-      content, context, is_placeholder, status, source, sender_contact_id, occurred_at)
+      content, context, is_placeholder, search_language, status, source, sender_contact_id, occurred_at)
     select item.workspace_id, item.connection_id, item.thread_id, item.direction, item.wa_message_id, item.type,
-      item.body, coalesce(item.content, '{}'::jsonb), item.context, item.is_placeholder, item.status,
+      item.body, coalesce(item.content, '{}'::jsonb), item.context, item.is_placeholder,
+      (select nullif(connection.search_languages[cardinality(connection.search_languages)], 'simple')
+       from public.wa_phone_numbers as connection where connection.id = item.connection_id), item.status,
       case item.kind when 'history' then 'history' when 'echo' then 'phone' else 'live' end,
       case when item.group_id is not null and item.direction = 'in' then item.contact_id end,
       -- A clock that runs ahead must not hold the 24-hour window open.
@@ -5169,18 +5813,23 @@ begin
     returning thread_id, direction, source, occurred_at, sequence, body
   ), latest as (
     select stored.thread_id, max(stored.occurred_at) as occurred_at, count(*) as message_count,
+      min(stored.occurred_at) filter (where stored.direction = 'in' and stored.source = 'live') as first_inbound_at,
       max(stored.occurred_at) filter (where stored.direction = 'in' and stored.source = 'live') as inbound_at,
+      max(stored.occurred_at) filter (where stored.direction = 'out' and stored.source = 'phone') as answered_at,
       max(stored.occurred_at) filter (where stored.source <> 'history') as replied_at,
       count(*) filter (where stored.direction = 'in' and stored.source = 'live') as unread_count,
       left((array_agg(stored.body order by stored.occurred_at desc, stored.sequence desc))[1], 200) as body
     from stored group by stored.thread_id
   )
   select sum(latest.message_count), array_agg(latest.thread_id), array_agg(latest.occurred_at), array_agg(latest.body),
-    array_agg(latest.inbound_at), array_agg(latest.replied_at), array_agg(latest.unread_count::integer)
-  into v_stored, v_thread_ids, v_latest_at, v_bodies, v_inbound_at, v_replied_at, v_unread_counts
+    array_agg(latest.first_inbound_at), array_agg(latest.inbound_at), array_agg(latest.answered_at),
+    array_agg(latest.replied_at), array_agg(latest.unread_count::integer)
+  into v_stored, v_thread_ids, v_latest_at, v_bodies, v_first_inbound_at, v_inbound_at, v_answered_at, v_replied_at,
+    v_unread_counts
   from latest;
   perform private.move_whatsapp_threads(
-    v_thread_ids, v_latest_at, v_bodies, v_inbound_at, v_replied_at, v_unread_counts);
+    v_thread_ids, v_latest_at, v_bodies, v_first_inbound_at, v_inbound_at, v_answered_at, v_replied_at,
+    v_unread_counts);
 
   if coalesce(v_stored, 0) < (
     select count(*) from unnest(p_items) as item
@@ -5191,6 +5840,26 @@ begin
 end $$;
 
 ALTER FUNCTION private.store_whatsapp_messages(p_items private.whatsapp_item[]) OWNER TO postgres;
+
+--
+-- Name: suggest_templates(public.wa_phone_numbers); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.suggest_templates(p_connection public.wa_phone_numbers) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  select coalesce(jsonb_agg(jsonb_build_object('id', known.id, 'name', known.name, 'language', known.language)), '[]')
+  from (
+    select template.id, template.name, template.language from public.wa_templates as template
+    where template.workspace_id = (p_connection).workspace_id and template.waba_id = (p_connection).waba_id
+      and template.status = 'APPROVED'
+    order by template.name, template.language
+    limit 5
+  ) as known
+$$;
+
+ALTER FUNCTION private.suggest_templates(p_connection public.wa_phone_numbers) OWNER TO postgres;
 
 --
 -- Name: tell_chat(uuid, text, jsonb); Type: FUNCTION; Schema: private; Owner: postgres
@@ -5206,6 +5875,413 @@ $$;
 ALTER FUNCTION private.tell_chat(p_chat_id uuid, p_event text, p_payload jsonb) OWNER TO postgres;
 
 --
+-- Name: template_components(jsonb); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.template_components(p_components jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+  select case jsonb_typeof(p_components)
+    when 'array' then p_components
+    when 'object' then (
+      select coalesce(jsonb_agg(part.component order by part.place), '[]')
+      from (values
+        (1, case when p_components ? 'message_template_title' then jsonb_build_object('type', 'HEADER', 'format', 'TEXT',
+          'text', p_components -> 'message_template_title') end),
+        (2, jsonb_build_object('type', 'BODY', 'text', coalesce(p_components ->> 'message_template_element', ''))),
+        (3, case when p_components ? 'message_template_footer' then jsonb_build_object('type', 'FOOTER',
+          'text', p_components -> 'message_template_footer') end),
+        (4, case when jsonb_typeof(p_components -> 'message_template_buttons') = 'array' then jsonb_build_object(
+          'type', 'BUTTONS', 'buttons', (
+            select jsonb_agg(jsonb_build_object('type', button.value -> 'message_template_button_type',
+              'text', button.value -> 'message_template_button_text', 'url', button.value -> 'message_template_button_url'))
+            from jsonb_array_elements(p_components -> 'message_template_buttons') as button)) end)
+      ) as part (place, component)
+      where part.component is not null)
+    else '[]'
+  end
+$$;
+
+ALTER FUNCTION private.template_components(p_components jsonb) OWNER TO postgres;
+
+--
+-- Name: template_payload(public.wa_templates, jsonb); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.template_payload(p_template public.wa_templates, p_variables jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    AS $_$
+  with wanted as (
+    select private.template_variables(p_template.components) as variables
+  ), component as (
+    select 1 as place, jsonb_build_object('type', 'header', 'parameters', jsonb_build_array(jsonb_build_object(
+      'type', wanted.variables ->> 'header', wanted.variables ->> 'header', p_variables -> 'header'))) as value
+    from wanted where jsonb_typeof(wanted.variables -> 'header') = 'string'
+    union all
+    select 2, jsonb_build_object('type', part.name, 'parameters', (
+      select jsonb_agg(jsonb_build_object('type', 'text', 'text',
+          private.template_value(p_variables -> part.name, place.value))
+        || case when place.value ~ '^[0-9]+$' then '{}'::jsonb
+          else jsonb_build_object('parameter_name', place.value) end order by place.ordinality)
+      from jsonb_array_elements_text(wanted.variables -> part.name) with ordinality as place))
+    from wanted cross join (values ('header'), ('body')) as part (name)
+    where jsonb_typeof(wanted.variables -> part.name) = 'array'
+    union all
+    select 3, jsonb_build_object('type', 'button', 'sub_type', button.value, 'index', button.key,
+      'parameters', jsonb_build_array(case button.value
+        when 'copy_code' then jsonb_build_object('type', 'coupon_code', 'coupon_code', p_variables -> 'buttons' -> button.key)
+        else jsonb_build_object('type', 'text', 'text', p_variables -> 'buttons' -> button.key) end))
+    from wanted cross join lateral jsonb_each_text(coalesce(wanted.variables -> 'buttons', '{}')) as button
+  )
+  select jsonb_build_object('type', 'template', 'template', jsonb_build_object(
+      'name', p_template.name, 'language', jsonb_build_object('code', p_template.language))
+    || coalesce((
+      select jsonb_build_object('components', jsonb_agg(component.value order by component.place,
+        component.value ->> 'type' desc, component.value ->> 'index'))
+      from component having count(*) > 0), '{}'))
+$_$;
+
+ALTER FUNCTION private.template_payload(p_template public.wa_templates, p_variables jsonb) OWNER TO postgres;
+
+--
+-- Name: template_places(text); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.template_places(p_text text) RETURNS text[]
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+  select coalesce(array_agg(place.name order by place.first), '{}')
+  from (
+    select found.name[1] as name, min(found.place) as first
+    from regexp_matches(p_text, '\{\{\s*(\w+)\s*\}\}', 'g') with ordinality as found (name, place)
+    group by found.name[1]
+  ) as place
+$$;
+
+ALTER FUNCTION private.template_places(p_text text) OWNER TO postgres;
+
+--
+-- Name: template_recipients(uuid, public.wa_templates, jsonb, uuid, jsonb, integer); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.template_recipients(p_workspace_id uuid, p_template public.wa_templates, p_filter jsonb, p_view_id uuid, p_variables jsonb, p_limit integer) RETURNS TABLE(thread_id uuid, connection_id uuid, contact_name text, recipient text, variables jsonb, reason text)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $_$
+#variable_conflict use_column
+declare
+  v_page constant text := ' order by thread.last_message_hour desc, thread.last_message_at desc, thread.id desc limit '
+    || p_limit;
+begin
+  return query execute 'select found.id, found.connection_id, found.name, found.recipient, found.variables, case
+      when found.contact_id is null then ''group''
+      when found.waba_id is distinct from ($2).waba_id then ''other_account''
+      when found.connection_status is null then ''connection_not_found''
+      when found.connection_status <> ''active'' then ''connection_inactive''
+      when ($2).category = ''MARKETING'' and found.marketing_opted_out then ''opted_out''
+      when found.recipient is null then ''recipient_missing''
+      when found.variables is null then ''variable_missing''
+    end
+    from (
+      select thread.id, thread.connection_id, thread.contact_id, contact.name, contact.marketing_opted_out,
+        connection.waba_id, case when connection.deleted_at is null then connection.status end as connection_status,
+        private.whatsapp_recipient(thread.contact_id, connection) as recipient,
+        private.filled_variables($1, contact) as variables
+      from (select thread.* from (' || private.threads_found('thread.*', p_workspace_id, p_filter, p_view_id, v_page)
+        || ') as thread' || v_page || ') as thread
+      join public.wa_phone_numbers as connection on connection.id = thread.connection_id
+      left join public.contacts as contact on contact.id = thread.contact_id
+    ) as found'
+    using p_variables, p_template;
+end $_$;
+
+ALTER FUNCTION private.template_recipients(p_workspace_id uuid, p_template public.wa_templates, p_filter jsonb, p_view_id uuid, p_variables jsonb, p_limit integer) OWNER TO postgres;
+
+--
+-- Name: template_text(public.wa_templates, jsonb); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.template_text(p_template public.wa_templates, p_variables jsonb) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+declare
+  v_text text := (
+    select component.value ->> 'text'
+    from jsonb_array_elements(private.template_components(p_template.components)) as component
+    where component.value ->> 'type' = 'BODY' limit 1);
+  v_place text;
+begin
+  foreach v_place in array private.template_places(v_text) loop
+    v_text := regexp_replace(v_text, '\{\{\s*' || v_place || '\s*\}\}',
+      replace(private.template_value(p_variables -> 'body', v_place), '\', '\\'), 'g');
+  end loop;
+  return v_text;
+end $$;
+
+ALTER FUNCTION private.template_text(p_template public.wa_templates, p_variables jsonb) OWNER TO postgres;
+
+--
+-- Name: template_value(jsonb, text); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.template_value(p_given jsonb, p_place text) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    AS $_$
+  select case
+    when jsonb_typeof(p_given) = 'object' then p_given ->> p_place
+    when jsonb_typeof(p_given) = 'array' and p_place ~ '^[1-9][0-9]?$' then p_given ->> (p_place::integer - 1)
+  end
+$_$;
+
+ALTER FUNCTION private.template_value(p_given jsonb, p_place text) OWNER TO postgres;
+
+--
+-- Name: template_variables(jsonb); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.template_variables(p_components jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+  select coalesce(jsonb_object_agg(lower(part.kind), part.places), '{}')
+  from (
+    select component.value ->> 'type' as kind, case
+        when component.value ->> 'type' = 'HEADER' and component.value ->> 'format' <> 'TEXT'
+          then to_jsonb(lower(component.value ->> 'format'))
+        when component.value ->> 'type' = 'BUTTONS' then (
+          select jsonb_object_agg(button.ordinality - 1, case when button.value ->> 'type' = 'COPY_CODE'
+            then 'copy_code' else 'url' end)
+          from jsonb_array_elements(component.value -> 'buttons') with ordinality as button
+          where button.value ->> 'type' in ('COPY_CODE', 'OTP')
+            or (button.value ->> 'type' = 'URL' and button.value ->> 'url' like '%{{%'))
+        else nullif(to_jsonb(private.template_places(component.value ->> 'text')), '[]')
+      end as places
+    from jsonb_array_elements(private.template_components(p_components)) as component
+    where component.value ->> 'type' in ('HEADER', 'BODY', 'BUTTONS')
+  ) as part
+  where part.places is not null
+$$;
+
+ALTER FUNCTION private.template_variables(p_components jsonb) OWNER TO postgres;
+
+--
+-- Name: thread_chat(uuid); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.thread_chat(p_thread_id uuid) RETURNS public.chats
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_user_id uuid := private.require_user();
+  v_thread public.wa_threads;
+  v_chat public.chats;
+begin
+  select thread.* into v_thread from public.wa_threads as thread where thread.id = p_thread_id;
+  perform private.require_role(v_thread.workspace_id, array['owner', 'admin', 'member'], 'thread_not_found',
+    jsonb_build_object('thread_id', p_thread_id));
+  insert into public.chats as chat (workspace_id, kind, title, created_by, thread_id, connection_id)
+  select v_thread.workspace_id, 'channel',
+    left(coalesce(nullif(btrim(contact.name), ''), contact.phone, 'Notes'), 200), v_user_id, v_thread.id,
+    v_thread.connection_id
+  from (values (1)) as one left join public.contacts as contact on contact.id = v_thread.contact_id
+  where not exists (select from public.chats as known where known.thread_id = p_thread_id)
+  on conflict (thread_id, connection_id, workspace_id) where thread_id is not null do nothing;
+  select chat.* into v_chat from public.chats as chat where chat.thread_id = p_thread_id;
+  perform private.add_to_chat(v_chat, array[v_user_id], 'member');
+  return v_chat;
+end $$;
+
+ALTER FUNCTION private.thread_chat(p_thread_id uuid) OWNER TO postgres;
+
+--
+-- Name: thread_conditions(uuid, jsonb); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.thread_conditions(p_workspace_id uuid, p_filter jsonb) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $_$
+declare
+  v_user_id constant text := quote_nullable((select auth.uid())) || '::uuid';
+  v_conditions text := 'thread.workspace_id = ' || quote_literal(p_workspace_id) || '::uuid';
+  v_wrong text;
+  v_settings public.inbox_settings;
+begin
+  if p_filter = '{}' then
+    return v_conditions;
+  end if;
+  v_wrong := private.wrong_view_filter(p_filter - '{connection_id, contact_id, priority, unread, waiting, breached}'::text[]);
+  if v_wrong is null then
+    select min(filter.key) into v_wrong from jsonb_each(p_filter) as filter
+    where case
+      when filter.key in ('connection_id', 'contact_id')
+        then not coalesce(pg_input_is_valid(filter.value #>> '{}', 'uuid'), false)
+      when filter.key = 'priority' then not filter.value <@ '["low", "normal", "high", "urgent"]'
+      when filter.key in ('unread', 'waiting', 'breached') then filter.value <> 'true'
+    end;
+  end if;
+  if v_wrong in ('filters', 'status', 'assignee', 'tag', 'q', 'connection_id', 'contact_id', 'priority', 'unread',
+    'waiting', 'breached')
+  then
+    perform private.raise_error(400, 'invalid_value', jsonb_build_object('field', v_wrong),
+      'A status is open, pending, snoozed or closed; an assignee me, unassigned or an id; tag and q are text.');
+  elsif v_wrong is not null then
+    perform private.raise_error(400, 'field_unknown',
+      jsonb_build_object('field', left(v_wrong, 100), 'allowed', array['status', 'assignee', 'tag', 'q',
+        'connection_id', 'contact_id', 'priority', 'unread', 'waiting', 'breached']),
+      'Use the filters that are allowed.');
+  end if;
+
+  if jsonb_typeof(p_filter -> 'status') = 'string' then
+    v_conditions := v_conditions || ' and thread.status = ' || quote_literal(p_filter ->> 'status');
+  elsif p_filter ? 'status' then
+    v_conditions := v_conditions || ' and thread.status = any ('
+      || quote_literal(array(select jsonb_array_elements_text(p_filter -> 'status'))::text) || ')';
+  end if;
+  if p_filter ? 'assignee' then
+    v_conditions := v_conditions || case p_filter ->> 'assignee'
+      when 'unassigned' then ' and thread.assignee_id is null'
+      when 'me' then ' and thread.assignee_id = ' || v_user_id
+      else ' and thread.assignee_id = ' || quote_literal(p_filter ->> 'assignee') || '::uuid'
+    end;
+  end if;
+  if p_filter ? 'tag' then
+    v_conditions := v_conditions || $q$ and thread.tags <> '{}' and thread.tags @> $q$ || quote_literal(
+      case jsonb_typeof(p_filter -> 'tag')
+        when 'array' then array(select jsonb_array_elements_text(p_filter -> 'tag'))
+        else array[p_filter ->> 'tag']
+      end::text);
+  end if;
+  if p_filter ? 'connection_id' then
+    v_conditions := v_conditions || ' and thread.connection_id = ' || quote_literal(p_filter ->> 'connection_id');
+  end if;
+  if p_filter ? 'contact_id' then
+    v_conditions := v_conditions || ' and thread.contact_id = ' || quote_literal(p_filter ->> 'contact_id');
+  end if;
+  if p_filter ? 'priority' then
+    v_conditions := v_conditions || ' and thread.priority = any (' || quote_literal(case
+      jsonb_typeof(p_filter -> 'priority')
+        when 'array' then array(select jsonb_array_elements_text(p_filter -> 'priority'))
+        else array[p_filter ->> 'priority']
+      end::text) || ')';
+  end if;
+  if p_filter ? 'unread' then
+    v_conditions := v_conditions || ' and thread.has_unread and thread.inbound_count > coalesce((
+      select mine.read_count from public.wa_thread_reads as mine
+      where mine.thread_id = thread.id and mine.connection_id = thread.connection_id
+        and mine.workspace_id = thread.workspace_id and mine.user_id = ' || v_user_id || '), 0)';
+  end if;
+  if p_filter ? 'waiting' then
+    v_conditions := v_conditions || ' and thread.waiting_since is not null';
+  end if;
+  if p_filter ? 'breached' then
+    select settings.* into v_settings from public.inbox_settings as settings
+    where settings.workspace_id = p_workspace_id;
+    -- Without a target nothing is late.
+    v_conditions := v_conditions || ' and thread.waiting_since < now() - make_interval(secs => case
+      when thread.first_response_seconds is null then ' || quote_nullable(v_settings.first_response_target_seconds)
+      || '::integer else ' || quote_nullable(v_settings.next_response_target_seconds) || '::integer end)';
+  end if;
+  return v_conditions;
+end $_$;
+
+ALTER FUNCTION private.thread_conditions(p_workspace_id uuid, p_filter jsonb) OWNER TO postgres;
+
+--
+-- Name: thread_searches(uuid, jsonb); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.thread_searches(p_workspace_id uuid, p_filter jsonb) RETURNS text[]
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+declare
+  v_pattern text;
+  v_contact text := '';
+begin
+  if not p_filter ? 'q' then
+    return array[''];
+  end if;
+  foreach v_pattern in array private.search_patterns(p_filter ->> 'q') loop
+    v_contact := v_contact || ' and person.search_text like ' || quote_literal(v_pattern);
+  end loop;
+  return array[
+    ' and thread.id in (select message.thread_id from public.wa_messages as message where message.workspace_id = '
+      || quote_literal(p_workspace_id) || '::uuid and message.body is not null'
+      || ' and private.search_vector(message.search_language, message.body) @@ '
+      || quote_literal(private.search_query(p_workspace_id, p_filter ->> 'q')::text) || '::tsquery)',
+    ' and thread.contact_id in (select person.id from public.contacts as person where person.workspace_id = '
+      || quote_literal(p_workspace_id) || '::uuid and person.deleted_at is null' || v_contact || ')'
+  ];
+end $$;
+
+ALTER FUNCTION private.thread_searches(p_workspace_id uuid, p_filter jsonb) OWNER TO postgres;
+
+--
+-- Name: threads_found(text, uuid, jsonb, uuid, text); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.threads_found(p_columns text, p_workspace_id uuid, p_filter jsonb, p_view_id uuid, p_page text) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+declare
+  v_filters jsonb[] := array[coalesce(p_filter, '{}')];
+  v_filter jsonb;
+  v_conditions text := '';
+  v_searches text[] := array[''];
+begin
+  if p_view_id is not null then
+    v_filters := v_filters || private.view_filter(p_workspace_id, p_view_id);
+  end if;
+  foreach v_filter in array v_filters loop
+    v_conditions := v_conditions || case v_conditions when '' then '' else ' and ' end
+      || private.thread_conditions(p_workspace_id, v_filter);
+    v_searches := array(
+      select one.search || other.search
+      from unnest(v_searches) as one (search), unnest(private.thread_searches(p_workspace_id, v_filter)) as other (search));
+  end loop;
+  return (
+    select string_agg('(select ' || p_columns || ' from public.wa_threads as thread where ' || v_conditions || search.condition
+      || p_page || ')', ' union ')
+    from unnest(v_searches) as search (condition));
+end $$;
+
+ALTER FUNCTION private.threads_found(p_columns text, p_workspace_id uuid, p_filter jsonb, p_view_id uuid, p_page text) OWNER TO postgres;
+
+--
+-- Name: threads_shown(text, text); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.threads_shown(p_found text, p_cursor text) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    AS $_$
+  select 'select thread.id, thread.workspace_id, thread.connection_id, thread.contact_id, thread.group_id, contact.name,
+    contact.phone, thread.status, thread.assignee_id, thread.tags, thread.priority, thread.snoozed_until,
+    thread.last_inbound_at, thread.last_message_at, thread.last_message_body, thread.unread_count,
+    greatest(least(thread.unread_count, thread.inbound_count - coalesce(mine.read_count, 0)), 0)::integer,
+    thread.waiting_since,
+    thread.waiting_since + make_interval(secs => case when thread.first_response_seconds is null
+      then settings.first_response_target_seconds else settings.next_response_target_seconds end),
+    thread.first_response_seconds, thread.created_at, thread.id || '':'' || ' || p_cursor || '
+  from ' || p_found || ' as thread
+  left join public.contacts as contact on contact.id = thread.contact_id
+  left join public.inbox_settings as settings on settings.workspace_id = thread.workspace_id
+  left join public.wa_thread_reads as mine
+    on mine.thread_id = thread.id and mine.connection_id = thread.connection_id
+      and mine.workspace_id = thread.workspace_id and mine.user_id = $1'
+$_$;
+
+ALTER FUNCTION private.threads_shown(p_found text, p_cursor text) OWNER TO postgres;
+
+--
 -- Name: time_cursor(timestamp with time zone); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
@@ -5217,6 +6293,29 @@ CREATE FUNCTION private.time_cursor(p_at timestamp with time zone) RETURNS text
 $$;
 
 ALTER FUNCTION private.time_cursor(p_at timestamp with time zone) OWNER TO postgres;
+
+--
+-- Name: view_filter(uuid, uuid); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.view_filter(p_workspace_id uuid, p_view_id uuid) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+declare
+  v_filter jsonb;
+begin
+  select view.filters into v_filter from public.wa_saved_views as view
+  where view.id = p_view_id and view.workspace_id = p_workspace_id
+    and (view.user_id = (select auth.uid()) or view.is_shared);
+  if not found then
+    perform private.raise_error(404, 'view_not_found', jsonb_build_object('view_id', p_view_id),
+      'Check the id; a view is its user''s own unless it is shared.');
+  end if;
+  return v_filter;
+end $$;
+
+ALTER FUNCTION private.view_filter(p_workspace_id uuid, p_view_id uuid) OWNER TO postgres;
 
 --
 -- Name: wa_status_rank(text); Type: FUNCTION; Schema: private; Owner: postgres
@@ -5395,6 +6494,50 @@ $_$;
 ALTER FUNCTION private.whatsapp_number_forms(p_wa_id text) OWNER TO postgres;
 
 --
+-- Name: whatsapp_recipient(uuid, public.wa_phone_numbers); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.whatsapp_recipient(p_contact_id uuid, p_connection public.wa_phone_numbers) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  select coalesce(
+    (select '+' || identity.value from public.contact_identities as identity
+     where identity.workspace_id = (p_connection).workspace_id and identity.contact_id = p_contact_id
+       and identity.kind = 'wa_id' order by identity.created_at desc, identity.id limit 1),
+    (select contact.phone from public.contacts as contact where contact.id = p_contact_id),
+    (select identity.value from public.contact_identities as identity
+     where identity.workspace_id = (p_connection).workspace_id and identity.contact_id = p_contact_id
+       and identity.kind = 'bsuid' and identity.scope = (p_connection).waba_id
+     order by identity.created_at desc, identity.id limit 1))
+$$;
+
+ALTER FUNCTION private.whatsapp_recipient(p_contact_id uuid, p_connection public.wa_phone_numbers) OWNER TO postgres;
+
+--
+-- Name: whatsapp_target(uuid); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.whatsapp_target(p_message_id uuid) RETURNS public.wa_messages
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+declare
+  v_message public.wa_messages;
+begin
+  select message.* into v_message from public.wa_messages as message where message.id = p_message_id;
+  perform private.require_role(v_message.workspace_id, array['owner', 'admin', 'member'], 'message_not_found',
+    jsonb_build_object('message_id', p_message_id));
+  if v_message.wa_message_id is null then
+    perform private.raise_error(404, 'message_not_found', jsonb_build_object('message_id', p_message_id),
+      'Name a message that has been received or sent; this one hasn''t left yet.');
+  end if;
+  return v_message;
+end $$;
+
+ALTER FUNCTION private.whatsapp_target(p_message_id uuid) OWNER TO postgres;
+
+--
 -- Name: withdraw_outbox(uuid[]); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
@@ -5506,6 +6649,88 @@ begin
 end $$;
 
 ALTER FUNCTION private.write_entitlement(p_workspace_id uuid, p_key text, p_enabled boolean, p_payload jsonb, p_expires_at timestamp with time zone, p_reason text) OWNER TO postgres;
+
+--
+-- Name: workspace_memberships; Type: TABLE; Schema: public; Owner: postgres
+--
+
+CREATE TABLE public.workspace_memberships (
+    workspace_id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    role text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT workspace_memberships_role_check CHECK ((role = ANY (ARRAY['owner'::text, 'admin'::text, 'member'::text, 'viewer'::text])))
+);
+
+ALTER TABLE public.workspace_memberships OWNER TO postgres;
+
+--
+-- Name: accept_invitation(text); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.accept_invitation(p_token text) RETURNS public.workspace_memberships
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_user_id uuid := private.require_user();
+  v_email text;
+  v_is_verified boolean;
+  v_invitation public.workspace_invitations;
+  v_member public.workspace_memberships;
+begin
+  -- Of two requests with one token the second waits here, and finds it used.
+  select invitation.* into v_invitation from public.workspace_invitations as invitation
+  where invitation.token_hash = private.invitation_token_hash(p_token) for no key update;
+  if not found then
+    perform private.raise_error(404, 'invitation_not_found', '{"field": "token"}',
+      'Check the link, or ask for another invitation.');
+  end if;
+  select lower(account.email), account.email_confirmed_at is not null into v_email, v_is_verified
+  from auth.users as account where account.id = v_user_id;
+  select member.* into v_member from public.workspace_memberships as member
+  where member.workspace_id = v_invitation.workspace_id and member.user_id = v_user_id;
+  if v_email is distinct from v_invitation.email then
+    perform private.raise_error(403, 'invitation_for_another', '{"field": "token"}',
+      'Sign in with the address that was invited.');
+  elsif not v_is_verified then
+    perform private.raise_error(403, 'email_not_verified', '{"field": "email"}',
+      'Confirm the address by the link that was sent to it, then accept again.');
+  elsif v_invitation.accepted_at is not null then
+    -- Whoever repeats the request that let them in gets its answer.
+    if v_invitation.accepted_by = v_user_id and v_member.user_id is not null then
+      return v_member;
+    end if;
+    perform private.raise_error(409, 'invitation_used', jsonb_build_object('invitation_id', v_invitation.id),
+      'Ask for another invitation.');
+  elsif v_invitation.revoked_at is not null then
+    perform private.raise_error(409, 'invitation_revoked', jsonb_build_object('invitation_id', v_invitation.id),
+      'Ask for another invitation.');
+  elsif v_invitation.expires_at <= now() then
+    perform private.raise_error(409, 'invitation_expired',
+      jsonb_build_object('invitation_id', v_invitation.id, 'expired_at', v_invitation.expires_at),
+      'Ask for another invitation.');
+  elsif exists (
+    select from public.workspaces as workspace
+    where workspace.id = v_invitation.workspace_id and workspace.status = 'suspended')
+  then
+    perform private.raise_error(409, 'workspace_suspended',
+      jsonb_build_object('workspace_id', v_invitation.workspace_id),
+      'Ask the operators of the platform; until they activate it again, nobody joins.');
+  end if;
+  -- Whoever got in by another way meanwhile stays what they are.
+  insert into public.workspace_memberships (workspace_id, user_id, role)
+  values (v_invitation.workspace_id, v_user_id, v_invitation.role)
+  on conflict on constraint workspace_memberships_pkey do nothing;
+  update public.workspace_invitations as invitation set accepted_at = now(), accepted_by = v_user_id
+  where invitation.id = v_invitation.id;
+  select member.* into v_member from public.workspace_memberships as member
+  where member.workspace_id = v_invitation.workspace_id and member.user_id = v_user_id;
+  return v_member;
+end $$;
+
+ALTER FUNCTION public.accept_invitation(p_token text) OWNER TO postgres;
 
 --
 -- Name: add_chat_members(uuid, uuid[]); Type: FUNCTION; Schema: public; Owner: postgres
@@ -5626,6 +6851,27 @@ begin
 end $$;
 
 ALTER FUNCTION public.add_operator(p_email text, p_role text) OWNER TO postgres;
+
+--
+-- Name: add_thread_note(uuid, text, text, uuid[]); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.add_thread_note(p_thread_id uuid, p_body text, p_client_generated_id text, p_mentions uuid[] DEFAULT '{}'::uuid[]) RETURNS public.chat_messages
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_chat public.chats := private.thread_chat(p_thread_id);
+begin
+  -- Whoever is mentioned can read it.
+  if p_mentions <> '{}' then
+    perform private.add_to_chat(v_chat, p_mentions, 'member');
+  end if;
+  return private.append_message(private.require_chat_writer(v_chat.id), p_body, p_client_generated_id, '[]',
+    coalesce(p_mentions, '{}'), null);
+end $$;
+
+ALTER FUNCTION public.add_thread_note(p_thread_id uuid, p_body text, p_client_generated_id text, p_mentions uuid[]) OWNER TO postgres;
 
 --
 -- Name: workspace_token_ledger; Type: TABLE; Schema: public; Owner: postgres
@@ -6381,6 +7627,28 @@ end $$;
 ALTER FUNCTION public.count_follow_ups(p_workspace_id uuid) OWNER TO postgres;
 
 --
+-- Name: count_threads(uuid, jsonb, uuid, boolean); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.count_threads(p_workspace_id uuid, p_filter jsonb DEFAULT '{}'::jsonb, p_view_id uuid DEFAULT NULL::uuid, p_exact boolean DEFAULT true) RETURNS jsonb
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_count bigint;
+begin
+  perform private.require_role(p_workspace_id, array['owner', 'admin', 'member', 'viewer'], 'workspace_not_found',
+    jsonb_build_object('workspace', p_workspace_id));
+  execute 'select count(*) from (' || private.threads_found('thread.id', p_workspace_id, p_filter, p_view_id, '')
+    || case when p_exact then '' else ' limit 5001' end || ') as found'
+    into v_count;
+  return jsonb_build_object('count', case when p_exact then v_count else least(v_count, 5000) end,
+    'is_exact', coalesce(p_exact, false) or v_count <= 5000);
+end $$;
+
+ALTER FUNCTION public.count_threads(p_workspace_id uuid, p_filter jsonb, p_view_id uuid, p_exact boolean) OWNER TO postgres;
+
+--
 -- Name: create_candidate(uuid, jsonb); Type: FUNCTION; Schema: public; Owner: postgres
 --
 
@@ -6568,6 +7836,35 @@ begin
 end $$;
 
 ALTER FUNCTION public.create_leads(p_workspace_id uuid, p_contact_ids uuid[], p_fields jsonb) OWNER TO postgres;
+-- Name: create_saved_view(uuid, text, jsonb, boolean, boolean); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.create_saved_view(p_workspace_id uuid, p_name text, p_filters jsonb DEFAULT '{}'::jsonb, p_is_default boolean DEFAULT false, p_is_shared boolean DEFAULT false) RETURNS public.wa_saved_views
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_user_id uuid := private.require_user();
+  v_view public.wa_saved_views;
+begin
+  perform private.require_role(p_workspace_id,
+    case when p_is_shared then array['owner', 'admin'] else array['owner', 'admin', 'member'] end,
+    'workspace_not_found', jsonb_build_object('workspace', p_workspace_id));
+  perform private.check_view(p_name, p_filters);
+  if p_is_default then
+    update public.wa_saved_views as view set is_default = false
+    where view.workspace_id = p_workspace_id and view.user_id = v_user_id and view.is_default;
+  end if;
+  insert into public.wa_saved_views (workspace_id, user_id, name, filters, is_default, is_shared)
+  values (p_workspace_id, v_user_id, btrim(p_name), p_filters, coalesce(p_is_default, false),
+    coalesce(p_is_shared, false))
+  returning * into v_view;
+  return v_view;
+exception when unique_violation then
+  perform private.raise_error(409, 'view_name_taken', jsonb_build_object('name', p_name), 'Choose another name.');
+end $$;
+
+ALTER FUNCTION public.create_saved_view(p_workspace_id uuid, p_name text, p_filters jsonb, p_is_default boolean, p_is_shared boolean) OWNER TO postgres;
 
 --
 -- Name: create_workspace(text, text); Type: FUNCTION; Schema: public; Owner: postgres
@@ -6640,6 +7937,25 @@ begin
 end $$;
 
 ALTER FUNCTION public.delete_candidate(p_candidate_id uuid) OWNER TO postgres;
+
+--
+-- Name: delete_canned_response(uuid); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.delete_canned_response(p_response_id uuid) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_workspace_id constant uuid := (
+    select response.workspace_id from public.canned_responses as response where response.id = p_response_id);
+begin
+  perform private.require_role(v_workspace_id, array['owner', 'admin', 'member'], 'canned_response_not_found',
+    jsonb_build_object('response_id', p_response_id));
+  delete from public.canned_responses as response where response.id = p_response_id;
+end $$;
+
+ALTER FUNCTION public.delete_canned_response(p_response_id uuid) OWNER TO postgres;
 
 --
 -- Name: delete_contact(uuid); Type: FUNCTION; Schema: public; Owner: postgres
@@ -6742,6 +8058,22 @@ begin
 end $$;
 
 ALTER FUNCTION public.delete_message(p_message_id uuid) OWNER TO postgres;
+
+--
+-- Name: delete_saved_view(uuid); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.delete_saved_view(p_view_id uuid) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_view public.wa_saved_views := private.lock_view(p_view_id);
+begin
+  delete from public.wa_saved_views as view where view.id = v_view.id;
+end $$;
+
+ALTER FUNCTION public.delete_saved_view(p_view_id uuid) OWNER TO postgres;
 
 --
 -- Name: disconnect_wa_phone_number(uuid, text); Type: FUNCTION; Schema: public; Owner: postgres
@@ -7167,6 +8499,23 @@ end $$;
 ALTER FUNCTION public.find_workspace(p_ref text) OWNER TO postgres;
 
 --
+-- Name: get_account_tokens(uuid); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.get_account_tokens(p_workspace_id uuid) RETURNS TABLE(waba_id text, access_token_ciphertext text, asked_at timestamp with time zone)
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  select distinct on (connection.waba_id) connection.waba_id, private.connection_secret(connection.id), now()
+  from public.wa_phone_numbers as connection
+  join private.wa_connection_secrets as secret on secret.connection_id = connection.id
+  where connection.workspace_id = p_workspace_id and connection.deleted_at is null and connection.status = 'active'
+  order by connection.waba_id, connection.created_at desc, connection.id
+$$;
+
+ALTER FUNCTION public.get_account_tokens(p_workspace_id uuid) OWNER TO postgres;
+
+--
 -- Name: get_call_logs(uuid[], integer); Type: FUNCTION; Schema: public; Owner: postgres
 --
 
@@ -7346,6 +8695,53 @@ end $$;
 ALTER FUNCTION public.get_contact(p_contact_id uuid) OWNER TO postgres;
 
 --
+-- Name: get_inbox_counts(uuid); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.get_inbox_counts(p_workspace_id uuid) RETURNS jsonb
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_user_id constant uuid := (select auth.uid());
+begin
+  perform private.require_role(p_workspace_id, array['owner', 'admin', 'member', 'viewer'], 'workspace_not_found',
+    jsonb_build_object('workspace', p_workspace_id));
+  return (
+    select jsonb_build_object(
+      'open', coalesce(sum(tally.threads) filter (where tally.status = 'open'), 0),
+      'pending', coalesce(sum(tally.threads) filter (where tally.status = 'pending'), 0),
+      'snoozed', coalesce(sum(tally.threads) filter (where tally.status = 'snoozed'), 0),
+      'closed', coalesce(sum(tally.threads) filter (where tally.status = 'closed'), 0))
+    from (
+      select thread.status, count(*) as threads from public.wa_threads as thread
+      where thread.workspace_id = p_workspace_id group by thread.status
+    ) as tally
+  ) || jsonb_build_object(
+    'mine', (
+      select count(*) from public.wa_threads as thread
+      where thread.workspace_id = p_workspace_id and thread.assignee_id = v_user_id and thread.status = 'open'),
+    'unread', (
+      select count(*) from public.wa_threads as thread
+      left join public.wa_thread_reads as mine
+        on mine.thread_id = thread.id and mine.connection_id = thread.connection_id
+          and mine.workspace_id = thread.workspace_id and mine.user_id = v_user_id
+      where thread.workspace_id = p_workspace_id and thread.has_unread
+        and thread.inbound_count > coalesce(mine.read_count, 0)),
+    'waiting', (
+      select count(*) from public.wa_threads as thread
+      where thread.workspace_id = p_workspace_id and thread.waiting_since is not null),
+    'breached', (
+      select count(*) from public.wa_threads as thread
+      join public.inbox_settings as settings on settings.workspace_id = thread.workspace_id
+      where thread.workspace_id = p_workspace_id and thread.waiting_since < now() - make_interval(secs => case
+        when thread.first_response_seconds is null then settings.first_response_target_seconds
+        else settings.next_response_target_seconds end)));
+end $$;
+
+ALTER FUNCTION public.get_inbox_counts(p_workspace_id uuid) OWNER TO postgres;
+
+--
 -- Name: get_latest_seq(uuid); Type: FUNCTION; Schema: public; Owner: postgres
 --
 
@@ -7507,6 +8903,25 @@ begin
 end $$;
 
 ALTER FUNCTION public.get_queue_status(p_workspace_id uuid, p_day date) OWNER TO postgres;
+-- Name: get_thread(uuid); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.get_thread(p_thread_id uuid) RETURNS private.inbox_thread
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $_$
+declare
+  v_workspace_id constant uuid := (select thread.workspace_id from public.wa_threads as thread where thread.id = p_thread_id);
+  v_thread private.inbox_thread;
+begin
+  perform private.require_role(v_workspace_id, array['owner', 'admin', 'member', 'viewer'], 'thread_not_found',
+    jsonb_build_object('thread_id', p_thread_id));
+  execute private.threads_shown('public.wa_threads', '''''') || ' where thread.id = $2' into v_thread
+    using (select auth.uid()), p_thread_id;
+  return v_thread;
+end $_$;
+
+ALTER FUNCTION public.get_thread(p_thread_id uuid) OWNER TO postgres;
 
 --
 -- Name: get_unread_count(uuid); Type: FUNCTION; Schema: public; Owner: postgres
@@ -8012,6 +9427,56 @@ end $$;
 ALTER FUNCTION public.ingest_whatsapp_events(p_events jsonb) OWNER TO postgres;
 
 --
+-- Name: invite_member(uuid, text, text, integer); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.invite_member(p_workspace_id uuid, p_email text, p_role text DEFAULT 'member'::text, p_expires_in_seconds integer DEFAULT 604800) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $_$
+declare
+  v_email constant text := lower(btrim(p_email));
+  v_token constant text := replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', '');
+  v_invitation public.workspace_invitations;
+begin
+  -- Only owners make owners.
+  perform private.require_role(p_workspace_id,
+    case p_role when 'owner' then array['owner'] else array['owner', 'admin'] end, 'workspace_not_found',
+    jsonb_build_object('workspace', p_workspace_id));
+  if not coalesce(v_email ~ '^[^@[:space:]]+@[^@[:space:]]+$' and length(v_email) <= 320, false) then
+    perform private.raise_error(400, 'invalid_value', '{"field": "email"}', 'Give one e-mail address.');
+  elsif p_role is null or p_role not in ('owner', 'admin', 'member', 'viewer') then
+    perform private.raise_error(400, 'invalid_value',
+      '{"field": "role", "allowed": ["owner", "admin", "member", "viewer"]}', 'Choose one of the allowed roles.');
+  elsif not coalesce(p_expires_in_seconds between 60 and 2592000, false) then
+    perform private.raise_error(400, 'invalid_value', '{"field": "expires_in_seconds", "allowed": "60 to 2592000"}',
+      'Let it be good for a minute to thirty days.');
+  end if;
+  if exists (
+    select from public.workspace_memberships as member
+    join auth.users as account on account.id = member.user_id
+    where member.workspace_id = p_workspace_id and lower(account.email) = v_email)
+  then
+    perform private.raise_error(409, 'already_member', jsonb_build_object('email', v_email),
+      'Change their role instead.');
+  end if;
+  -- One that has run out makes room.
+  update public.workspace_invitations as invitation set revoked_at = now()
+  where invitation.workspace_id = p_workspace_id and invitation.email = v_email and invitation.accepted_at is null
+    and invitation.revoked_at is null and invitation.expires_at <= now();
+  insert into public.workspace_invitations (workspace_id, email, role, token_hash, invited_by, expires_at)
+  values (p_workspace_id, v_email, p_role, private.invitation_token_hash(v_token), (select auth.uid()),
+    now() + make_interval(secs => p_expires_in_seconds))
+  returning * into v_invitation;
+  return to_jsonb(v_invitation) - 'token_hash' || jsonb_build_object('token', v_token);
+exception when unique_violation then
+  perform private.raise_error(409, 'invitation_open', jsonb_build_object('email', v_email),
+    'Revoke the open invitation first; its token can''t be shown again.');
+end $_$;
+
+ALTER FUNCTION public.invite_member(p_workspace_id uuid, p_email text, p_role text, p_expires_in_seconds integer) OWNER TO postgres;
+
+--
 -- Name: join_chat(uuid); Type: FUNCTION; Schema: public; Owner: postgres
 --
 
@@ -8034,6 +9499,72 @@ begin
 end $$;
 
 ALTER FUNCTION public.join_chat(p_chat_id uuid) OWNER TO postgres;
+
+--
+-- Name: keep_inbox(integer); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.keep_inbox(p_limit integer DEFAULT 500) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_woken integer;
+  v_assigned integer;
+  v_breached integer;
+  v_answered integer;
+begin
+  if not coalesce(p_limit between 1 and 10000, false) then
+    perform private.raise_error(400, 'invalid_value', '{"field": "limit", "allowed": "1 to 10000"}',
+      'Ask for 1 to 10,000 at once.');
+  end if;
+  with due as (
+    select thread.id from public.wa_threads as thread where thread.snoozed_until <= now()
+    order by thread.snoozed_until limit p_limit for no key update skip locked
+  )
+  update public.wa_threads as thread
+  set status = case thread.status when 'snoozed' then 'open' else thread.status end, snoozed_until = null
+  from due where thread.id = due.id;
+  get diagnostics v_woken = row_count;
+
+  select coalesce(sum(private.assign_waiting_threads(settings.workspace_id, p_limit)), 0) into v_assigned
+  from public.inbox_settings as settings
+  join public.workspaces as workspace on workspace.id = settings.workspace_id and workspace.status = 'active'
+  where settings.assignment_policy <> 'manual';
+
+  insert into public.wa_thread_breaches (thread_id, connection_id, workspace_id, waiting_since, kind, target_seconds,
+    assignee_id)
+  select late.id, late.connection_id, late.workspace_id, late.waiting_since, late.kind, late.target_seconds,
+    late.assignee_id
+  from public.inbox_settings as settings
+  cross join lateral (
+    select thread.*,
+      case when thread.first_response_seconds is null then 'first_response' else 'next_response' end as kind,
+      case when thread.first_response_seconds is null then settings.first_response_target_seconds
+        else settings.next_response_target_seconds end as target_seconds
+    from public.wa_threads as thread
+    where thread.workspace_id = settings.workspace_id
+      and thread.waiting_since < now() - make_interval(secs => least(
+        settings.first_response_target_seconds, settings.next_response_target_seconds))
+  ) as late
+  where late.waiting_since < now() - make_interval(secs => late.target_seconds) and not exists (
+    select from public.wa_thread_breaches as known
+    where known.thread_id = late.id and known.connection_id = late.connection_id
+      and known.workspace_id = late.workspace_id and known.waiting_since = late.waiting_since)
+  limit p_limit
+  on conflict on constraint wa_thread_breaches_pkey do nothing;
+  get diagnostics v_breached = row_count;
+
+  update public.wa_thread_breaches as breach set answered_at = now()
+  from public.wa_threads as thread
+  where breach.answered_at is null and thread.id = breach.thread_id
+    and thread.waiting_since is distinct from breach.waiting_since;
+  get diagnostics v_answered = row_count;
+  return jsonb_build_object(
+    'woken', v_woken, 'assigned', v_assigned, 'breached', v_breached, 'answered', v_answered);
+end $$;
+
+ALTER FUNCTION public.keep_inbox(p_limit integer) OWNER TO postgres;
 
 --
 -- Name: leave_chat(uuid); Type: FUNCTION; Schema: public; Owner: postgres
@@ -8419,6 +9950,29 @@ end $_$;
 ALTER FUNCTION public.list_follow_ups(p_workspace_id uuid, p_due text, p_after text, p_limit integer) OWNER TO postgres;
 
 --
+-- Name: list_members(uuid); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.list_members(p_workspace_id uuid) RETURNS TABLE(user_id uuid, role text, email text, full_name text, created_at timestamp with time zone)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+#variable_conflict use_column
+begin
+  if not private.is_service() then
+    perform private.require_role(p_workspace_id, array['owner', 'admin', 'member', 'viewer'], 'workspace_not_found',
+      jsonb_build_object('workspace', p_workspace_id));
+  end if;
+  return query
+  select member.user_id, member.role, profile.email, profile.full_name, member.created_at
+  from public.workspace_memberships as member join public.profiles as profile on profile.id = member.user_id
+  where member.workspace_id = p_workspace_id
+  order by array_position(array['owner', 'admin', 'member', 'viewer'], member.role), lower(profile.email), member.user_id;
+end $$;
+
+ALTER FUNCTION public.list_members(p_workspace_id uuid) OWNER TO postgres;
+
+--
 -- Name: list_operators(); Type: FUNCTION; Schema: public; Owner: postgres
 --
 
@@ -8493,6 +10047,111 @@ begin
 end $$;
 
 ALTER FUNCTION public.list_outbox(p_status text, p_workspace_id uuid, p_connection_id uuid, p_limit integer, p_before timestamp with time zone) OWNER TO postgres;
+
+--
+-- Name: list_saved_views(uuid); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.list_saved_views(p_workspace_id uuid) RETURNS SETOF public.wa_saved_views
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  perform private.require_role(p_workspace_id, array['owner', 'admin', 'member', 'viewer'], 'workspace_not_found',
+    jsonb_build_object('workspace', p_workspace_id));
+  return query
+  select view.* from public.wa_saved_views as view
+  where view.workspace_id = p_workspace_id and (view.user_id = (select auth.uid()) or view.is_shared)
+  order by view.is_shared, lower(view.name), view.id;
+end $$;
+
+ALTER FUNCTION public.list_saved_views(p_workspace_id uuid) OWNER TO postgres;
+
+--
+-- Name: list_templates(uuid, text, text); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.list_templates(p_workspace_id uuid, p_status text DEFAULT NULL::text, p_search text DEFAULT NULL::text) RETURNS SETOF private.listed_template
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+begin
+  return query
+  select template.id, template.workspace_id, template.waba_id, template.template_id, template.name, template.language,
+    template.status, template.category, template.quality, template.rejected_reason,
+    private.template_components(template.components), private.template_variables(template.components),
+    template.updated_at
+  from public.wa_templates as template
+  where template.workspace_id = p_workspace_id
+    and case when p_status is null then template.status is distinct from 'DELETED' else template.status = p_status end
+    and (p_search is null or strpos(lower(template.name), lower(p_search)) > 0)
+  order by template.name, template.language, template.id;
+end $$;
+
+ALTER FUNCTION public.list_templates(p_workspace_id uuid, p_status text, p_search text) OWNER TO postgres;
+
+--
+-- Name: list_threads(uuid, jsonb, uuid, text, text, integer); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.list_threads(p_workspace_id uuid, p_filter jsonb DEFAULT '{}'::jsonb, p_view_id uuid DEFAULT NULL::uuid, p_sort text DEFAULT 'last_message_at'::text, p_after text DEFAULT NULL::text, p_limit integer DEFAULT 50) RETURNS SETOF private.inbox_thread
+    LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 50
+    SET search_path TO ''
+    AS $_$
+declare
+  v_user_id constant uuid := (select auth.uid());
+  v_order text;
+  v_page text;
+  v_key text;
+  v_after text := substr(p_after, 38);
+begin
+  if v_user_id is null or not exists (
+    select from public.workspace_memberships as membership
+    where membership.user_id = v_user_id and membership.workspace_id = p_workspace_id)
+  then
+    perform private.require_role(p_workspace_id, array['owner', 'admin', 'member', 'viewer'], 'workspace_not_found',
+      jsonb_build_object('workspace', p_workspace_id));
+  end if;
+  if p_sort is null or p_sort not in ('last_message_at', 'waiting_since', 'first_response_seconds') then
+    perform private.raise_error(400, 'invalid_value',
+      jsonb_build_object('field', 'sort', 'value', left(p_sort, 50),
+        'allowed', array['last_message_at', 'waiting_since', 'first_response_seconds']),
+      'Sort by one of the allowed fields.');
+  elsif not coalesce(p_limit between 1 and 200, false) then
+    perform private.raise_error(400, 'invalid_value', '{"field": "limit", "allowed": "1 to 200"}',
+      'Ask for 1 to 200 at once.');
+  elsif p_after !~ '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}:-?[0-9]{1,17}$' then
+    perform private.raise_error(400, 'invalid_value', '{"field": "after"}',
+      'Send the cursor of the page before, with the same sorting.');
+  end if;
+
+  if p_sort = 'first_response_seconds' then
+    v_order := ' order by thread.first_response_seconds desc, thread.id desc';
+    v_page := ' and thread.first_response_seconds is not null' || coalesce(
+      ' and (thread.first_response_seconds, thread.id) < (' || v_after || ', ' || quote_literal(left(p_after, 36))
+      || '::uuid)', '');
+    v_key := 'thread.first_response_seconds';
+  elsif p_sort = 'waiting_since' then
+    v_order := ' order by thread.waiting_since, thread.id';
+    v_page := ' and thread.waiting_since is not null' || coalesce(
+      ' and (thread.waiting_since, thread.id) > (' || quote_literal(private.cursor_time(v_after)::text)
+      || '::timestamptz, ' || quote_literal(left(p_after, 36)) || '::uuid)', '');
+    v_key := '(extract(epoch from thread.waiting_since) * 1000000)::bigint';
+  else
+    -- The hour first, because the indexes that give the order are by the hour.
+    v_order := ' order by thread.last_message_hour desc, thread.last_message_at desc, thread.id desc';
+    v_page := ' and thread.last_message_hour is not null' || coalesce(
+      ' and (thread.last_message_hour, thread.last_message_at, thread.id) < (date_bin(''1 hour'', $2, '
+      || quote_literal('2000-01-01 00:00:00+00') || '::timestamptz), $2, ' || quote_literal(left(p_after, 36))
+      || '::uuid)', '');
+    v_key := '(extract(epoch from thread.last_message_at) * 1000000)::bigint';
+  end if;
+  v_page := private.threads_found('thread.*', p_workspace_id, p_filter, p_view_id, v_page || v_order || ' limit ' || p_limit);
+  return query execute private.threads_shown('(' || v_page || ')', v_key) || v_order || ' limit ' || p_limit
+    using v_user_id, case when p_sort = 'last_message_at' and p_after is not null then private.cursor_time(v_after) end;
+end $_$;
+
+ALTER FUNCTION public.list_threads(p_workspace_id uuid, p_filter jsonb, p_view_id uuid, p_sort text, p_after text, p_limit integer) OWNER TO postgres;
 
 --
 -- Name: list_workspaces(text, text, text, integer); Type: FUNCTION; Schema: public; Owner: postgres
@@ -8669,6 +10328,30 @@ end $$;
 ALTER FUNCTION public.mark_messages_as_read(p_chat_id uuid, p_up_to_seq bigint) OWNER TO postgres;
 
 --
+-- Name: mark_thread_read(uuid); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.mark_thread_read(p_thread_id uuid) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_user_id uuid := private.require_user();
+  v_thread public.wa_threads;
+begin
+  select thread.* into v_thread from public.wa_threads as thread where thread.id = p_thread_id;
+  perform private.require_role(v_thread.workspace_id, array['owner', 'admin', 'member', 'viewer'], 'thread_not_found',
+    jsonb_build_object('thread_id', p_thread_id));
+  insert into public.wa_thread_reads as mine (thread_id, connection_id, workspace_id, user_id, read_count)
+  values (v_thread.id, v_thread.connection_id, v_thread.workspace_id, v_user_id, v_thread.inbound_count)
+  on conflict on constraint wa_thread_reads_pkey do update set read_count = excluded.read_count
+  where mine.read_count < excluded.read_count;
+  return v_thread.inbound_count;
+end $$;
+
+ALTER FUNCTION public.mark_thread_read(p_thread_id uuid) OWNER TO postgres;
+
+--
 -- Name: merge_contacts(uuid, uuid); Type: FUNCTION; Schema: public; Owner: postgres
 --
 
@@ -8824,6 +10507,96 @@ begin
 end $$;
 
 ALTER FUNCTION public.mute_chat(p_chat_id uuid, p_until timestamp with time zone) OWNER TO postgres;
+
+--
+-- Name: wa_threads; Type: TABLE; Schema: public; Owner: postgres
+--
+
+CREATE TABLE public.wa_threads (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    workspace_id uuid NOT NULL,
+    connection_id uuid NOT NULL,
+    contact_id uuid,
+    group_id text,
+    status text DEFAULT 'open'::text NOT NULL,
+    assignee_id uuid,
+    tags text[] DEFAULT '{}'::text[] NOT NULL,
+    priority text DEFAULT 'normal'::text NOT NULL,
+    snoozed_until timestamp with time zone,
+    last_inbound_at timestamp with time zone,
+    last_message_at timestamp with time zone,
+    last_message_hour timestamp with time zone GENERATED ALWAYS AS (date_bin('01:00:00'::interval, last_message_at, '2000-01-01 00:00:00+00'::timestamp with time zone)) STORED,
+    last_message_body text,
+    unread_count integer DEFAULT 0 NOT NULL,
+    has_unread boolean GENERATED ALWAYS AS ((unread_count > 0)) STORED,
+    inbound_count bigint DEFAULT 0 NOT NULL,
+    waiting_since timestamp with time zone,
+    answered_at timestamp with time zone,
+    first_response_seconds integer,
+    automation_stopped_at timestamp with time zone,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT wa_threads_counterpart_check CHECK ((num_nonnulls(contact_id, group_id) = 1)),
+    CONSTRAINT wa_threads_priority_check CHECK ((priority = ANY (ARRAY['low'::text, 'normal'::text, 'high'::text, 'urgent'::text]))),
+    CONSTRAINT wa_threads_status_check CHECK ((status = ANY (ARRAY['open'::text, 'pending'::text, 'snoozed'::text, 'closed'::text]))),
+    CONSTRAINT wa_threads_unread_count_check CHECK ((unread_count >= 0))
+)
+WITH (fillfactor='70');
+
+ALTER TABLE public.wa_threads OWNER TO postgres;
+
+--
+-- Name: open_thread(uuid, uuid); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.open_thread(p_contact_id uuid, p_connection_id uuid) RETURNS public.wa_threads
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_contact public.contacts;
+  v_connection public.wa_phone_numbers;
+  v_thread public.wa_threads;
+begin
+  select contact.* into v_contact from public.contacts as contact
+  where contact.id = p_contact_id and contact.deleted_at is null;
+  perform private.require_role(v_contact.workspace_id, array['owner', 'admin', 'member'], 'contact_not_found',
+    jsonb_build_object('contact_id', p_contact_id));
+  select connection.* into v_connection from public.wa_phone_numbers as connection
+  where connection.id = p_connection_id and connection.workspace_id = v_contact.workspace_id
+    and connection.deleted_at is null;
+  if not found then
+    perform private.raise_error(409, 'connection_not_found', jsonb_build_object('connection_id', p_connection_id),
+      'Name a number of the contact''s workspace.');
+  elsif v_connection.status <> 'active' then
+    perform private.raise_error(409, 'connection_inactive',
+      jsonb_build_object('connection_id', v_connection.id, 'status', v_connection.status,
+        'reason', v_connection.status_reason), 'Reactivate the connection, then repeat the request.');
+  end if;
+  insert into public.wa_threads (workspace_id, connection_id, contact_id, status, last_message_at)
+  values (v_contact.workspace_id, v_connection.id, v_contact.id, 'pending', now())
+  on conflict on constraint wa_threads_connection_id_contact_id_key do nothing;
+  select thread.* into v_thread from public.wa_threads as thread
+  where thread.workspace_id = v_contact.workspace_id and thread.connection_id = v_connection.id
+    and thread.contact_id = v_contact.id;
+  return v_thread;
+end $$;
+
+ALTER FUNCTION public.open_thread(p_contact_id uuid, p_connection_id uuid) OWNER TO postgres;
+
+--
+-- Name: open_thread_chat(uuid); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.open_thread_chat(p_thread_id uuid) RETURNS public.chats
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  return private.thread_chat(p_thread_id);
+end $$;
+
+ALTER FUNCTION public.open_thread_chat(p_thread_id uuid) OWNER TO postgres;
 
 --
 -- Name: pause_connection(uuid, text); Type: FUNCTION; Schema: public; Owner: postgres
@@ -9054,6 +10827,39 @@ begin
 end $$;
 
 ALTER FUNCTION public.prepare_queue(p_workspace_id uuid, p_day date, p_limit integer, p_user_id uuid) OWNER TO postgres;
+-- Name: preview_template_send(uuid, uuid, jsonb, uuid, jsonb, integer); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.preview_template_send(p_workspace_id uuid, p_template_id uuid, p_filter jsonb DEFAULT '{}'::jsonb, p_view_id uuid DEFAULT NULL::uuid, p_variables jsonb DEFAULT '{}'::jsonb, p_limit integer DEFAULT 1000) RETURNS jsonb
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_template public.wa_templates;
+begin
+  perform private.require_role(p_workspace_id, array['owner', 'admin'], 'workspace_not_found',
+    jsonb_build_object('workspace', p_workspace_id));
+  v_template := private.bulk_template(p_workspace_id, p_template_id, p_variables, p_limit);
+  return (
+    select jsonb_build_object(
+      'threads', count(*), 'sendable', count(*) filter (where found.reason is null), 'category', v_template.category,
+      'skipped', coalesce((
+        select jsonb_object_agg(skipped.reason, skipped.threads)
+        from (
+          select one.reason, count(*) as threads from unnest(array_agg(found.reason)) as one (reason)
+          where one.reason is not null group by one.reason
+        ) as skipped), '{}'),
+      'samples', coalesce(jsonb_agg(jsonb_build_object('thread_id', found.thread_id, 'contact_name', found.contact_name,
+          'body', private.template_text(v_template, found.variables)))
+        filter (where found.reason is null and found.sample <= 3), '[]'))
+    from (
+      select recipient.*, row_number() over (partition by recipient.reason) as sample
+      from private.template_recipients(
+        p_workspace_id, v_template, p_filter, p_view_id, p_variables, p_limit) as recipient
+    ) as found);
+end $$;
+
+ALTER FUNCTION public.preview_template_send(p_workspace_id uuid, p_template_id uuid, p_filter jsonb, p_view_id uuid, p_variables jsonb, p_limit integer) OWNER TO postgres;
 
 --
 -- Name: purge_outbox(text, interval, uuid, integer); Type: FUNCTION; Schema: public; Owner: postgres
@@ -9092,6 +10898,10 @@ ALTER FUNCTION public.purge_outbox(p_status text, p_older_than interval, p_works
 --
 
 CREATE FUNCTION public.release_lead(p_lead_id uuid, p_reason text DEFAULT NULL::text) RETURNS public.leads
+-- Name: react_to_whatsapp_message(uuid, text, text); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.react_to_whatsapp_message(p_message_id uuid, p_emoji text, p_idempotency_key text) RETURNS uuid
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     AS $$
@@ -9126,6 +10936,27 @@ begin
 end $$;
 
 ALTER FUNCTION public.release_lead(p_lead_id uuid, p_reason text) OWNER TO postgres;
+  v_target public.wa_messages := private.whatsapp_target(p_message_id);
+  v_queued record;
+begin
+  if length(p_emoji) > 20 or p_emoji ~ '[[:alnum:][:space:]]{2}' then
+    perform private.raise_error(400, 'invalid_value', '{"field": "emoji"}',
+      'React with one emoji, or with none to take the reaction back.');
+  end if;
+  v_queued := private.queue_whatsapp(v_target.thread_id, jsonb_build_object('type', 'reaction', 'reaction',
+    jsonb_build_object('message_id', v_target.wa_message_id, 'emoji', coalesce(p_emoji, ''))), p_idempotency_key, true);
+  if v_queued.is_new then
+    -- Shown at once. Meta's own id of it will be known to nobody.
+    insert into public.wa_message_changes (connection_id, wa_message_id, kind, target_id, direction, actor, body,
+      occurred_at)
+    values (v_target.connection_id, 'outbox:' || (v_queued.outbox).id, 'reaction', v_target.wa_message_id, 'out',
+      'business', nullif(p_emoji, ''), now());
+    perform private.refresh_whatsapp_messages(array[p_message_id]);
+  end if;
+  return (v_queued.outbox).id;
+end $$;
+
+ALTER FUNCTION public.react_to_whatsapp_message(p_message_id uuid, p_emoji text, p_idempotency_key text) OWNER TO postgres;
 
 --
 -- Name: release_lost_claims(text, bigint[]); Type: FUNCTION; Schema: public; Owner: postgres
@@ -9192,21 +11023,6 @@ end $$;
 ALTER FUNCTION public.remove_chat_member(p_chat_id uuid, p_user_id uuid) OWNER TO postgres;
 
 --
--- Name: workspace_memberships; Type: TABLE; Schema: public; Owner: postgres
---
-
-CREATE TABLE public.workspace_memberships (
-    workspace_id uuid NOT NULL,
-    user_id uuid NOT NULL,
-    role text NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT workspace_memberships_role_check CHECK ((role = ANY (ARRAY['owner'::text, 'admin'::text, 'member'::text, 'viewer'::text])))
-);
-
-ALTER TABLE public.workspace_memberships OWNER TO postgres;
-
---
 -- Name: remove_member(uuid, uuid); Type: FUNCTION; Schema: public; Owner: postgres
 --
 
@@ -9268,6 +11084,43 @@ begin
 end $$;
 
 ALTER FUNCTION public.remove_operator(p_email text) OWNER TO postgres;
+
+--
+-- Name: render_canned_response(uuid, text); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.render_canned_response(p_thread_id uuid, p_shortcut text) RETURNS text
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_thread public.wa_threads;
+  v_contact public.contacts;
+  v_body text;
+begin
+  select thread.* into v_thread from public.wa_threads as thread where thread.id = p_thread_id;
+  perform private.require_role(v_thread.workspace_id, array['owner', 'admin', 'member', 'viewer'], 'thread_not_found',
+    jsonb_build_object('thread_id', p_thread_id));
+  select response.body into v_body from public.canned_responses as response
+  where response.workspace_id = v_thread.workspace_id and response.shortcut = p_shortcut;
+  if v_body is null then
+    perform private.raise_error(404, 'canned_response_not_found', jsonb_build_object('shortcut', left(p_shortcut, 100)),
+      'Check the shortcut; the workspace''s canned responses have others.');
+  end if;
+  select contact.* into v_contact from public.contacts as contact where contact.id = v_thread.contact_id;
+  v_body := private.filled_text(v_body, v_contact);
+  if v_body is null then
+    perform private.raise_error(400, 'invalid_value', '{"field": "contact"}',
+      'The contact lacks something that the answer names: fill it in, or write the answer by hand.');
+  elsif length(v_body) > 4096 then
+    perform private.raise_error(400, 'body_too_long',
+      jsonb_build_object('field', 'body', 'length', length(v_body), 'limit', 4096),
+      'Shorten the answer; WhatsApp takes at most 4096 characters.');
+  end if;
+  return v_body;
+end $$;
+
+ALTER FUNCTION public.render_canned_response(p_thread_id uuid, p_shortcut text) OWNER TO postgres;
 
 --
 -- Name: replay_orphan_events(text); Type: FUNCTION; Schema: public; Owner: postgres
@@ -9601,6 +11454,79 @@ end $$;
 ALTER FUNCTION public.retry_outbox(p_ids uuid[], p_spread_seconds integer) OWNER TO postgres;
 
 --
+-- Name: revoke_invitation(uuid); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.revoke_invitation(p_invitation_id uuid) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_invitation public.workspace_invitations;
+begin
+  select invitation.* into v_invitation from public.workspace_invitations as invitation
+  where invitation.id = p_invitation_id for no key update;
+  perform private.require_role(v_invitation.workspace_id, array['owner', 'admin'], 'invitation_not_found',
+    jsonb_build_object('invitation_id', p_invitation_id));
+  if v_invitation.accepted_at is not null then
+    perform private.raise_error(409, 'invitation_used', jsonb_build_object('invitation_id', p_invitation_id),
+      'It was accepted; remove the member instead.');
+  end if;
+  update public.workspace_invitations as invitation set revoked_at = coalesce(invitation.revoked_at, now())
+  where invitation.id = p_invitation_id
+  returning * into v_invitation;
+  return to_jsonb(v_invitation) - 'token_hash';
+end $$;
+
+ALTER FUNCTION public.revoke_invitation(p_invitation_id uuid) OWNER TO postgres;
+
+--
+-- Name: canned_responses; Type: TABLE; Schema: public; Owner: postgres
+--
+
+CREATE TABLE public.canned_responses (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    workspace_id uuid NOT NULL,
+    shortcut text NOT NULL,
+    body text NOT NULL,
+    created_by uuid,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT canned_responses_body_check CHECK (((length(btrim(body)) >= 1) AND (length(btrim(body)) <= 4096))),
+    CONSTRAINT canned_responses_shortcut_check CHECK ((shortcut ~ '^[a-z0-9][a-z0-9_-]{0,49}$'::text))
+);
+
+ALTER TABLE public.canned_responses OWNER TO postgres;
+
+--
+-- Name: save_canned_response(uuid, text, text); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.save_canned_response(p_workspace_id uuid, p_shortcut text, p_body text) RETURNS public.canned_responses
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $_$
+declare
+  v_response public.canned_responses;
+begin
+  perform private.require_role(p_workspace_id, array['owner', 'admin', 'member'], 'workspace_not_found',
+    jsonb_build_object('workspace', p_workspace_id));
+  if p_shortcut is null or p_shortcut !~ '^[a-z0-9][a-z0-9_-]{0,49}$' then
+    perform private.raise_error(400, 'invalid_value', '{"field": "shortcut"}',
+      'Use 1 to 50 lower-case letters, digits, dashes and underscores.');
+  elsif not coalesce(length(btrim(p_body)) between 1 and 4096, false) then
+    perform private.raise_error(400, 'invalid_value', '{"field": "body"}', 'Write 1 to 4096 characters.');
+  end if;
+  insert into public.canned_responses as response (workspace_id, shortcut, body, created_by)
+  values (p_workspace_id, p_shortcut, p_body, (select auth.uid()))
+  on conflict on constraint canned_responses_workspace_id_shortcut_key do update set body = excluded.body
+  returning * into v_response;
+  return v_response;
+end $_$;
+
+ALTER FUNCTION public.save_canned_response(p_workspace_id uuid, p_shortcut text, p_body text) OWNER TO postgres;
+
+--
 -- Name: seal_audit_log(integer); Type: FUNCTION; Schema: public; Owner: postgres
 --
 
@@ -9694,6 +11620,55 @@ end $$;
 ALTER FUNCTION public.search_audit_log(p_workspace_id uuid, p_action text, p_actor text, p_since timestamp with time zone, p_until timestamp with time zone, p_search text, p_before_id bigint, p_limit integer) OWNER TO postgres;
 
 --
+-- Name: search_messages(uuid, text, uuid, text, integer); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.search_messages(p_workspace_id uuid, p_query text, p_thread_id uuid DEFAULT NULL::uuid, p_after text DEFAULT NULL::text, p_limit integer DEFAULT 50) RETURNS SETOF private.found_message
+    LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 50
+    SET search_path TO ''
+    AS $_$
+declare
+  v_query tsquery;
+begin
+  if not exists (
+    select from public.workspace_memberships as membership
+    where membership.user_id = (select auth.uid()) and membership.workspace_id = p_workspace_id)
+  then
+    perform private.require_role(p_workspace_id, array['owner', 'admin', 'member', 'viewer'], 'workspace_not_found',
+      jsonb_build_object('workspace', p_workspace_id));
+  end if;
+  if not coalesce(length(btrim(p_query)) between 1 and 500, false) then
+    perform private.raise_error(400, 'invalid_value', '{"field": "query"}', 'Search for 1 to 500 characters.');
+  elsif not coalesce(p_limit between 1 and 200, false) then
+    perform private.raise_error(400, 'invalid_value', '{"field": "limit", "allowed": "1 to 200"}',
+      'Ask for 1 to 200 at once.');
+  elsif p_after !~ '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}:-?[0-9]{1,17}$' then
+    perform private.raise_error(400, 'invalid_value', '{"field": "after"}', 'Send the cursor of the page before.');
+  end if;
+  v_query := private.search_query(p_workspace_id, p_query);
+  return query execute 'select message.id, message.workspace_id, message.thread_id, thread.contact_id, contact.name,
+      message.direction, message.type,
+      ts_headline((''pg_catalog.'' || coalesce(message.search_language, ''simple''))::regconfig, message.body, $2,
+        ''StartSel=«, StopSel=», MaxWords=30, MinWords=10''),
+      message.occurred_at, message.id || '':'' || (extract(epoch from message.occurred_at) * 1000000)::bigint
+    from (
+      select message.* from public.wa_messages as message
+      where message.workspace_id = ' || quote_literal(p_workspace_id) || '::uuid and message.body is not null
+        and private.search_vector(message.search_language, message.body) @@ ' || quote_literal(v_query) || '::tsquery'
+    || case when p_thread_id is null then '' else ' and message.thread_id = ' || quote_literal(p_thread_id) end
+    || coalesce(' and (message.occurred_at, message.id) < (' || quote_literal(
+        private.cursor_time(substr(p_after, 38))::text) || '::timestamptz, ' || quote_literal(left(p_after, 36)) || ')', '')
+    || ' order by message.occurred_at desc, message.id desc limit $1
+    ) as message
+    join public.wa_threads as thread on thread.id = message.thread_id
+    left join public.contacts as contact on contact.id = thread.contact_id
+    order by message.occurred_at desc, message.id desc'
+    using p_limit, v_query;
+end $_$;
+
+ALTER FUNCTION public.search_messages(p_workspace_id uuid, p_query text, p_thread_id uuid, p_after text, p_limit integer) OWNER TO postgres;
+
+--
 -- Name: send_message(uuid, text, text, jsonb, uuid[], bigint); Type: FUNCTION; Schema: public; Owner: postgres
 --
 
@@ -9737,44 +11712,185 @@ end $$;
 ALTER FUNCTION public.send_messages(p_chat_id uuid, p_messages jsonb) OWNER TO postgres;
 
 --
--- Name: wa_messages; Type: TABLE; Schema: public; Owner: postgres
+-- Name: send_template_to_threads(uuid, uuid, text, jsonb, uuid, jsonb, integer); Type: FUNCTION; Schema: public; Owner: postgres
 --
 
-CREATE TABLE public.wa_messages (
-    id uuid DEFAULT (encode(set_bit(set_bit(OVERLAY(uuid_send(gen_random_uuid()) PLACING SUBSTRING(int8send(((EXTRACT(epoch FROM clock_timestamp()) * (1000)::numeric))::bigint) FROM 3) FROM 1 FOR 6), (52)::bigint, 1), (53)::bigint, 1), 'hex'::text))::uuid NOT NULL,
-    workspace_id uuid NOT NULL,
-    connection_id uuid NOT NULL,
-    thread_id uuid NOT NULL,
-    sequence bigint NOT NULL,
-    direction text NOT NULL,
-    wa_message_id text,
-    type text NOT NULL,
-    body text,
-    content jsonb DEFAULT '{}'::jsonb NOT NULL,
-    status text,
-    status_rank integer GENERATED ALWAYS AS (array_position(ARRAY['pending'::text, 'cancelled'::text, 'unknown'::text, 'sent'::text, 'failed'::text, 'delivered'::text, 'read'::text, 'played'::text], status)) STORED,
-    error_code integer,
-    error_text text,
-    sent_by uuid,
-    outbox_id uuid,
-    source text DEFAULT 'live'::text NOT NULL,
-    is_placeholder boolean DEFAULT false NOT NULL,
-    sender_contact_id uuid,
-    context jsonb,
-    pricing jsonb,
-    reactions jsonb,
-    edited_at timestamp with time zone,
-    revoked_at timestamp with time zone,
-    occurred_at timestamp with time zone NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT wa_messages_direction_check CHECK ((direction = ANY (ARRAY['in'::text, 'out'::text]))),
-    CONSTRAINT wa_messages_source_check CHECK ((source = ANY (ARRAY['live'::text, 'phone'::text, 'history'::text]))),
-    CONSTRAINT wa_messages_status_check CHECK ((((direction = 'in'::text) AND (status IS NULL)) OR ((direction = 'out'::text) AND (status = ANY (ARRAY['pending'::text, 'cancelled'::text, 'unknown'::text, 'sent'::text, 'failed'::text, 'delivered'::text, 'read'::text, 'played'::text])))))
-)
-WITH (fillfactor='60');
+CREATE FUNCTION public.send_template_to_threads(p_workspace_id uuid, p_template_id uuid, p_idempotency_key text, p_filter jsonb DEFAULT '{}'::jsonb, p_view_id uuid DEFAULT NULL::uuid, p_variables jsonb DEFAULT '{}'::jsonb, p_limit integer DEFAULT 1000) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_template public.wa_templates;
+  v_user_id constant uuid := (select auth.uid());
+  v_threads uuid[];
+  v_connections uuid[];
+  v_recipients text[];
+  v_variables jsonb[];
+  v_skipped jsonb;
+  v_queued integer;
+begin
+  perform private.require_role(p_workspace_id, array['owner', 'admin'], 'workspace_not_found',
+    jsonb_build_object('workspace', p_workspace_id));
+  if not coalesce(length(p_idempotency_key) between 1 and 150, false) then
+    perform private.raise_error(400, 'invalid_value', '{"field": "idempotency_key"}',
+      'Give each sending its own key of 1 to 150 characters, and repeat it when you repeat the request.');
+  end if;
+  v_template := private.bulk_template(p_workspace_id, p_template_id, p_variables, p_limit);
+  select array_agg(found.thread_id order by found.thread_id) filter (where found.reason is null),
+    array_agg(found.connection_id order by found.thread_id) filter (where found.reason is null),
+    array_agg(found.recipient order by found.thread_id) filter (where found.reason is null),
+    array_agg(found.variables order by found.thread_id) filter (where found.reason is null),
+    coalesce((
+      select jsonb_object_agg(skipped.reason, skipped.threads)
+      from (
+        select one.reason, count(*) as threads from unnest(array_agg(found.reason)) as one (reason)
+        where one.reason is not null group by one.reason
+      ) as skipped), '{}')
+  into v_threads, v_connections, v_recipients, v_variables, v_skipped
+  from private.template_recipients(p_workspace_id, v_template, p_filter, p_view_id, p_variables, p_limit) as found;
 
-ALTER TABLE public.wa_messages OWNER TO postgres;
+  perform 1 from public.wa_threads as thread where thread.id = any (v_threads) order by thread.id for no key update;
+  with given as materialized (
+    select given.*, private.template_payload(v_template, given.variables) as payload
+    from unnest(v_threads, v_connections, v_recipients, v_variables)
+      as given (thread_id, connection_id, recipient, variables)
+  ), queued as (
+    insert into public.outbox_messages (workspace_id, channel, connection_id, thread_id, recipient, payload,
+      idempotency_key, priority, created_by)
+    select p_workspace_id, 'whatsapp', given.connection_id, given.thread_id, given.recipient, given.payload,
+      -- Behind whatever people write.
+      p_idempotency_key || ':' || given.thread_id, -10, v_user_id
+    from given order by given.thread_id
+    on conflict on constraint outbox_messages_workspace_id_idempotency_key_key do nothing
+    returning id, thread_id, connection_id, payload
+  ), shown as (
+    insert into public.wa_messages (workspace_id, connection_id, thread_id, direction, type, body, content, status,
+      sent_by, outbox_id, occurred_at)
+    select p_workspace_id, queued.connection_id, queued.thread_id, 'out', 'template',
+      private.template_text(v_template, given.variables), queued.payload, 'pending', v_user_id, queued.id, now()
+    from queued join given on given.thread_id = queued.thread_id
+    returning thread_id, body
+  )
+  -- Nobody is answered by it.
+  update public.wa_threads as thread set last_message_at = now(), last_message_body = left(shown.body, 200)
+  from shown where thread.id = shown.thread_id;
+  get diagnostics v_queued = row_count;
+  return jsonb_build_object('queued', v_queued, 'repeated', coalesce(cardinality(v_threads), 0) - v_queued,
+    'skipped', v_skipped);
+end $$;
+
+ALTER FUNCTION public.send_template_to_threads(p_workspace_id uuid, p_template_id uuid, p_idempotency_key text, p_filter jsonb, p_view_id uuid, p_variables jsonb, p_limit integer) OWNER TO postgres;
+
+--
+-- Name: send_whatsapp_media(uuid, text, jsonb, text); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.send_whatsapp_media(p_thread_id uuid, p_kind text, p_media jsonb, p_idempotency_key text) RETURNS public.wa_messages
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $_$
+declare
+  v_workspace_id constant uuid := (select thread.workspace_id from public.wa_threads as thread where thread.id = p_thread_id);
+  v_allowed constant text[] := array['id', 'link']
+    || case when p_kind in ('image', 'video', 'document') then array['caption'] else '{}' end
+    || case when p_kind = 'document' then array['filename'] else '{}' end;
+  v_queued record;
+  v_message public.wa_messages;
+begin
+  perform private.require_role(v_workspace_id, array['owner', 'admin', 'member'], 'thread_not_found',
+    jsonb_build_object('thread_id', p_thread_id));
+  if p_kind is null or p_kind not in ('image', 'video', 'audio', 'document', 'sticker') then
+    perform private.raise_error(400, 'invalid_value',
+      '{"field": "kind", "allowed": ["image", "video", "audio", "document", "sticker"]}', 'Use one that is allowed.');
+  elsif jsonb_typeof(p_media) is distinct from 'object' or (p_media ? 'id') = (p_media ? 'link')
+    or exists (
+      select from jsonb_each(p_media) as given
+      where not coalesce(given.key = any (v_allowed) and jsonb_typeof(given.value) = 'string'
+        and length(given.value #>> '{}') between 1 and case given.key when 'link' then 2000 when 'caption' then 1024
+          else 240 end
+        and (given.key <> 'link' or given.value #>> '{}' ~ '^https?://[^[:space:]]+$'), false))
+  then
+    perform private.raise_error(400, 'invalid_value', jsonb_build_object('field', 'media', 'allowed', v_allowed),
+      'Give either the id of an uploaded file or a link to one; a caption has at most 1024 characters.');
+  end if;
+  v_queued := private.queue_whatsapp(
+    p_thread_id, jsonb_build_object('type', p_kind, p_kind, p_media), p_idempotency_key, true);
+  if v_queued.is_new then
+    return private.show_whatsapp_reply(v_queued.outbox, p_kind,
+      coalesce(p_media ->> 'caption', p_media ->> 'filename'));
+  end if;
+  select message.* into v_message from public.wa_messages as message where message.outbox_id = (v_queued.outbox).id;
+  return v_message;
+end $_$;
+
+ALTER FUNCTION public.send_whatsapp_media(p_thread_id uuid, p_kind text, p_media jsonb, p_idempotency_key text) OWNER TO postgres;
+
+--
+-- Name: send_whatsapp_read_receipt(uuid, boolean); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.send_whatsapp_read_receipt(p_message_id uuid, p_typing boolean DEFAULT false) RETURNS uuid
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_target public.wa_messages := private.whatsapp_target(p_message_id);
+begin
+  if v_target.direction <> 'in' then
+    perform private.raise_error(400, 'invalid_value', '{"field": "message_id"}', 'Name a message of the customer''s.');
+  end if;
+  -- The message itself is the key: telling it twice tells nothing new.
+  return ((private.queue_whatsapp(v_target.thread_id,
+    jsonb_build_object('status', 'read', 'message_id', v_target.wa_message_id)
+      || case when p_typing then '{"typing_indicator": {"type": "text"}}'::jsonb else '{}' end,
+    case when p_typing then 'typing:' else 'read:' end || p_message_id, true)).outbox).id;
+end $$;
+
+ALTER FUNCTION public.send_whatsapp_read_receipt(p_message_id uuid, p_typing boolean) OWNER TO postgres;
+
+--
+-- Name: send_whatsapp_template(uuid, uuid, jsonb, text); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.send_whatsapp_template(p_thread_id uuid, p_template_id uuid, p_variables jsonb, p_idempotency_key text) RETURNS public.wa_messages
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_thread public.wa_threads;
+  v_template public.wa_templates;
+  v_contact public.contacts;
+  v_variables jsonb := coalesce(p_variables, '{}');
+  v_queued record;
+  v_message public.wa_messages;
+begin
+  select thread.* into v_thread from public.wa_threads as thread where thread.id = p_thread_id;
+  perform private.require_role(v_thread.workspace_id, array['owner', 'admin', 'member'], 'thread_not_found',
+    jsonb_build_object('thread_id', p_thread_id));
+  v_template := private.sendable_template(v_thread.workspace_id, p_template_id);
+  if v_template.waba_id <> (
+    select connection.waba_id from public.wa_phone_numbers as connection where connection.id = v_thread.connection_id)
+  then
+    perform private.raise_error(404, 'template_not_found', jsonb_build_object('template_id', p_template_id),
+      'Send a template of the business account that the thread''s number belongs to.');
+  end if;
+  select contact.* into v_contact from public.contacts as contact where contact.id = v_thread.contact_id;
+  if v_template.category = 'MARKETING' and v_contact.marketing_opted_out then
+    perform private.raise_error(409, 'recipient_opted_out', jsonb_build_object('contact_id', v_contact.id),
+      'Send no marketing to them; a utility template may be sent.');
+  end if;
+  v_variables := private.filled_variables(v_variables, v_contact);
+  perform private.check_template_variables(v_template, coalesce(v_variables, '{}'));
+  v_queued := private.queue_whatsapp(
+    p_thread_id, private.template_payload(v_template, v_variables), p_idempotency_key, false);
+  if v_queued.is_new then
+    return private.show_whatsapp_reply(v_queued.outbox, 'template', private.template_text(v_template, v_variables));
+  end if;
+  select message.* into v_message from public.wa_messages as message where message.outbox_id = (v_queued.outbox).id;
+  return v_message;
+end $$;
+
+ALTER FUNCTION public.send_whatsapp_template(p_thread_id uuid, p_template_id uuid, p_variables jsonb, p_idempotency_key text) OWNER TO postgres;
 
 --
 -- Name: send_whatsapp_text(uuid, text, text); Type: FUNCTION; Schema: public; Owner: postgres
@@ -9785,17 +11901,13 @@ CREATE FUNCTION public.send_whatsapp_text(p_thread_id uuid, p_body text, p_idemp
     SET search_path TO ''
     AS $$
 declare
-  v_user_id uuid := (select auth.uid());
-  v_thread public.wa_threads;
-  v_connection public.wa_phone_numbers;
-  v_recipient text;
-  v_payload jsonb;
-  v_outbox public.outbox_messages;
+  v_workspace_id uuid;
+  v_queued record;
   v_message public.wa_messages;
   v_takeover record;
 begin
-  select thread.* into v_thread from public.wa_threads as thread where thread.id = p_thread_id;
-  perform private.require_role(v_thread.workspace_id, array['owner', 'admin', 'member'], 'thread_not_found',
+  select thread.workspace_id into v_workspace_id from public.wa_threads as thread where thread.id = p_thread_id;
+  perform private.require_role(v_workspace_id, array['owner', 'admin', 'member'], 'thread_not_found',
     jsonb_build_object('thread_id', p_thread_id));
 
   if p_body is null or p_body !~ '[^[:space:]]' then
@@ -9804,9 +11916,6 @@ begin
     perform private.raise_error(400, 'body_too_long',
       jsonb_build_object('field', 'body', 'length', length(p_body), 'limit', 4096),
       'Split the text; WhatsApp takes at most 4096 characters.');
-  elsif p_idempotency_key is null or length(p_idempotency_key) not between 1 and 200 then
-    perform private.raise_error(400, 'invalid_value', '{"field": "idempotency_key"}',
-      'Give each message its own key of 1 to 200 characters, and repeat it when you repeat the request.');
   end if;
   v_payload := jsonb_build_object('type', 'text', 'text', jsonb_build_object('body', p_body));
 
@@ -9865,17 +11974,53 @@ begin
     -- Someone else won the race for this key between the look-up and the insert.
     select outbox.* into v_outbox from public.outbox_messages as outbox
     where outbox.workspace_id = v_thread.workspace_id and outbox.idempotency_key = p_idempotency_key;
+  v_queued := private.queue_whatsapp(p_thread_id,
+    jsonb_build_object('type', 'text', 'text', jsonb_build_object('body', p_body)), p_idempotency_key, true);
+  if v_queued.is_new then
+    return private.show_whatsapp_reply(v_queued.outbox, 'text', p_body);
   end if;
-
-  if v_outbox.thread_id is distinct from p_thread_id or v_outbox.payload <> v_payload then
-    perform private.raise_error(409, 'idempotency_conflict', jsonb_build_object('idempotency_key', p_idempotency_key),
-      'Use a new key for a new message.');
-  end if;
-  select message.* into v_message from public.wa_messages as message where message.outbox_id = v_outbox.id;
+  select message.* into v_message from public.wa_messages as message where message.outbox_id = (v_queued.outbox).id;
   return v_message;
 end $$;
 
 ALTER FUNCTION public.send_whatsapp_text(p_thread_id uuid, p_body text, p_idempotency_key text) OWNER TO postgres;
+
+--
+-- Name: set_connection_language(uuid, text); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.set_connection_language(p_connection_id uuid, p_language text) RETURNS public.wa_phone_numbers
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_workspace_id constant uuid := (
+    select connection.workspace_id from public.wa_phone_numbers as connection
+    where connection.id = p_connection_id and connection.deleted_at is null);
+  v_connection public.wa_phone_numbers;
+begin
+  if v_workspace_id is null
+    or not (private.is_service() or v_workspace_id in (select private.my_workspace_ids()))
+  then
+    perform private.raise_error(409, 'connection_not_found', jsonb_build_object('connection_id', p_connection_id),
+      'Check the id; it may belong to another workspace.');
+  end if;
+  perform private.require_role(v_workspace_id, array['owner', 'admin'], 'workspace_not_found',
+    jsonb_build_object('workspace', v_workspace_id));
+  if p_language is null or not private.is_search_language(p_language) then
+    perform private.raise_error(400, 'invalid_value', jsonb_build_object('field', 'language', 'allowed', array(
+        select configuration.cfgname from pg_catalog.pg_ts_config as configuration
+        where configuration.cfgnamespace = 'pg_catalog'::regnamespace order by 1)),
+      'Choose one of the languages that Postgres knows, or simple.');
+  end if;
+  update public.wa_phone_numbers as connection
+  set search_languages = array_remove(connection.search_languages, p_language) || p_language
+  where connection.id = p_connection_id
+  returning * into v_connection;
+  return v_connection;
+end $$;
+
+ALTER FUNCTION public.set_connection_language(p_connection_id uuid, p_language text) OWNER TO postgres;
 
 --
 -- Name: user_contact_settings; Type: TABLE; Schema: public; Owner: postgres
@@ -9928,6 +12073,97 @@ begin
 end $$;
 
 ALTER FUNCTION public.set_contact_settings(p_contact_id uuid, p_patch jsonb) OWNER TO postgres;
+
+--
+-- Name: inbox_settings; Type: TABLE; Schema: public; Owner: postgres
+--
+
+CREATE TABLE public.inbox_settings (
+    workspace_id uuid NOT NULL,
+    assignment_policy text DEFAULT 'manual'::text NOT NULL,
+    assignment_limit integer,
+    first_response_target_seconds integer,
+    next_response_target_seconds integer,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT inbox_settings_assignment_limit_check CHECK (((assignment_limit >= 1) AND (assignment_limit <= 100000))),
+    CONSTRAINT inbox_settings_assignment_policy_check CHECK ((assignment_policy = ANY (ARRAY['manual'::text, 'round_robin'::text, 'by_load'::text]))),
+    CONSTRAINT inbox_settings_first_response_target_seconds_check CHECK (((first_response_target_seconds >= 1) AND (first_response_target_seconds <= 31536000))),
+    CONSTRAINT inbox_settings_next_response_target_seconds_check CHECK (((next_response_target_seconds >= 1) AND (next_response_target_seconds <= 31536000)))
+);
+
+ALTER TABLE public.inbox_settings OWNER TO postgres;
+
+--
+-- Name: set_inbox_settings(uuid, jsonb); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.set_inbox_settings(p_workspace_id uuid, p_patch jsonb) RETURNS public.inbox_settings
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_allowed constant text[] := array['assignment_policy', 'assignment_limit', 'assignee_ids',
+    'first_response_target_seconds', 'next_response_target_seconds'];
+  v_wrong text;
+  v_assignees uuid[];
+  v_settings public.inbox_settings;
+begin
+  perform private.require_role(p_workspace_id, array['owner', 'admin'], 'workspace_not_found',
+    jsonb_build_object('workspace', p_workspace_id));
+  select min(given.key) filter (where given.key <> all (v_allowed)) into v_wrong from jsonb_each(p_patch) as given;
+  if v_wrong is not null then
+    perform private.raise_error(400, 'field_unknown',
+      jsonb_build_object('field', left(v_wrong, 100), 'allowed', v_allowed), 'Use the fields that are allowed.');
+  end if;
+  select min(given.key) into v_wrong from jsonb_each(p_patch) as given
+  where not coalesce(case given.key
+    when 'assignment_policy' then given.value <@ '["manual", "round_robin", "by_load"]'
+      and jsonb_typeof(given.value) = 'string'
+    when 'assignee_ids' then jsonb_typeof(given.value) = 'array' and not exists (
+      select from jsonb_array_elements(case jsonb_typeof(given.value) when 'array' then given.value end) as member
+      where not coalesce(pg_input_is_valid(member.value #>> '{}', 'uuid'), false))
+    else given.value = 'null'
+      or (pg_input_is_valid(given.value #>> '{}', 'integer') and (given.value #>> '{}')::integer
+        between 1 and case given.key when 'assignment_limit' then 100000 else 31536000 end)
+  end, false);
+  if v_wrong is not null then
+    perform private.raise_error(400, 'invalid_value', jsonb_build_object('field', v_wrong),
+      'A policy is manual, round_robin or by_load; assignees are ids; limits and seconds are whole numbers from 1, or null.');
+  end if;
+  v_assignees := array(select value::uuid from jsonb_array_elements_text(p_patch -> 'assignee_ids'));
+  if exists (
+    select from unnest(v_assignees) as given (id) where not exists (
+      select from public.workspace_memberships as member
+      where member.workspace_id = p_workspace_id and member.user_id = given.id and member.role <> 'viewer'))
+  then
+    perform private.raise_error(400, 'reference_not_found', '{"field": "assignee_ids"}',
+      'Name members of the workspace who aren''t viewers.');
+  end if;
+
+  insert into public.inbox_settings as settings (workspace_id) values (p_workspace_id)
+  on conflict (workspace_id) do nothing;
+  update public.inbox_settings as settings
+  set assignment_policy = coalesce(p_patch ->> 'assignment_policy', settings.assignment_policy),
+    assignment_limit = case when p_patch ? 'assignment_limit' then (p_patch ->> 'assignment_limit')::integer
+      else settings.assignment_limit end,
+    first_response_target_seconds = case when p_patch ? 'first_response_target_seconds'
+      then (p_patch ->> 'first_response_target_seconds')::integer else settings.first_response_target_seconds end,
+    next_response_target_seconds = case when p_patch ? 'next_response_target_seconds'
+      then (p_patch ->> 'next_response_target_seconds')::integer else settings.next_response_target_seconds end
+  where settings.workspace_id = p_workspace_id
+  returning * into v_settings;
+  if p_patch ? 'assignee_ids' then
+    delete from public.inbox_assignees as assignee
+    where assignee.workspace_id = p_workspace_id and assignee.user_id <> all (v_assignees);
+    insert into public.inbox_assignees (workspace_id, user_id)
+    select distinct p_workspace_id, given.id from unnest(v_assignees) as given (id)
+    on conflict on constraint inbox_assignees_pkey do nothing;
+  end if;
+  return v_settings;
+end $$;
+
+ALTER FUNCTION public.set_inbox_settings(p_workspace_id uuid, p_patch jsonb) OWNER TO postgres;
 
 --
 -- Name: set_member_role(uuid, uuid, text); Type: FUNCTION; Schema: public; Owner: postgres
@@ -10486,6 +12722,58 @@ begin
 end $$;
 
 ALTER FUNCTION public.take_lead(p_lead_id uuid, p_reason text) OWNER TO postgres;
+-- Name: sync_templates(uuid, text, jsonb, timestamp with time zone); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.sync_templates(p_workspace_id uuid, p_waba_id text, p_templates jsonb, p_asked_at timestamp with time zone) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_synced integer;
+  v_gone integer;
+begin
+  insert into public.wa_templates as template (workspace_id, waba_id, template_id, name, language, status, category,
+    quality, rejected_reason, components, status_changed_at, category_changed_at, quality_changed_at,
+    components_changed_at)
+  select distinct on (given.id) p_workspace_id, p_waba_id, given.id, given.name, given.language, given.status, given.category,
+    given.quality_score ->> 'score', nullif(given.rejected_reason, 'NONE'), given.components, p_asked_at, p_asked_at,
+    p_asked_at, p_asked_at
+  from jsonb_to_recordset(p_templates) as given (
+    id text, name text, language text, status text, category text, quality_score jsonb, rejected_reason text,
+    components jsonb)
+  order by given.id
+  on conflict on constraint wa_templates_template_id_key do update
+  -- A webhook that came meanwhile is newer than the list.
+  set name = excluded.name, language = excluded.language,
+    status = case when p_asked_at >= coalesce(template.status_changed_at, '-infinity')
+      then excluded.status else template.status end,
+    rejected_reason = case when p_asked_at >= coalesce(template.status_changed_at, '-infinity')
+      then excluded.rejected_reason else template.rejected_reason end,
+    category = case when p_asked_at >= coalesce(template.category_changed_at, '-infinity')
+      then excluded.category else template.category end,
+    quality = case when p_asked_at >= coalesce(template.quality_changed_at, '-infinity')
+      then excluded.quality else template.quality end,
+    components = case when p_asked_at >= coalesce(template.components_changed_at, '-infinity')
+      then excluded.components else template.components end,
+    status_changed_at = greatest(template.status_changed_at, p_asked_at),
+    category_changed_at = greatest(template.category_changed_at, p_asked_at),
+    quality_changed_at = greatest(template.quality_changed_at, p_asked_at),
+    components_changed_at = greatest(template.components_changed_at, p_asked_at);
+  get diagnostics v_synced = row_count;
+  update public.wa_templates as template set status = 'DELETED', status_changed_at = p_asked_at
+  where template.workspace_id = p_workspace_id and template.waba_id = p_waba_id
+    and template.status is distinct from 'DELETED' and coalesce(template.status_changed_at, '-infinity') < p_asked_at
+    and not exists (
+      select from jsonb_to_recordset(p_templates) as given (id text) where given.id = template.template_id);
+  get diagnostics v_gone = row_count;
+  return jsonb_build_object('synced', v_synced, 'gone', v_gone);
+exception when foreign_key_violation then
+  perform private.raise_error(404, 'workspace_not_found', jsonb_build_object('workspace', p_workspace_id),
+    'Check the workspace''s id.');
+end $$;
+
+ALTER FUNCTION public.sync_templates(p_workspace_id uuid, p_waba_id text, p_templates jsonb, p_asked_at timestamp with time zone) OWNER TO postgres;
 
 --
 -- Name: take_rate_limit_slot(text, integer, integer); Type: FUNCTION; Schema: public; Owner: postgres
@@ -10653,6 +12941,10 @@ ALTER FUNCTION public.update_contact_status(p_contact_id uuid, p_lead_status tex
 --
 
 CREATE FUNCTION public.update_lead(p_lead_id uuid, p_patch jsonb) RETURNS public.leads
+-- Name: update_saved_view(uuid, jsonb); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.update_saved_view(p_view_id uuid, p_patch jsonb) RETURNS public.wa_saved_views
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     AS $$
@@ -10682,6 +12974,132 @@ begin
 end $$;
 
 ALTER FUNCTION public.update_lead(p_lead_id uuid, p_patch jsonb) OWNER TO postgres;
+  v_view public.wa_saved_views := private.lock_view(p_view_id);
+  v_unknown constant text := (
+    select min(given.key) from jsonb_object_keys(p_patch) as given (key)
+    where given.key not in ('name', 'filters', 'is_default', 'is_shared'));
+begin
+  if v_unknown is not null then
+    perform private.raise_error(400, 'field_unknown',
+      jsonb_build_object('field', left(v_unknown, 100), 'allowed', array['name', 'filters', 'is_default', 'is_shared']),
+      'Use the fields that are allowed.');
+  elsif exists (
+    select from jsonb_each(p_patch) as given
+    where given.key in ('is_default', 'is_shared') and jsonb_typeof(given.value) <> 'boolean')
+  then
+    perform private.raise_error(400, 'invalid_value', '{"fields": ["is_default", "is_shared"]}', 'Say true or false.');
+  end if;
+  v_view.name := btrim(case when p_patch ? 'name' then p_patch ->> 'name' else v_view.name end);
+  v_view.filters := case when p_patch ? 'filters' then p_patch -> 'filters' else v_view.filters end;
+  perform private.check_view(v_view.name, v_view.filters);
+  if (p_patch ->> 'is_shared')::boolean then
+    perform private.require_role(v_view.workspace_id, array['owner', 'admin'], 'view_not_found',
+      jsonb_build_object('view_id', p_view_id));
+  end if;
+  if (p_patch ->> 'is_default')::boolean then
+    update public.wa_saved_views as view set is_default = false
+    where view.workspace_id = v_view.workspace_id and view.user_id = v_view.user_id and view.is_default
+      and view.id <> p_view_id;
+  end if;
+  update public.wa_saved_views as view
+  set name = v_view.name, filters = v_view.filters,
+    is_default = coalesce((p_patch ->> 'is_default')::boolean, view.is_default),
+    is_shared = coalesce((p_patch ->> 'is_shared')::boolean, view.is_shared)
+  where view.id = p_view_id
+  returning * into v_view;
+  return v_view;
+exception when unique_violation then
+  perform private.raise_error(409, 'view_name_taken', jsonb_build_object('name', p_patch ->> 'name'),
+    'Choose another name.');
+end $$;
+
+ALTER FUNCTION public.update_saved_view(p_view_id uuid, p_patch jsonb) OWNER TO postgres;
+
+--
+-- Name: update_threads(uuid[], jsonb); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.update_threads(p_thread_ids uuid[], p_patch jsonb) RETURNS SETOF public.wa_threads
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $_$
+declare
+  v_workspace_id constant uuid := (
+    select thread.workspace_id from public.wa_threads as thread where thread.id = p_thread_ids[1]);
+  v_ids constant uuid[] := array(select distinct given.id from unnest(p_thread_ids) as given (id) order by given.id);
+  v_allowed constant text[] := array['status', 'snoozed_until', 'assignee_id', 'priority', 'tags', 'add_tags', 'remove_tags'];
+  v_wrong text;
+  v_missing uuid;
+begin
+  perform private.require_role(v_workspace_id, array['owner', 'admin', 'member'], 'thread_not_found',
+    jsonb_build_object('thread_id', p_thread_ids[1]));
+  if cardinality(v_ids) > 500 then
+    perform private.raise_error(400, 'too_many_ids', '{"field": "thread_ids", "limit": 500}', 'Name at most 500 at once.');
+  end if;
+  select min(given.key) filter (where given.key <> all (v_allowed)) into v_wrong from jsonb_each(p_patch) as given;
+  if v_wrong is not null then
+    perform private.raise_error(400, 'field_unknown',
+      jsonb_build_object('field', left(v_wrong, 100), 'allowed', v_allowed), 'Use the fields that are allowed.');
+  end if;
+  select min(given.key) into v_wrong from jsonb_each(p_patch) as given
+  where not coalesce(case given.key
+    when 'status' then given.value <@ '["open", "pending", "snoozed", "closed"]' and jsonb_typeof(given.value) = 'string'
+      and (given.value = '"snoozed"') = (p_patch ->> 'snoozed_until' is not null)
+    when 'snoozed_until' then p_patch ->> 'status' = 'snoozed' and pg_input_is_valid(given.value #>> '{}', 'timestamptz')
+      and (given.value #>> '{}')::timestamptz between now() and now() + interval '10 years'
+    when 'assignee_id' then given.value = 'null' or pg_input_is_valid(given.value #>> '{}', 'uuid')
+    when 'priority' then given.value <@ '["low", "normal", "high", "urgent"]' and jsonb_typeof(given.value) = 'string'
+    else jsonb_typeof(given.value) = 'array' and jsonb_array_length(given.value) <= 50
+      and not jsonb_path_exists(given.value, '$[*] ? (@.type() != "string" || @ == "" || @ like_regex "^.{101}" flag "s")')
+  end, false);
+  if v_wrong is not null then
+    perform private.raise_error(400, 'invalid_value', jsonb_build_object('field', v_wrong),
+      'Snoozing needs a moment ahead, tags are texts of 1 to 100 characters, at most 50.');
+  elsif p_patch ->> 'assignee_id' is not null and not exists (
+    select from public.workspace_memberships as member
+    where member.workspace_id = v_workspace_id and member.user_id = (p_patch ->> 'assignee_id')::uuid
+      and member.role <> 'viewer')
+  then
+    perform private.raise_error(400, 'reference_not_found',
+      jsonb_build_object('field', 'assignee_id', 'id', p_patch ->> 'assignee_id'),
+      'Name a member of the workspace who isn''t a viewer.');
+  end if;
+
+  perform 1 from public.wa_threads as thread
+  where thread.id = any (v_ids) and thread.workspace_id = v_workspace_id order by thread.id for no key update;
+  select min(given.id::text)::uuid into v_missing from unnest(v_ids) as given (id)
+  where not exists (
+    select from public.wa_threads as thread where thread.id = given.id and thread.workspace_id = v_workspace_id);
+  if v_missing is not null then
+    perform private.raise_error(404, 'thread_not_found', jsonb_build_object('thread_id', v_missing),
+      'Check the ids; all threads have to be of one workspace.');
+  end if;
+  return query
+  update public.wa_threads as thread
+  set status = coalesce(p_patch ->> 'status', thread.status),
+    snoozed_until = case when p_patch ? 'status' then (p_patch ->> 'snoozed_until')::timestamptz
+      else thread.snoozed_until end,
+    assignee_id = case when p_patch ? 'assignee_id' then (p_patch ->> 'assignee_id')::uuid else thread.assignee_id end,
+    priority = coalesce(p_patch ->> 'priority', thread.priority),
+    tags = case when p_patch ?| array['tags', 'add_tags', 'remove_tags'] then array(
+        select distinct tag.value from (
+          select jsonb_array_elements_text(p_patch -> 'tags') as value
+          union all select unnest(thread.tags) where not p_patch ? 'tags'
+          union all select jsonb_array_elements_text(p_patch -> 'add_tags')
+        ) as tag
+        where not coalesce(p_patch -> 'remove_tags' ? tag.value, false)
+        order by 1)
+      else thread.tags end,
+    -- Who closes a conversation says that nothing in it needs an answer; the next one begins anew.
+    unread_count = case p_patch ->> 'status' when 'closed' then 0 else thread.unread_count end,
+    waiting_since = case when p_patch ->> 'status' = 'closed' then null else thread.waiting_since end,
+    answered_at = case when p_patch ->> 'status' = 'closed' then greatest(thread.answered_at, thread.last_inbound_at)
+      else thread.answered_at end
+  where thread.id = any (v_ids)
+  returning thread.*;
+end $_$;
+
+ALTER FUNCTION public.update_threads(p_thread_ids uuid[], p_patch jsonb) OWNER TO postgres;
 
 --
 -- Name: use_entitlement(uuid, text, bigint); Type: FUNCTION; Schema: public; Owner: postgres
@@ -11173,36 +13591,6 @@ CREATE TABLE public.contact_identities (
 ALTER TABLE public.contact_identities OWNER TO postgres;
 
 --
--- Name: wa_threads; Type: TABLE; Schema: public; Owner: postgres
---
-
-CREATE TABLE public.wa_threads (
-    id uuid DEFAULT gen_random_uuid() NOT NULL,
-    workspace_id uuid NOT NULL,
-    connection_id uuid NOT NULL,
-    contact_id uuid,
-    group_id text,
-    status text DEFAULT 'open'::text NOT NULL,
-    assignee_id uuid,
-    tags text[] DEFAULT '{}'::text[] NOT NULL,
-    snoozed_until timestamp with time zone,
-    last_inbound_at timestamp with time zone,
-    last_message_at timestamp with time zone,
-    last_message_hour timestamp with time zone GENERATED ALWAYS AS (date_bin('01:00:00'::interval, last_message_at, '2000-01-01 00:00:00+00'::timestamp with time zone)) STORED,
-    last_message_body text,
-    unread_count integer DEFAULT 0 NOT NULL,
-    automation_stopped_at timestamp with time zone,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT wa_threads_counterpart_check CHECK ((num_nonnulls(contact_id, group_id) = 1)),
-    CONSTRAINT wa_threads_status_check CHECK ((status = ANY (ARRAY['open'::text, 'pending'::text, 'snoozed'::text, 'closed'::text]))),
-    CONSTRAINT wa_threads_unread_count_check CHECK ((unread_count >= 0))
-)
-WITH (fillfactor='70');
-
-ALTER TABLE public.wa_threads OWNER TO postgres;
-
---
 -- Name: conversations; Type: VIEW; Schema: public; Owner: postgres
 --
 
@@ -11249,6 +13637,16 @@ CREATE TABLE public.lead_processing_queue (
 WITH (fillfactor='70');
 
 ALTER TABLE public.lead_processing_queue OWNER TO postgres;
+-- Name: inbox_assignees; Type: TABLE; Schema: public; Owner: postgres
+--
+
+CREATE TABLE public.inbox_assignees (
+    workspace_id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    last_assigned_at timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL
+);
+
+ALTER TABLE public.inbox_assignees OWNER TO postgres;
 
 --
 -- Name: meta_signup_states; Type: TABLE; Schema: public; Owner: postgres
@@ -11528,30 +13926,38 @@ ALTER TABLE public.wa_messages ALTER COLUMN sequence ADD GENERATED ALWAYS AS IDE
 );
 
 --
--- Name: wa_templates; Type: TABLE; Schema: public; Owner: postgres
+-- Name: wa_thread_breaches; Type: TABLE; Schema: public; Owner: postgres
 --
 
-CREATE TABLE public.wa_templates (
-    id uuid DEFAULT gen_random_uuid() NOT NULL,
+CREATE TABLE public.wa_thread_breaches (
+    thread_id uuid NOT NULL,
+    connection_id uuid NOT NULL,
     workspace_id uuid NOT NULL,
-    waba_id text NOT NULL,
-    template_id text NOT NULL,
-    name text,
-    language text,
-    status text,
-    category text,
-    quality text,
-    rejected_reason text,
-    components jsonb,
-    status_changed_at timestamp with time zone,
-    category_changed_at timestamp with time zone,
-    quality_changed_at timestamp with time zone,
-    components_changed_at timestamp with time zone,
+    waiting_since timestamp with time zone NOT NULL,
+    kind text NOT NULL,
+    target_seconds integer NOT NULL,
+    assignee_id uuid,
+    answered_at timestamp with time zone,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL
+    CONSTRAINT wa_thread_breaches_kind_check CHECK ((kind = ANY (ARRAY['first_response'::text, 'next_response'::text])))
 );
 
-ALTER TABLE public.wa_templates OWNER TO postgres;
+ALTER TABLE public.wa_thread_breaches OWNER TO postgres;
+
+--
+-- Name: wa_thread_reads; Type: TABLE; Schema: public; Owner: postgres
+--
+
+CREATE TABLE public.wa_thread_reads (
+    thread_id uuid NOT NULL,
+    connection_id uuid NOT NULL,
+    workspace_id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    read_count bigint NOT NULL
+)
+WITH (fillfactor='70');
+
+ALTER TABLE public.wa_thread_reads OWNER TO postgres;
 
 --
 -- Name: whatsapp_message_queue; Type: TABLE; Schema: public; Owner: postgres
@@ -11600,6 +14006,28 @@ CREATE TABLE public.workspace_entitlement_usage (
 );
 
 ALTER TABLE public.workspace_entitlement_usage OWNER TO postgres;
+
+--
+-- Name: workspace_invitations; Type: TABLE; Schema: public; Owner: postgres
+--
+
+CREATE TABLE public.workspace_invitations (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    workspace_id uuid NOT NULL,
+    email text NOT NULL,
+    role text NOT NULL,
+    token_hash text NOT NULL,
+    invited_by uuid,
+    accepted_by uuid,
+    expires_at timestamp with time zone NOT NULL,
+    accepted_at timestamp with time zone,
+    revoked_at timestamp with time zone,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT workspace_invitations_email_check CHECK (((email = lower(btrim(email))) AND (email ~~ '_%@_%'::text))),
+    CONSTRAINT workspace_invitations_role_check CHECK ((role = ANY (ARRAY['owner'::text, 'admin'::text, 'member'::text, 'viewer'::text])))
+);
+
+ALTER TABLE public.workspace_invitations OWNER TO postgres;
 
 --
 -- Name: workspace_token_alerts; Type: TABLE; Schema: public; Owner: postgres
@@ -11733,6 +14161,20 @@ ALTER TABLE ONLY private.wa_connection_secrets
     ADD CONSTRAINT wa_connection_secrets_pkey PRIMARY KEY (connection_id);
 
 --
+-- Name: canned_responses canned_responses_pkey; Type: CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.canned_responses
+    ADD CONSTRAINT canned_responses_pkey PRIMARY KEY (id);
+
+--
+-- Name: canned_responses canned_responses_workspace_id_shortcut_key; Type: CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.canned_responses
+    ADD CONSTRAINT canned_responses_workspace_id_shortcut_key UNIQUE (workspace_id, shortcut);
+
+--
 -- Name: chat_members chat_members_pkey; Type: CONSTRAINT; Schema: public; Owner: postgres
 --
 
@@ -11864,6 +14306,18 @@ ALTER TABLE ONLY public.leads
 
 ALTER TABLE ONLY public.leads
     ADD CONSTRAINT leads_workspace_id_id_key UNIQUE (workspace_id, id);
+-- Name: inbox_assignees inbox_assignees_pkey; Type: CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.inbox_assignees
+    ADD CONSTRAINT inbox_assignees_pkey PRIMARY KEY (workspace_id, user_id);
+
+--
+-- Name: inbox_settings inbox_settings_pkey; Type: CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.inbox_settings
+    ADD CONSTRAINT inbox_settings_pkey PRIMARY KEY (workspace_id);
 
 --
 -- Name: meta_signup_states meta_signup_states_pkey; Type: CONSTRAINT; Schema: public; Owner: postgres
@@ -12055,6 +14509,20 @@ ALTER TABLE ONLY public.wa_phone_numbers
     ADD CONSTRAINT wa_phone_numbers_workspace_id_id_key UNIQUE (workspace_id, id);
 
 --
+-- Name: wa_saved_views wa_saved_views_pkey; Type: CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.wa_saved_views
+    ADD CONSTRAINT wa_saved_views_pkey PRIMARY KEY (id);
+
+--
+-- Name: wa_saved_views wa_saved_views_workspace_id_user_id_name_key; Type: CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.wa_saved_views
+    ADD CONSTRAINT wa_saved_views_workspace_id_user_id_name_key UNIQUE (workspace_id, user_id, name);
+
+--
 -- Name: wa_templates wa_templates_pkey; Type: CONSTRAINT; Schema: public; Owner: postgres
 --
 
@@ -12074,6 +14542,20 @@ ALTER TABLE ONLY public.wa_templates
 
 ALTER TABLE ONLY public.wa_templates
     ADD CONSTRAINT wa_templates_workspace_id_id_key UNIQUE (workspace_id, id);
+
+--
+-- Name: wa_thread_breaches wa_thread_breaches_pkey; Type: CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.wa_thread_breaches
+    ADD CONSTRAINT wa_thread_breaches_pkey PRIMARY KEY (thread_id, connection_id, workspace_id, waiting_since);
+
+--
+-- Name: wa_thread_reads wa_thread_reads_pkey; Type: CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.wa_thread_reads
+    ADD CONSTRAINT wa_thread_reads_pkey PRIMARY KEY (thread_id, connection_id, workspace_id, user_id);
 
 --
 -- Name: wa_threads wa_threads_connection_id_contact_id_key; Type: CONSTRAINT; Schema: public; Owner: postgres
@@ -12116,6 +14598,20 @@ ALTER TABLE ONLY public.workspace_entitlement_usage
 
 ALTER TABLE ONLY public.workspace_entitlements
     ADD CONSTRAINT workspace_entitlements_pkey PRIMARY KEY (workspace_id, key);
+
+--
+-- Name: workspace_invitations workspace_invitations_pkey; Type: CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.workspace_invitations
+    ADD CONSTRAINT workspace_invitations_pkey PRIMARY KEY (id);
+
+--
+-- Name: workspace_invitations workspace_invitations_token_hash_key; Type: CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.workspace_invitations
+    ADD CONSTRAINT workspace_invitations_token_hash_key UNIQUE (token_hash);
 
 --
 -- Name: workspace_memberships workspace_memberships_pkey; Type: CONSTRAINT; Schema: public; Owner: postgres
@@ -12204,6 +14700,12 @@ CREATE INDEX outbox_problems_workspace_id_settled_at_idx ON private.outbox_probl
 CREATE INDEX wa_connection_secrets_meta_user_id_idx ON private.wa_connection_secrets USING btree (meta_user_id) WHERE (meta_user_id IS NOT NULL);
 
 --
+-- Name: canned_responses_created_by_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX canned_responses_created_by_idx ON public.canned_responses USING btree (created_by) WHERE (created_by IS NOT NULL);
+
+--
 -- Name: chat_members_user_id_workspace_id_chat_id_idx; Type: INDEX; Schema: public; Owner: postgres
 --
 
@@ -12232,6 +14734,12 @@ CREATE INDEX chat_messages_counted_chat_id_seq_idx ON public.chat_messages USING
 --
 
 CREATE INDEX chats_created_by_idx ON public.chats USING btree (created_by) WHERE (created_by IS NOT NULL);
+
+--
+-- Name: chats_thread_id_connection_id_workspace_id_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE UNIQUE INDEX chats_thread_id_connection_id_workspace_id_idx ON public.chats USING btree (thread_id, connection_id, workspace_id) WHERE (thread_id IS NOT NULL);
 
 --
 -- Name: chats_workspace_id_direct_key_idx; Type: INDEX; Schema: public; Owner: postgres
@@ -12418,6 +14926,10 @@ CREATE INDEX leads_workspace_id_contact_id_idx ON public.leads USING btree (work
 --
 
 CREATE INDEX leads_workspace_id_project_id_idx ON public.leads USING btree (workspace_id, project_id) WHERE (project_id IS NOT NULL);
+-- Name: inbox_settings_assignment_policy_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX inbox_settings_assignment_policy_idx ON public.inbox_settings USING btree (assignment_policy) WHERE (assignment_policy <> 'manual'::text);
 
 --
 -- Name: meta_signup_states_expires_at_idx; Type: INDEX; Schema: public; Owner: postgres
@@ -12600,6 +15112,12 @@ CREATE INDEX wa_message_changes_target_id_idx ON public.wa_message_changes USING
 CREATE UNIQUE INDEX wa_messages_outbox_id_idx ON public.wa_messages USING btree (outbox_id, workspace_id) WHERE (outbox_id IS NOT NULL);
 
 --
+-- Name: wa_messages_search_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX wa_messages_search_idx ON public.wa_messages USING gin (workspace_id, private.search_vector(search_language, body)) WHERE (body IS NOT NULL);
+
+--
 -- Name: wa_messages_sent_by_idx; Type: INDEX; Schema: public; Owner: postgres
 --
 
@@ -12630,16 +15148,70 @@ CREATE UNIQUE INDEX wa_phone_numbers_phone_number_id_idx ON public.wa_phone_numb
 CREATE INDEX wa_phone_numbers_waba_id_idx ON public.wa_phone_numbers USING btree (waba_id);
 
 --
+-- Name: wa_saved_views_default_workspace_id_user_id_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE UNIQUE INDEX wa_saved_views_default_workspace_id_user_id_idx ON public.wa_saved_views USING btree (workspace_id, user_id) WHERE is_default;
+
+--
+-- Name: wa_saved_views_user_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX wa_saved_views_user_idx ON public.wa_saved_views USING btree (user_id);
+
+--
+-- Name: wa_saved_views_workspace_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX wa_saved_views_workspace_idx ON public.wa_saved_views USING btree (workspace_id);
+
+--
+-- Name: wa_thread_breaches_assignee_id_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX wa_thread_breaches_assignee_id_idx ON public.wa_thread_breaches USING btree (assignee_id) WHERE (assignee_id IS NOT NULL);
+
+--
+-- Name: wa_thread_breaches_open_thread_id_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX wa_thread_breaches_open_thread_id_idx ON public.wa_thread_breaches USING btree (thread_id) WHERE (answered_at IS NULL);
+
+--
+-- Name: wa_thread_breaches_workspace_id_created_at_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX wa_thread_breaches_workspace_id_created_at_idx ON public.wa_thread_breaches USING btree (workspace_id, created_at DESC);
+
+--
+-- Name: wa_thread_reads_workspace_id_user_id_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX wa_thread_reads_workspace_id_user_id_idx ON public.wa_thread_reads USING btree (workspace_id, user_id);
+
+--
 -- Name: wa_threads_connection_id_group_id_idx; Type: INDEX; Schema: public; Owner: postgres
 --
 
 CREATE UNIQUE INDEX wa_threads_connection_id_group_id_idx ON public.wa_threads USING btree (connection_id, group_id) WHERE (group_id IS NOT NULL);
 
 --
--- Name: wa_threads_workspace_id_assignee_id_idx; Type: INDEX; Schema: public; Owner: postgres
+-- Name: wa_threads_snoozed_until_idx; Type: INDEX; Schema: public; Owner: postgres
 --
 
-CREATE INDEX wa_threads_workspace_id_assignee_id_idx ON public.wa_threads USING btree (workspace_id, assignee_id) WHERE (assignee_id IS NOT NULL);
+CREATE INDEX wa_threads_snoozed_until_idx ON public.wa_threads USING btree (snoozed_until) WHERE (snoozed_until IS NOT NULL);
+
+--
+-- Name: wa_threads_unread_workspace_id_last_message_hour_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX wa_threads_unread_workspace_id_last_message_hour_idx ON public.wa_threads USING btree (workspace_id, last_message_hour DESC) WHERE has_unread;
+
+--
+-- Name: wa_threads_workspace_id_assignee_id_status_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX wa_threads_workspace_id_assignee_id_status_idx ON public.wa_threads USING btree (workspace_id, assignee_id, status, last_message_hour DESC) WHERE (assignee_id IS NOT NULL);
 
 --
 -- Name: wa_threads_workspace_id_contact_id_idx; Type: INDEX; Schema: public; Owner: postgres
@@ -12694,12 +15266,52 @@ CREATE INDEX whatsapp_message_queue_workspace_id_lead_id_idx ON public.whatsapp_
 --
 
 CREATE INDEX whatsapp_message_queue_workspace_id_queue_day_idx ON public.whatsapp_message_queue USING btree (workspace_id, queue_day, id);
+-- Name: wa_threads_workspace_id_status_last_message_hour_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX wa_threads_workspace_id_status_last_message_hour_idx ON public.wa_threads USING btree (workspace_id, status, last_message_hour DESC);
+
+--
+-- Name: wa_threads_workspace_id_tags_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX wa_threads_workspace_id_tags_idx ON public.wa_threads USING gin (workspace_id, tags) WHERE (tags <> '{}'::text[]);
+
+--
+-- Name: wa_threads_workspace_id_waiting_since_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX wa_threads_workspace_id_waiting_since_idx ON public.wa_threads USING btree (workspace_id, waiting_since) WHERE (waiting_since IS NOT NULL);
 
 --
 -- Name: workspace_entitlements_granted_by_idx; Type: INDEX; Schema: public; Owner: postgres
 --
 
 CREATE INDEX workspace_entitlements_granted_by_idx ON public.workspace_entitlements USING btree (granted_by) WHERE (granted_by IS NOT NULL);
+
+--
+-- Name: workspace_invitations_accepted_by_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX workspace_invitations_accepted_by_idx ON public.workspace_invitations USING btree (accepted_by) WHERE (accepted_by IS NOT NULL);
+
+--
+-- Name: workspace_invitations_invited_by_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX workspace_invitations_invited_by_idx ON public.workspace_invitations USING btree (invited_by) WHERE (invited_by IS NOT NULL);
+
+--
+-- Name: workspace_invitations_open_workspace_id_email_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE UNIQUE INDEX workspace_invitations_open_workspace_id_email_idx ON public.workspace_invitations USING btree (workspace_id, email) WHERE ((accepted_at IS NULL) AND (revoked_at IS NULL));
+
+--
+-- Name: workspace_invitations_workspace_id_created_at_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX workspace_invitations_workspace_id_created_at_idx ON public.workspace_invitations USING btree (workspace_id, created_at DESC);
 
 --
 -- Name: workspace_memberships_user_id_idx; Type: INDEX; Schema: public; Owner: postgres
@@ -12800,6 +15412,12 @@ CREATE TRIGGER wa_connection_secrets_forget_on_delete AFTER DELETE ON private.wa
 CREATE TRIGGER wa_connection_secrets_forget_on_update AFTER UPDATE OF vault_secret_id ON private.wa_connection_secrets FOR EACH ROW WHEN (((old.vault_secret_id IS DISTINCT FROM new.vault_secret_id) AND (old.vault_secret_id IS NOT NULL))) EXECUTE FUNCTION private.forget_vault_secret();
 
 --
+-- Name: canned_responses canned_responses_set_updated_at; Type: TRIGGER; Schema: public; Owner: postgres
+--
+
+CREATE TRIGGER canned_responses_set_updated_at BEFORE UPDATE ON public.canned_responses FOR EACH ROW EXECUTE FUNCTION private.set_updated_at();
+
+--
 -- Name: chat_members chat_members_after_leaving_chat; Type: TRIGGER; Schema: public; Owner: postgres
 --
 
@@ -12882,6 +15500,10 @@ CREATE TRIGGER leads_record_updated AFTER UPDATE ON public.leads REFERENCING OLD
 --
 
 CREATE TRIGGER leads_set_updated_at BEFORE UPDATE ON public.leads FOR EACH ROW WHEN ((new.updated_at = old.updated_at)) EXECUTE FUNCTION private.set_updated_at();
+-- Name: inbox_settings inbox_settings_set_updated_at; Type: TRIGGER; Schema: public; Owner: postgres
+--
+
+CREATE TRIGGER inbox_settings_set_updated_at BEFORE UPDATE ON public.inbox_settings FOR EACH ROW EXECUTE FUNCTION private.set_updated_at();
 
 --
 -- Name: outbox_messages outbox_messages_queue_inserted; Type: TRIGGER; Schema: public; Owner: postgres
@@ -12996,6 +15618,12 @@ CREATE TRIGGER wa_phone_numbers_audit AFTER INSERT OR DELETE OR UPDATE OF phone_
 --
 
 CREATE TRIGGER wa_phone_numbers_set_updated_at BEFORE UPDATE ON public.wa_phone_numbers FOR EACH ROW EXECUTE FUNCTION private.set_updated_at();
+
+--
+-- Name: wa_saved_views wa_saved_views_set_updated_at; Type: TRIGGER; Schema: public; Owner: postgres
+--
+
+CREATE TRIGGER wa_saved_views_set_updated_at BEFORE UPDATE ON public.wa_saved_views FOR EACH ROW EXECUTE FUNCTION private.set_updated_at();
 
 --
 -- Name: wa_templates wa_templates_set_updated_at; Type: TRIGGER; Schema: public; Owner: postgres
@@ -13154,6 +15782,20 @@ ALTER TABLE ONLY private.wa_connection_secrets
     ADD CONSTRAINT wa_connection_secrets_connection_id_fkey FOREIGN KEY (connection_id) REFERENCES public.wa_phone_numbers(id) ON DELETE CASCADE;
 
 --
+-- Name: canned_responses canned_responses_created_by_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.canned_responses
+    ADD CONSTRAINT canned_responses_created_by_fkey FOREIGN KEY (created_by) REFERENCES public.profiles(id) ON DELETE SET NULL;
+
+--
+-- Name: canned_responses canned_responses_workspace_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.canned_responses
+    ADD CONSTRAINT canned_responses_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES public.workspaces(id) ON DELETE CASCADE;
+
+--
 -- Name: chat_members chat_members_user_id_workspace_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
 --
 
@@ -13187,6 +15829,13 @@ ALTER TABLE ONLY public.chat_messages
 
 ALTER TABLE ONLY public.chats
     ADD CONSTRAINT chats_created_by_fkey FOREIGN KEY (created_by) REFERENCES public.profiles(id) ON DELETE SET NULL;
+
+--
+-- Name: chats chats_thread_id_connection_id_workspace_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.chats
+    ADD CONSTRAINT chats_thread_id_connection_id_workspace_id_fkey FOREIGN KEY (thread_id, connection_id, workspace_id) REFERENCES public.wa_threads(id, connection_id, workspace_id) ON DELETE CASCADE;
 
 --
 -- Name: chats chats_workspace_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
@@ -13362,6 +16011,25 @@ ALTER TABLE ONLY public.leads
 
 ALTER TABLE ONLY public.leads
     ADD CONSTRAINT leads_workspace_id_project_id_fkey FOREIGN KEY (workspace_id, project_id) REFERENCES public.projects(workspace_id, id) ON DELETE SET NULL (project_id);
+-- Name: inbox_assignees inbox_assignees_workspace_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.inbox_assignees
+    ADD CONSTRAINT inbox_assignees_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES public.inbox_settings(workspace_id) ON DELETE CASCADE;
+
+--
+-- Name: inbox_assignees inbox_assignees_workspace_id_user_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.inbox_assignees
+    ADD CONSTRAINT inbox_assignees_workspace_id_user_id_fkey FOREIGN KEY (workspace_id, user_id) REFERENCES public.workspace_memberships(workspace_id, user_id) ON DELETE CASCADE;
+
+--
+-- Name: inbox_settings inbox_settings_workspace_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.inbox_settings
+    ADD CONSTRAINT inbox_settings_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES public.workspaces(id) ON DELETE CASCADE;
 
 --
 -- Name: meta_signup_states meta_signup_states_workspace_id_user_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
@@ -13553,11 +16221,53 @@ ALTER TABLE ONLY public.wa_phone_numbers
     ADD CONSTRAINT wa_phone_numbers_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES public.workspaces(id) ON DELETE CASCADE;
 
 --
+-- Name: wa_saved_views wa_saved_views_user_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.wa_saved_views
+    ADD CONSTRAINT wa_saved_views_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth.users(id) ON DELETE CASCADE;
+
+--
+-- Name: wa_saved_views wa_saved_views_workspace_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.wa_saved_views
+    ADD CONSTRAINT wa_saved_views_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES public.workspaces(id) ON DELETE CASCADE;
+
+--
 -- Name: wa_templates wa_templates_workspace_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
 --
 
 ALTER TABLE ONLY public.wa_templates
     ADD CONSTRAINT wa_templates_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES public.workspaces(id) ON DELETE CASCADE;
+
+--
+-- Name: wa_thread_breaches wa_thread_breaches_assignee_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.wa_thread_breaches
+    ADD CONSTRAINT wa_thread_breaches_assignee_id_fkey FOREIGN KEY (assignee_id) REFERENCES public.profiles(id) ON DELETE SET NULL;
+
+--
+-- Name: wa_thread_breaches wa_thread_breaches_thread_id_connection_id_workspace_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.wa_thread_breaches
+    ADD CONSTRAINT wa_thread_breaches_thread_id_connection_id_workspace_id_fkey FOREIGN KEY (thread_id, connection_id, workspace_id) REFERENCES public.wa_threads(id, connection_id, workspace_id) ON DELETE CASCADE;
+
+--
+-- Name: wa_thread_reads wa_thread_reads_thread_id_connection_id_workspace_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.wa_thread_reads
+    ADD CONSTRAINT wa_thread_reads_thread_id_connection_id_workspace_id_fkey FOREIGN KEY (thread_id, connection_id, workspace_id) REFERENCES public.wa_threads(id, connection_id, workspace_id) ON DELETE CASCADE;
+
+--
+-- Name: wa_thread_reads wa_thread_reads_workspace_id_user_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.wa_thread_reads
+    ADD CONSTRAINT wa_thread_reads_workspace_id_user_id_fkey FOREIGN KEY (workspace_id, user_id) REFERENCES public.workspace_memberships(workspace_id, user_id) ON DELETE CASCADE;
 
 --
 -- Name: wa_threads wa_threads_workspace_id_assignee_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
@@ -13628,6 +16338,27 @@ ALTER TABLE ONLY public.workspace_entitlements
 
 ALTER TABLE ONLY public.workspace_entitlements
     ADD CONSTRAINT workspace_entitlements_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES public.workspaces(id) ON DELETE CASCADE;
+
+--
+-- Name: workspace_invitations workspace_invitations_accepted_by_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.workspace_invitations
+    ADD CONSTRAINT workspace_invitations_accepted_by_fkey FOREIGN KEY (accepted_by) REFERENCES public.profiles(id) ON DELETE SET NULL;
+
+--
+-- Name: workspace_invitations workspace_invitations_invited_by_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.workspace_invitations
+    ADD CONSTRAINT workspace_invitations_invited_by_fkey FOREIGN KEY (invited_by) REFERENCES public.profiles(id) ON DELETE SET NULL;
+
+--
+-- Name: workspace_invitations workspace_invitations_workspace_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.workspace_invitations
+    ADD CONSTRAINT workspace_invitations_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES public.workspaces(id) ON DELETE CASCADE;
 
 --
 -- Name: workspace_memberships workspace_memberships_user_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
@@ -13818,6 +16549,18 @@ ALTER TABLE private.wa_connection_secrets ENABLE ROW LEVEL SECURITY;
 CREATE POLICY wa_connection_secrets_all_service ON private.wa_connection_secrets TO service_role USING (true) WITH CHECK (true);
 
 --
+-- Name: canned_responses; Type: ROW SECURITY; Schema: public; Owner: postgres
+--
+
+ALTER TABLE public.canned_responses ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: canned_responses canned_responses_select_member; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY canned_responses_select_member ON public.canned_responses FOR SELECT TO authenticated USING ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))));
+
+--
 -- Name: chat_members; Type: ROW SECURITY; Schema: public; Owner: postgres
 --
 
@@ -13972,6 +16715,28 @@ ALTER TABLE public.leads ENABLE ROW LEVEL SECURITY;
 --
 
 CREATE POLICY leads_select_member ON public.leads FOR SELECT TO authenticated USING ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))));
+-- Name: inbox_assignees; Type: ROW SECURITY; Schema: public; Owner: postgres
+--
+
+ALTER TABLE public.inbox_assignees ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: inbox_assignees inbox_assignees_select_member; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY inbox_assignees_select_member ON public.inbox_assignees FOR SELECT TO authenticated USING ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))));
+
+--
+-- Name: inbox_settings; Type: ROW SECURITY; Schema: public; Owner: postgres
+--
+
+ALTER TABLE public.inbox_settings ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: inbox_settings inbox_settings_select_member; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY inbox_settings_select_member ON public.inbox_settings FOR SELECT TO authenticated USING ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))));
 
 --
 -- Name: meta_signup_states; Type: ROW SECURITY; Schema: public; Owner: postgres
@@ -14204,6 +16969,12 @@ CREATE POLICY user_tma_settings_select_self ON public.user_tma_settings FOR SELE
 CREATE POLICY user_tma_settings_update_self ON public.user_tma_settings FOR UPDATE TO authenticated USING (((user_id = ( SELECT auth.uid() AS uid)) AND (workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids_as(VARIADIC ARRAY['owner'::text, 'admin'::text, 'member'::text]) AS my_workspace_ids_as))))) WITH CHECK (((user_id = ( SELECT auth.uid() AS uid)) AND (workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids_as(VARIADIC ARRAY['owner'::text, 'admin'::text, 'member'::text]) AS my_workspace_ids_as)))));
 
 --
+-- Name: wa_saved_views users_access_own_saved_views; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY users_access_own_saved_views ON public.wa_saved_views TO authenticated USING (((user_id = ( SELECT auth.uid() AS uid)) AND (workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))))) WITH CHECK (((user_id = ( SELECT auth.uid() AS uid)) AND (workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids_as(VARIADIC ARRAY['owner'::text, 'admin'::text, 'member'::text]) AS my_workspace_ids_as)))));
+
+--
 -- Name: wa_message_changes; Type: ROW SECURITY; Schema: public; Owner: postgres
 --
 
@@ -14252,6 +17023,12 @@ ALTER TABLE public.wa_phone_numbers ENABLE ROW LEVEL SECURITY;
 CREATE POLICY wa_phone_numbers_select_member ON public.wa_phone_numbers FOR SELECT TO authenticated USING ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))));
 
 --
+-- Name: wa_saved_views; Type: ROW SECURITY; Schema: public; Owner: postgres
+--
+
+ALTER TABLE public.wa_saved_views ENABLE ROW LEVEL SECURITY;
+
+--
 -- Name: wa_templates; Type: ROW SECURITY; Schema: public; Owner: postgres
 --
 
@@ -14262,6 +17039,30 @@ ALTER TABLE public.wa_templates ENABLE ROW LEVEL SECURITY;
 --
 
 CREATE POLICY wa_templates_select_member ON public.wa_templates FOR SELECT TO authenticated USING ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))));
+
+--
+-- Name: wa_thread_breaches; Type: ROW SECURITY; Schema: public; Owner: postgres
+--
+
+ALTER TABLE public.wa_thread_breaches ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: wa_thread_breaches wa_thread_breaches_select_member; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY wa_thread_breaches_select_member ON public.wa_thread_breaches FOR SELECT TO authenticated USING ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))));
+
+--
+-- Name: wa_thread_reads; Type: ROW SECURITY; Schema: public; Owner: postgres
+--
+
+ALTER TABLE public.wa_thread_reads ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: wa_thread_reads wa_thread_reads_select_self; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY wa_thread_reads_select_self ON public.wa_thread_reads FOR SELECT TO authenticated USING (((user_id = ( SELECT auth.uid() AS uid)) AND (workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids)))));
 
 --
 -- Name: wa_threads; Type: ROW SECURITY; Schema: public; Owner: postgres
@@ -14310,6 +17111,18 @@ ALTER TABLE public.workspace_entitlements ENABLE ROW LEVEL SECURITY;
 --
 
 CREATE POLICY workspace_entitlements_select_member ON public.workspace_entitlements FOR SELECT TO authenticated USING (((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) OR ( SELECT private.is_operator() AS is_operator)));
+
+--
+-- Name: workspace_invitations; Type: ROW SECURITY; Schema: public; Owner: postgres
+--
+
+ALTER TABLE public.workspace_invitations ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: workspace_invitations workspace_invitations_select_admin; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY workspace_invitations_select_admin ON public.workspace_invitations FOR SELECT TO authenticated USING ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids_as(VARIADIC ARRAY['owner'::text, 'admin'::text]) AS my_workspace_ids_as))));
 
 --
 -- Name: workspace_memberships; Type: ROW SECURITY; Schema: public; Owner: postgres
@@ -14525,6 +17338,13 @@ REVOKE ALL ON FUNCTION private.are_two_people(p_workspace_id uuid, p_contact_id 
 REVOKE ALL ON FUNCTION private.assign_message_seq() FROM PUBLIC;
 
 --
+-- Name: FUNCTION assign_waiting_threads(p_workspace_id uuid, p_limit integer); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.assign_waiting_threads(p_workspace_id uuid, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.assign_waiting_threads(p_workspace_id uuid, p_limit integer) TO service_role;
+
+--
 -- Name: FUNCTION audit(p_action text, p_workspace_id uuid, p_before jsonb, p_after jsonb, p_reason text); Type: ACL; Schema: private; Owner: postgres
 --
 
@@ -14560,6 +17380,19 @@ REVOKE ALL ON FUNCTION private.begin_takeover(p_thread_id uuid, OUT p_lead_ids u
 --
 
 REVOKE ALL ON FUNCTION private.broadcast_message() FROM PUBLIC;
+
+--
+-- Name: TABLE wa_templates; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT SELECT ON TABLE public.wa_templates TO authenticated;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.wa_templates TO service_role;
+
+--
+-- Name: FUNCTION bulk_template(p_workspace_id uuid, p_template_id uuid, p_variables jsonb, p_limit integer); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.bulk_template(p_workspace_id uuid, p_template_id uuid, p_variables jsonb, p_limit integer) FROM PUBLIC;
 
 --
 -- Name: FUNCTION caller_role(); Type: ACL; Schema: private; Owner: postgres
@@ -14625,12 +17458,22 @@ GRANT ALL ON FUNCTION private.check_page(p_sort text, p_after text, p_limit inte
 --
 
 REVOKE ALL ON FUNCTION private.check_queue_settings(p_patch jsonb) FROM PUBLIC;
+-- Name: FUNCTION check_template_variables(p_template public.wa_templates, p_variables jsonb); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.check_template_variables(p_template public.wa_templates, p_variables jsonb) FROM PUBLIC;
 
 --
 -- Name: FUNCTION check_tokens(p_amount bigint, p_reason text); Type: ACL; Schema: private; Owner: postgres
 --
 
 REVOKE ALL ON FUNCTION private.check_tokens(p_amount bigint, p_reason text) FROM PUBLIC;
+
+--
+-- Name: FUNCTION check_view(p_name text, p_filters jsonb); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.check_view(p_name text, p_filters jsonb) FROM PUBLIC;
 
 --
 -- Name: FUNCTION checked_fields(p_fields jsonb, p_allowed text[]); Type: ACL; Schema: private; Owner: postgres
@@ -14779,6 +17622,79 @@ GRANT ALL ON FUNCTION private.ensure_whatsapp_threads(p_events jsonb, p_records 
 REVOKE ALL ON FUNCTION private.entitlement_state(p_workspace_id uuid, p_key text, p_amount bigint, OUT granted boolean, OUT reason text, OUT "limit" bigint, OUT usage bigint, OUT period_start timestamp with time zone) FROM PUBLIC;
 
 --
+-- Name: TABLE contacts; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT SELECT ON TABLE public.contacts TO authenticated;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.contacts TO service_role;
+
+--
+-- Name: COLUMN contacts.workspace_id; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT INSERT(workspace_id) ON TABLE public.contacts TO authenticated;
+
+--
+-- Name: COLUMN contacts.name; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT INSERT(name) ON TABLE public.contacts TO authenticated;
+
+--
+-- Name: COLUMN contacts.email; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT INSERT(email) ON TABLE public.contacts TO authenticated;
+
+--
+-- Name: COLUMN contacts.phone; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT INSERT(phone) ON TABLE public.contacts TO authenticated;
+
+--
+-- Name: COLUMN contacts.lead_status; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT INSERT(lead_status) ON TABLE public.contacts TO authenticated;
+
+--
+-- Name: COLUMN contacts.tags; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT INSERT(tags) ON TABLE public.contacts TO authenticated;
+
+--
+-- Name: COLUMN contacts.source; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT INSERT(source) ON TABLE public.contacts TO authenticated;
+
+--
+-- Name: COLUMN contacts.assigned_to; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT INSERT(assigned_to) ON TABLE public.contacts TO authenticated;
+
+--
+-- Name: COLUMN contacts.created_by; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT INSERT(created_by) ON TABLE public.contacts TO authenticated;
+
+--
+-- Name: FUNCTION filled_text(p_text text, p_contact public.contacts); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.filled_text(p_text text, p_contact public.contacts) FROM PUBLIC;
+
+--
+-- Name: FUNCTION filled_variables(p_variables jsonb, p_contact public.contacts); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.filled_variables(p_variables jsonb, p_contact public.contacts) FROM PUBLIC;
+
+--
 -- Name: TABLE workspaces; Type: ACL; Schema: public; Owner: postgres
 --
 
@@ -14849,6 +17765,12 @@ REVOKE ALL ON FUNCTION private.hold_suspended_lane() FROM PUBLIC;
 REVOKE ALL ON FUNCTION private.import_rows(p_rows jsonb) FROM PUBLIC;
 
 --
+-- Name: FUNCTION invitation_token_hash(p_token text); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.invitation_token_hash(p_token text) FROM PUBLIC;
+
+--
 -- Name: FUNCTION is_my_chat_topic(p_topic text); Type: ACL; Schema: private; Owner: postgres
 --
 
@@ -14862,6 +17784,12 @@ GRANT ALL ON FUNCTION private.is_my_chat_topic(p_topic text) TO authenticated;
 REVOKE ALL ON FUNCTION private.is_operator(p_roles text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.is_operator(p_roles text[]) TO authenticated;
 GRANT ALL ON FUNCTION private.is_operator(p_roles text[]) TO service_role;
+
+--
+-- Name: FUNCTION is_search_language(p_language text); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.is_search_language(p_language text) FROM PUBLIC;
 
 --
 -- Name: FUNCTION is_service(); Type: ACL; Schema: private; Owner: postgres
@@ -14966,6 +17894,56 @@ REVOKE ALL ON FUNCTION private.lock_unsettled_outbox(p_ids uuid[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.lock_unsettled_outbox(p_ids uuid[]) TO service_role;
 
 --
+-- Name: FUNCTION wrong_view_filter(p_filters jsonb); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.wrong_view_filter(p_filters jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.wrong_view_filter(p_filters jsonb) TO authenticated;
+GRANT ALL ON FUNCTION private.wrong_view_filter(p_filters jsonb) TO service_role;
+
+--
+-- Name: TABLE wa_saved_views; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT SELECT,DELETE ON TABLE public.wa_saved_views TO authenticated;
+
+--
+-- Name: COLUMN wa_saved_views.id; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT INSERT(id) ON TABLE public.wa_saved_views TO authenticated;
+
+--
+-- Name: COLUMN wa_saved_views.workspace_id; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT INSERT(workspace_id) ON TABLE public.wa_saved_views TO authenticated;
+
+--
+-- Name: COLUMN wa_saved_views.user_id; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT INSERT(user_id) ON TABLE public.wa_saved_views TO authenticated;
+
+--
+-- Name: COLUMN wa_saved_views.name; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT INSERT(name),UPDATE(name) ON TABLE public.wa_saved_views TO authenticated;
+
+--
+-- Name: COLUMN wa_saved_views.filters; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT INSERT(filters),UPDATE(filters) ON TABLE public.wa_saved_views TO authenticated;
+
+--
+-- Name: FUNCTION lock_view(p_view_id uuid); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.lock_view(p_view_id uuid) FROM PUBLIC;
+
+--
 -- Name: FUNCTION lock_whatsapp_message_ids(p_items private.whatsapp_item[]); Type: ACL; Schema: private; Owner: postgres
 --
 
@@ -15025,11 +18003,11 @@ REVOKE ALL ON FUNCTION private.move_follow_up(p_id uuid, p_at timestamp with tim
 GRANT ALL ON FUNCTION private.move_follow_up(p_id uuid, p_at timestamp with time zone, p_is_done boolean) TO authenticated;
 
 --
--- Name: FUNCTION move_whatsapp_threads(p_thread_ids uuid[], p_latest_at timestamp with time zone[], p_bodies text[], p_inbound_at timestamp with time zone[], p_replied_at timestamp with time zone[], p_unread_counts integer[]); Type: ACL; Schema: private; Owner: postgres
+-- Name: FUNCTION move_whatsapp_threads(p_thread_ids uuid[], p_latest_at timestamp with time zone[], p_bodies text[], p_first_inbound_at timestamp with time zone[], p_inbound_at timestamp with time zone[], p_answered_at timestamp with time zone[], p_replied_at timestamp with time zone[], p_unread_counts integer[]); Type: ACL; Schema: private; Owner: postgres
 --
 
-REVOKE ALL ON FUNCTION private.move_whatsapp_threads(p_thread_ids uuid[], p_latest_at timestamp with time zone[], p_bodies text[], p_inbound_at timestamp with time zone[], p_replied_at timestamp with time zone[], p_unread_counts integer[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION private.move_whatsapp_threads(p_thread_ids uuid[], p_latest_at timestamp with time zone[], p_bodies text[], p_inbound_at timestamp with time zone[], p_replied_at timestamp with time zone[], p_unread_counts integer[]) TO service_role;
+REVOKE ALL ON FUNCTION private.move_whatsapp_threads(p_thread_ids uuid[], p_latest_at timestamp with time zone[], p_bodies text[], p_first_inbound_at timestamp with time zone[], p_inbound_at timestamp with time zone[], p_answered_at timestamp with time zone[], p_replied_at timestamp with time zone[], p_unread_counts integer[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.move_whatsapp_threads(p_thread_ids uuid[], p_latest_at timestamp with time zone[], p_bodies text[], p_first_inbound_at timestamp with time zone[], p_inbound_at timestamp with time zone[], p_answered_at timestamp with time zone[], p_replied_at timestamp with time zone[], p_unread_counts integer[]) TO service_role;
 
 --
 -- Name: FUNCTION my_chat_ids(); Type: ACL; Schema: private; Owner: postgres
@@ -15129,67 +18107,6 @@ REVOKE ALL ON FUNCTION private.page_of_candidates(p_workspace_id uuid, p_filter 
 GRANT ALL ON FUNCTION private.page_of_candidates(p_workspace_id uuid, p_filter jsonb, p_only uuid[], p_without uuid[], p_sort text, p_descending boolean, p_after text, p_limit integer) TO authenticated;
 
 --
--- Name: TABLE contacts; Type: ACL; Schema: public; Owner: postgres
---
-
-GRANT SELECT ON TABLE public.contacts TO authenticated;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.contacts TO service_role;
-
---
--- Name: COLUMN contacts.workspace_id; Type: ACL; Schema: public; Owner: postgres
---
-
-GRANT INSERT(workspace_id) ON TABLE public.contacts TO authenticated;
-
---
--- Name: COLUMN contacts.name; Type: ACL; Schema: public; Owner: postgres
---
-
-GRANT INSERT(name) ON TABLE public.contacts TO authenticated;
-
---
--- Name: COLUMN contacts.email; Type: ACL; Schema: public; Owner: postgres
---
-
-GRANT INSERT(email) ON TABLE public.contacts TO authenticated;
-
---
--- Name: COLUMN contacts.phone; Type: ACL; Schema: public; Owner: postgres
---
-
-GRANT INSERT(phone) ON TABLE public.contacts TO authenticated;
-
---
--- Name: COLUMN contacts.lead_status; Type: ACL; Schema: public; Owner: postgres
---
-
-GRANT INSERT(lead_status) ON TABLE public.contacts TO authenticated;
-
---
--- Name: COLUMN contacts.tags; Type: ACL; Schema: public; Owner: postgres
---
-
-GRANT INSERT(tags) ON TABLE public.contacts TO authenticated;
-
---
--- Name: COLUMN contacts.source; Type: ACL; Schema: public; Owner: postgres
---
-
-GRANT INSERT(source) ON TABLE public.contacts TO authenticated;
-
---
--- Name: COLUMN contacts.assigned_to; Type: ACL; Schema: public; Owner: postgres
---
-
-GRANT INSERT(assigned_to) ON TABLE public.contacts TO authenticated;
-
---
--- Name: COLUMN contacts.created_by; Type: ACL; Schema: public; Owner: postgres
---
-
-GRANT INSERT(created_by) ON TABLE public.contacts TO authenticated;
-
---
 -- Name: FUNCTION page_of_contacts(p_workspace_id uuid, p_filter jsonb, p_without uuid[], p_sort text, p_descending boolean, p_after text, p_limit integer); Type: ACL; Schema: private; Owner: postgres
 --
 
@@ -15279,6 +18196,10 @@ REVOKE ALL ON FUNCTION private.queue_steps_problem(p_steps jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION private.queue_timezone(p_workspace_id uuid, p_user_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.queue_timezone(p_workspace_id uuid, p_user_id uuid) TO service_role;
+-- Name: FUNCTION queue_whatsapp(p_thread_id uuid, p_payload jsonb, p_idempotency_key text, p_needs_window boolean, OUT outbox public.outbox_messages, OUT is_new boolean); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.queue_whatsapp(p_thread_id uuid, p_payload jsonb, p_idempotency_key text, p_needs_window boolean, OUT outbox public.outbox_messages, OUT is_new boolean) FROM PUBLIC;
 
 --
 -- Name: FUNCTION raise_error(p_status integer, p_code text, p_detail jsonb, p_hint text); Type: ACL; Schema: private; Owner: postgres
@@ -15453,6 +18374,24 @@ GRANT ALL ON FUNCTION private.search_patterns(p_search text) TO authenticated;
 --
 
 REVOKE ALL ON FUNCTION private.sendable_messages(p_settings public.user_queue_settings, p_ids uuid[]) FROM PUBLIC;
+-- Name: FUNCTION search_query(p_workspace_id uuid, p_text text); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.search_query(p_workspace_id uuid, p_text text) FROM PUBLIC;
+
+--
+-- Name: FUNCTION search_vector(p_language text, p_text text); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.search_vector(p_language text, p_text text) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.search_vector(p_language text, p_text text) TO authenticated;
+GRANT ALL ON FUNCTION private.search_vector(p_language text, p_text text) TO service_role;
+
+--
+-- Name: FUNCTION sendable_template(p_workspace_id uuid, p_template_id uuid); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.sendable_template(p_workspace_id uuid, p_template_id uuid) FROM PUBLIC;
 
 --
 -- Name: FUNCTION set_updated_at(); Type: ACL; Schema: private; Owner: postgres
@@ -15473,6 +18412,19 @@ GRANT ALL ON FUNCTION private.settle_outbox_from_statuses(p_ids uuid[], p_provid
 
 REVOKE ALL ON FUNCTION private.show_sent_outbox(p_ids uuid[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.show_sent_outbox(p_ids uuid[]) TO service_role;
+
+--
+-- Name: TABLE wa_messages; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT SELECT ON TABLE public.wa_messages TO authenticated;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.wa_messages TO service_role;
+
+--
+-- Name: FUNCTION show_whatsapp_reply(p_outbox public.outbox_messages, p_type text, p_body text); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.show_whatsapp_reply(p_outbox public.outbox_messages, p_type text, p_body text) FROM PUBLIC;
 
 --
 -- Name: FUNCTION shrink_outbox_lease(p_token bigint, p_ids uuid[]); Type: ACL; Schema: private; Owner: postgres
@@ -15516,10 +18468,94 @@ REVOKE ALL ON FUNCTION private.store_whatsapp_messages(p_items private.whatsapp_
 GRANT ALL ON FUNCTION private.store_whatsapp_messages(p_items private.whatsapp_item[]) TO service_role;
 
 --
+-- Name: FUNCTION suggest_templates(p_connection public.wa_phone_numbers); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.suggest_templates(p_connection public.wa_phone_numbers) FROM PUBLIC;
+
+--
 -- Name: FUNCTION tell_chat(p_chat_id uuid, p_event text, p_payload jsonb); Type: ACL; Schema: private; Owner: postgres
 --
 
 REVOKE ALL ON FUNCTION private.tell_chat(p_chat_id uuid, p_event text, p_payload jsonb) FROM PUBLIC;
+
+--
+-- Name: FUNCTION template_components(p_components jsonb); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.template_components(p_components jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.template_components(p_components jsonb) TO authenticated;
+GRANT ALL ON FUNCTION private.template_components(p_components jsonb) TO service_role;
+
+--
+-- Name: FUNCTION template_payload(p_template public.wa_templates, p_variables jsonb); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.template_payload(p_template public.wa_templates, p_variables jsonb) FROM PUBLIC;
+
+--
+-- Name: FUNCTION template_places(p_text text); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.template_places(p_text text) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.template_places(p_text text) TO authenticated;
+GRANT ALL ON FUNCTION private.template_places(p_text text) TO service_role;
+
+--
+-- Name: FUNCTION template_recipients(p_workspace_id uuid, p_template public.wa_templates, p_filter jsonb, p_view_id uuid, p_variables jsonb, p_limit integer); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.template_recipients(p_workspace_id uuid, p_template public.wa_templates, p_filter jsonb, p_view_id uuid, p_variables jsonb, p_limit integer) FROM PUBLIC;
+
+--
+-- Name: FUNCTION template_text(p_template public.wa_templates, p_variables jsonb); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.template_text(p_template public.wa_templates, p_variables jsonb) FROM PUBLIC;
+
+--
+-- Name: FUNCTION template_value(p_given jsonb, p_place text); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.template_value(p_given jsonb, p_place text) FROM PUBLIC;
+
+--
+-- Name: FUNCTION template_variables(p_components jsonb); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.template_variables(p_components jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.template_variables(p_components jsonb) TO authenticated;
+GRANT ALL ON FUNCTION private.template_variables(p_components jsonb) TO service_role;
+
+--
+-- Name: FUNCTION thread_chat(p_thread_id uuid); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.thread_chat(p_thread_id uuid) FROM PUBLIC;
+
+--
+-- Name: FUNCTION thread_conditions(p_workspace_id uuid, p_filter jsonb); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.thread_conditions(p_workspace_id uuid, p_filter jsonb) FROM PUBLIC;
+
+--
+-- Name: FUNCTION thread_searches(p_workspace_id uuid, p_filter jsonb); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.thread_searches(p_workspace_id uuid, p_filter jsonb) FROM PUBLIC;
+
+--
+-- Name: FUNCTION threads_found(p_columns text, p_workspace_id uuid, p_filter jsonb, p_view_id uuid, p_page text); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.threads_found(p_columns text, p_workspace_id uuid, p_filter jsonb, p_view_id uuid, p_page text) FROM PUBLIC;
+
+--
+-- Name: FUNCTION threads_shown(p_found text, p_cursor text); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.threads_shown(p_found text, p_cursor text) FROM PUBLIC;
 
 --
 -- Name: FUNCTION time_cursor(p_at timestamp with time zone); Type: ACL; Schema: private; Owner: postgres
@@ -15528,6 +18564,12 @@ REVOKE ALL ON FUNCTION private.tell_chat(p_chat_id uuid, p_event text, p_payload
 REVOKE ALL ON FUNCTION private.time_cursor(p_at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.time_cursor(p_at timestamp with time zone) TO authenticated;
 GRANT ALL ON FUNCTION private.time_cursor(p_at timestamp with time zone) TO service_role;
+
+--
+-- Name: FUNCTION view_filter(p_workspace_id uuid, p_view_id uuid); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.view_filter(p_workspace_id uuid, p_view_id uuid) FROM PUBLIC;
 
 --
 -- Name: FUNCTION wa_status_rank(p_status text); Type: ACL; Schema: private; Owner: postgres
@@ -15572,6 +18614,18 @@ REVOKE ALL ON FUNCTION private.whatsapp_number_forms(p_wa_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.whatsapp_number_forms(p_wa_id text) TO service_role;
 
 --
+-- Name: FUNCTION whatsapp_recipient(p_contact_id uuid, p_connection public.wa_phone_numbers); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.whatsapp_recipient(p_contact_id uuid, p_connection public.wa_phone_numbers) FROM PUBLIC;
+
+--
+-- Name: FUNCTION whatsapp_target(p_message_id uuid); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.whatsapp_target(p_message_id uuid) FROM PUBLIC;
+
+--
 -- Name: FUNCTION withdraw_outbox(p_ids uuid[]); Type: ACL; Schema: private; Owner: postgres
 --
 
@@ -15596,6 +18650,20 @@ GRANT SELECT ON TABLE public.workspace_entitlements TO service_role;
 --
 
 REVOKE ALL ON FUNCTION private.write_entitlement(p_workspace_id uuid, p_key text, p_enabled boolean, p_payload jsonb, p_expires_at timestamp with time zone, p_reason text) FROM PUBLIC;
+
+--
+-- Name: TABLE workspace_memberships; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT SELECT ON TABLE public.workspace_memberships TO authenticated;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.workspace_memberships TO service_role;
+
+--
+-- Name: FUNCTION accept_invitation(p_token text); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.accept_invitation(p_token text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.accept_invitation(p_token text) TO authenticated;
 
 --
 -- Name: FUNCTION add_chat_members(p_chat_id uuid, p_user_ids uuid[]); Type: ACL; Schema: public; Owner: postgres
@@ -15632,6 +18700,13 @@ GRANT SELECT ON TABLE public.owner_members TO service_role;
 REVOKE ALL ON FUNCTION public.add_operator(p_email text, p_role text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.add_operator(p_email text, p_role text) TO authenticated;
 GRANT ALL ON FUNCTION public.add_operator(p_email text, p_role text) TO service_role;
+
+--
+-- Name: FUNCTION add_thread_note(p_thread_id uuid, p_body text, p_client_generated_id text, p_mentions uuid[]); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.add_thread_note(p_thread_id uuid, p_body text, p_client_generated_id text, p_mentions uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.add_thread_note(p_thread_id uuid, p_body text, p_client_generated_id text, p_mentions uuid[]) TO authenticated;
 
 --
 -- Name: TABLE workspace_token_ledger; Type: ACL; Schema: public; Owner: postgres
@@ -15729,6 +18804,13 @@ REVOKE ALL ON FUNCTION public.count_follow_ups(p_workspace_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.count_follow_ups(p_workspace_id uuid) TO authenticated;
 
 --
+-- Name: FUNCTION count_threads(p_workspace_id uuid, p_filter jsonb, p_view_id uuid, p_exact boolean); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.count_threads(p_workspace_id uuid, p_filter jsonb, p_view_id uuid, p_exact boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.count_threads(p_workspace_id uuid, p_filter jsonb, p_view_id uuid, p_exact boolean) TO authenticated;
+
+--
 -- Name: FUNCTION create_candidate(p_workspace_id uuid, p_fields jsonb); Type: ACL; Schema: public; Owner: postgres
 --
 
@@ -15765,6 +18847,11 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.leads TO service_role;
 REVOKE ALL ON FUNCTION public.create_leads(p_workspace_id uuid, p_contact_ids uuid[], p_fields jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.create_leads(p_workspace_id uuid, p_contact_ids uuid[], p_fields jsonb) TO authenticated;
 GRANT ALL ON FUNCTION public.create_leads(p_workspace_id uuid, p_contact_ids uuid[], p_fields jsonb) TO service_role;
+-- Name: FUNCTION create_saved_view(p_workspace_id uuid, p_name text, p_filters jsonb, p_is_default boolean, p_is_shared boolean); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.create_saved_view(p_workspace_id uuid, p_name text, p_filters jsonb, p_is_default boolean, p_is_shared boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.create_saved_view(p_workspace_id uuid, p_name text, p_filters jsonb, p_is_default boolean, p_is_shared boolean) TO authenticated;
 
 --
 -- Name: FUNCTION create_workspace(p_slug text, p_name text); Type: ACL; Schema: public; Owner: postgres
@@ -15789,6 +18876,14 @@ GRANT ALL ON FUNCTION public.delete_candidate(p_candidate_id uuid) TO authentica
 GRANT ALL ON FUNCTION public.delete_candidate(p_candidate_id uuid) TO service_role;
 
 --
+-- Name: FUNCTION delete_canned_response(p_response_id uuid); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.delete_canned_response(p_response_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.delete_canned_response(p_response_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION public.delete_canned_response(p_response_id uuid) TO service_role;
+
+--
 -- Name: FUNCTION delete_contact(p_contact_id uuid); Type: ACL; Schema: public; Owner: postgres
 --
 
@@ -15810,6 +18905,13 @@ GRANT ALL ON FUNCTION public.delete_contact_note(p_note_id uuid) TO service_role
 
 REVOKE ALL ON FUNCTION public.delete_message(p_message_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.delete_message(p_message_id uuid) TO authenticated;
+
+--
+-- Name: FUNCTION delete_saved_view(p_view_id uuid); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.delete_saved_view(p_view_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.delete_saved_view(p_view_id uuid) TO authenticated;
 
 --
 -- Name: FUNCTION disconnect_wa_phone_number(p_connection_id uuid, p_reason text); Type: ACL; Schema: public; Owner: postgres
@@ -15879,6 +18981,13 @@ GRANT ALL ON FUNCTION public.find_workspace(p_ref text) TO authenticated;
 GRANT ALL ON FUNCTION public.find_workspace(p_ref text) TO service_role;
 
 --
+-- Name: FUNCTION get_account_tokens(p_workspace_id uuid); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.get_account_tokens(p_workspace_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.get_account_tokens(p_workspace_id uuid) TO service_role;
+
+--
 -- Name: FUNCTION get_call_logs(p_contact_ids uuid[], p_limit integer); Type: ACL; Schema: public; Owner: postgres
 --
 
@@ -15915,6 +19024,13 @@ REVOKE ALL ON FUNCTION public.get_contact(p_contact_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.get_contact(p_contact_id uuid) TO authenticated;
 
 --
+-- Name: FUNCTION get_inbox_counts(p_workspace_id uuid); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.get_inbox_counts(p_workspace_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.get_inbox_counts(p_workspace_id uuid) TO authenticated;
+
+--
 -- Name: FUNCTION get_latest_seq(p_chat_id uuid); Type: ACL; Schema: public; Owner: postgres
 --
 
@@ -15942,6 +19058,11 @@ GRANT ALL ON FUNCTION public.get_outbox_wait() TO service_role;
 REVOKE ALL ON FUNCTION public.get_queue_status(p_workspace_id uuid, p_day date) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.get_queue_status(p_workspace_id uuid, p_day date) TO authenticated;
 GRANT ALL ON FUNCTION public.get_queue_status(p_workspace_id uuid, p_day date) TO service_role;
+-- Name: FUNCTION get_thread(p_thread_id uuid); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.get_thread(p_thread_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.get_thread(p_thread_id uuid) TO authenticated;
 
 --
 -- Name: FUNCTION get_unread_count(p_chat_id uuid); Type: ACL; Schema: public; Owner: postgres
@@ -16004,11 +19125,26 @@ REVOKE ALL ON FUNCTION public.ingest_whatsapp_events(p_events jsonb) FROM PUBLIC
 GRANT ALL ON FUNCTION public.ingest_whatsapp_events(p_events jsonb) TO service_role;
 
 --
+-- Name: FUNCTION invite_member(p_workspace_id uuid, p_email text, p_role text, p_expires_in_seconds integer); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.invite_member(p_workspace_id uuid, p_email text, p_role text, p_expires_in_seconds integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.invite_member(p_workspace_id uuid, p_email text, p_role text, p_expires_in_seconds integer) TO authenticated;
+GRANT ALL ON FUNCTION public.invite_member(p_workspace_id uuid, p_email text, p_role text, p_expires_in_seconds integer) TO service_role;
+
+--
 -- Name: FUNCTION join_chat(p_chat_id uuid); Type: ACL; Schema: public; Owner: postgres
 --
 
 REVOKE ALL ON FUNCTION public.join_chat(p_chat_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.join_chat(p_chat_id uuid) TO authenticated;
+
+--
+-- Name: FUNCTION keep_inbox(p_limit integer); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.keep_inbox(p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.keep_inbox(p_limit integer) TO service_role;
 
 --
 -- Name: FUNCTION leave_chat(p_chat_id uuid); Type: ACL; Schema: public; Owner: postgres
@@ -16062,6 +19198,14 @@ REVOKE ALL ON FUNCTION public.list_follow_ups(p_workspace_id uuid, p_due text, p
 GRANT ALL ON FUNCTION public.list_follow_ups(p_workspace_id uuid, p_due text, p_after text, p_limit integer) TO authenticated;
 
 --
+-- Name: FUNCTION list_members(p_workspace_id uuid); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.list_members(p_workspace_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.list_members(p_workspace_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION public.list_members(p_workspace_id uuid) TO service_role;
+
+--
 -- Name: FUNCTION list_operators(); Type: ACL; Schema: public; Owner: postgres
 --
 
@@ -16075,6 +19219,28 @@ GRANT ALL ON FUNCTION public.list_operators() TO service_role;
 
 REVOKE ALL ON FUNCTION public.list_outbox(p_status text, p_workspace_id uuid, p_connection_id uuid, p_limit integer, p_before timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.list_outbox(p_status text, p_workspace_id uuid, p_connection_id uuid, p_limit integer, p_before timestamp with time zone) TO service_role;
+
+--
+-- Name: FUNCTION list_saved_views(p_workspace_id uuid); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.list_saved_views(p_workspace_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.list_saved_views(p_workspace_id uuid) TO authenticated;
+
+--
+-- Name: FUNCTION list_templates(p_workspace_id uuid, p_status text, p_search text); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.list_templates(p_workspace_id uuid, p_status text, p_search text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.list_templates(p_workspace_id uuid, p_status text, p_search text) TO authenticated;
+GRANT ALL ON FUNCTION public.list_templates(p_workspace_id uuid, p_status text, p_search text) TO service_role;
+
+--
+-- Name: FUNCTION list_threads(p_workspace_id uuid, p_filter jsonb, p_view_id uuid, p_sort text, p_after text, p_limit integer); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.list_threads(p_workspace_id uuid, p_filter jsonb, p_view_id uuid, p_sort text, p_after text, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.list_threads(p_workspace_id uuid, p_filter jsonb, p_view_id uuid, p_sort text, p_after text, p_limit integer) TO authenticated;
 
 --
 -- Name: FUNCTION list_workspaces(p_search text, p_status text, p_after_slug text, p_limit integer); Type: ACL; Schema: public; Owner: postgres
@@ -16121,6 +19287,13 @@ REVOKE ALL ON FUNCTION public.mark_messages_as_read(p_chat_id uuid, p_up_to_seq 
 GRANT ALL ON FUNCTION public.mark_messages_as_read(p_chat_id uuid, p_up_to_seq bigint) TO authenticated;
 
 --
+-- Name: FUNCTION mark_thread_read(p_thread_id uuid); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.mark_thread_read(p_thread_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.mark_thread_read(p_thread_id uuid) TO authenticated;
+
+--
 -- Name: FUNCTION merge_contacts(p_contact_id uuid, p_duplicate_id uuid); Type: ACL; Schema: public; Owner: postgres
 --
 
@@ -16136,6 +19309,28 @@ REVOKE ALL ON FUNCTION public.mute_chat(p_chat_id uuid, p_until timestamp with t
 GRANT ALL ON FUNCTION public.mute_chat(p_chat_id uuid, p_until timestamp with time zone) TO authenticated;
 
 --
+-- Name: TABLE wa_threads; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT SELECT ON TABLE public.wa_threads TO authenticated;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.wa_threads TO service_role;
+
+--
+-- Name: FUNCTION open_thread(p_contact_id uuid, p_connection_id uuid); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.open_thread(p_contact_id uuid, p_connection_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.open_thread(p_contact_id uuid, p_connection_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION public.open_thread(p_contact_id uuid, p_connection_id uuid) TO service_role;
+
+--
+-- Name: FUNCTION open_thread_chat(p_thread_id uuid); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.open_thread_chat(p_thread_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.open_thread_chat(p_thread_id uuid) TO authenticated;
+
+--
 -- Name: FUNCTION pause_connection(p_connection_id uuid, p_reason text); Type: ACL; Schema: public; Owner: postgres
 --
 
@@ -16149,6 +19344,12 @@ GRANT ALL ON FUNCTION public.pause_connection(p_connection_id uuid, p_reason tex
 REVOKE ALL ON FUNCTION public.prepare_queue(p_workspace_id uuid, p_day date, p_limit integer, p_user_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.prepare_queue(p_workspace_id uuid, p_day date, p_limit integer, p_user_id uuid) TO authenticated;
 GRANT ALL ON FUNCTION public.prepare_queue(p_workspace_id uuid, p_day date, p_limit integer, p_user_id uuid) TO service_role;
+-- Name: FUNCTION preview_template_send(p_workspace_id uuid, p_template_id uuid, p_filter jsonb, p_view_id uuid, p_variables jsonb, p_limit integer); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.preview_template_send(p_workspace_id uuid, p_template_id uuid, p_filter jsonb, p_view_id uuid, p_variables jsonb, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.preview_template_send(p_workspace_id uuid, p_template_id uuid, p_filter jsonb, p_view_id uuid, p_variables jsonb, p_limit integer) TO authenticated;
+GRANT ALL ON FUNCTION public.preview_template_send(p_workspace_id uuid, p_template_id uuid, p_filter jsonb, p_view_id uuid, p_variables jsonb, p_limit integer) TO service_role;
 
 --
 -- Name: FUNCTION purge_outbox(p_status text, p_older_than interval, p_workspace_id uuid, p_limit integer); Type: ACL; Schema: public; Owner: postgres
@@ -16163,6 +19364,12 @@ GRANT ALL ON FUNCTION public.purge_outbox(p_status text, p_older_than interval, 
 
 REVOKE ALL ON FUNCTION public.release_lead(p_lead_id uuid, p_reason text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.release_lead(p_lead_id uuid, p_reason text) TO authenticated;
+-- Name: FUNCTION react_to_whatsapp_message(p_message_id uuid, p_emoji text, p_idempotency_key text); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.react_to_whatsapp_message(p_message_id uuid, p_emoji text, p_idempotency_key text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.react_to_whatsapp_message(p_message_id uuid, p_emoji text, p_idempotency_key text) TO authenticated;
+GRANT ALL ON FUNCTION public.react_to_whatsapp_message(p_message_id uuid, p_emoji text, p_idempotency_key text) TO service_role;
 
 --
 -- Name: FUNCTION release_lost_claims(p_worker text, p_held_tokens bigint[]); Type: ACL; Schema: public; Owner: postgres
@@ -16187,13 +19394,6 @@ REVOKE ALL ON FUNCTION public.remove_chat_member(p_chat_id uuid, p_user_id uuid)
 GRANT ALL ON FUNCTION public.remove_chat_member(p_chat_id uuid, p_user_id uuid) TO authenticated;
 
 --
--- Name: TABLE workspace_memberships; Type: ACL; Schema: public; Owner: postgres
---
-
-GRANT SELECT ON TABLE public.workspace_memberships TO authenticated;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.workspace_memberships TO service_role;
-
---
 -- Name: FUNCTION remove_member(p_workspace_id uuid, p_user_id uuid); Type: ACL; Schema: public; Owner: postgres
 --
 
@@ -16208,6 +19408,14 @@ GRANT ALL ON FUNCTION public.remove_member(p_workspace_id uuid, p_user_id uuid) 
 REVOKE ALL ON FUNCTION public.remove_operator(p_email text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.remove_operator(p_email text) TO authenticated;
 GRANT ALL ON FUNCTION public.remove_operator(p_email text) TO service_role;
+
+--
+-- Name: FUNCTION render_canned_response(p_thread_id uuid, p_shortcut text); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.render_canned_response(p_thread_id uuid, p_shortcut text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.render_canned_response(p_thread_id uuid, p_shortcut text) TO authenticated;
+GRANT ALL ON FUNCTION public.render_canned_response(p_thread_id uuid, p_shortcut text) TO service_role;
 
 --
 -- Name: FUNCTION replay_orphan_events(p_phone_number_id text); Type: ACL; Schema: public; Owner: postgres
@@ -16276,6 +19484,29 @@ REVOKE ALL ON FUNCTION public.retry_outbox(p_ids uuid[], p_spread_seconds intege
 GRANT ALL ON FUNCTION public.retry_outbox(p_ids uuid[], p_spread_seconds integer) TO service_role;
 
 --
+-- Name: FUNCTION revoke_invitation(p_invitation_id uuid); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.revoke_invitation(p_invitation_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.revoke_invitation(p_invitation_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION public.revoke_invitation(p_invitation_id uuid) TO service_role;
+
+--
+-- Name: TABLE canned_responses; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT SELECT ON TABLE public.canned_responses TO authenticated;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.canned_responses TO service_role;
+
+--
+-- Name: FUNCTION save_canned_response(p_workspace_id uuid, p_shortcut text, p_body text); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.save_canned_response(p_workspace_id uuid, p_shortcut text, p_body text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.save_canned_response(p_workspace_id uuid, p_shortcut text, p_body text) TO authenticated;
+GRANT ALL ON FUNCTION public.save_canned_response(p_workspace_id uuid, p_shortcut text, p_body text) TO service_role;
+
+--
 -- Name: FUNCTION seal_audit_log(p_limit integer); Type: ACL; Schema: public; Owner: postgres
 --
 
@@ -16298,6 +19529,13 @@ GRANT ALL ON FUNCTION public.search_audit_log(p_workspace_id uuid, p_action text
 GRANT ALL ON FUNCTION public.search_audit_log(p_workspace_id uuid, p_action text, p_actor text, p_since timestamp with time zone, p_until timestamp with time zone, p_search text, p_before_id bigint, p_limit integer) TO service_role;
 
 --
+-- Name: FUNCTION search_messages(p_workspace_id uuid, p_query text, p_thread_id uuid, p_after text, p_limit integer); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.search_messages(p_workspace_id uuid, p_query text, p_thread_id uuid, p_after text, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.search_messages(p_workspace_id uuid, p_query text, p_thread_id uuid, p_after text, p_limit integer) TO authenticated;
+
+--
 -- Name: FUNCTION send_message(p_chat_id uuid, p_body text, p_client_generated_id text, p_attachments jsonb, p_mentions uuid[], p_reply_to bigint); Type: ACL; Schema: public; Owner: postgres
 --
 
@@ -16312,11 +19550,36 @@ REVOKE ALL ON FUNCTION public.send_messages(p_chat_id uuid, p_messages jsonb) FR
 GRANT ALL ON FUNCTION public.send_messages(p_chat_id uuid, p_messages jsonb) TO authenticated;
 
 --
--- Name: TABLE wa_messages; Type: ACL; Schema: public; Owner: postgres
+-- Name: FUNCTION send_template_to_threads(p_workspace_id uuid, p_template_id uuid, p_idempotency_key text, p_filter jsonb, p_view_id uuid, p_variables jsonb, p_limit integer); Type: ACL; Schema: public; Owner: postgres
 --
 
-GRANT SELECT ON TABLE public.wa_messages TO authenticated;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.wa_messages TO service_role;
+REVOKE ALL ON FUNCTION public.send_template_to_threads(p_workspace_id uuid, p_template_id uuid, p_idempotency_key text, p_filter jsonb, p_view_id uuid, p_variables jsonb, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.send_template_to_threads(p_workspace_id uuid, p_template_id uuid, p_idempotency_key text, p_filter jsonb, p_view_id uuid, p_variables jsonb, p_limit integer) TO authenticated;
+GRANT ALL ON FUNCTION public.send_template_to_threads(p_workspace_id uuid, p_template_id uuid, p_idempotency_key text, p_filter jsonb, p_view_id uuid, p_variables jsonb, p_limit integer) TO service_role;
+
+--
+-- Name: FUNCTION send_whatsapp_media(p_thread_id uuid, p_kind text, p_media jsonb, p_idempotency_key text); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.send_whatsapp_media(p_thread_id uuid, p_kind text, p_media jsonb, p_idempotency_key text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.send_whatsapp_media(p_thread_id uuid, p_kind text, p_media jsonb, p_idempotency_key text) TO authenticated;
+GRANT ALL ON FUNCTION public.send_whatsapp_media(p_thread_id uuid, p_kind text, p_media jsonb, p_idempotency_key text) TO service_role;
+
+--
+-- Name: FUNCTION send_whatsapp_read_receipt(p_message_id uuid, p_typing boolean); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.send_whatsapp_read_receipt(p_message_id uuid, p_typing boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.send_whatsapp_read_receipt(p_message_id uuid, p_typing boolean) TO authenticated;
+GRANT ALL ON FUNCTION public.send_whatsapp_read_receipt(p_message_id uuid, p_typing boolean) TO service_role;
+
+--
+-- Name: FUNCTION send_whatsapp_template(p_thread_id uuid, p_template_id uuid, p_variables jsonb, p_idempotency_key text); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.send_whatsapp_template(p_thread_id uuid, p_template_id uuid, p_variables jsonb, p_idempotency_key text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.send_whatsapp_template(p_thread_id uuid, p_template_id uuid, p_variables jsonb, p_idempotency_key text) TO authenticated;
+GRANT ALL ON FUNCTION public.send_whatsapp_template(p_thread_id uuid, p_template_id uuid, p_variables jsonb, p_idempotency_key text) TO service_role;
 
 --
 -- Name: FUNCTION send_whatsapp_text(p_thread_id uuid, p_body text, p_idempotency_key text); Type: ACL; Schema: public; Owner: postgres
@@ -16325,6 +19588,14 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.wa_messages TO service_role;
 REVOKE ALL ON FUNCTION public.send_whatsapp_text(p_thread_id uuid, p_body text, p_idempotency_key text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.send_whatsapp_text(p_thread_id uuid, p_body text, p_idempotency_key text) TO service_role;
 GRANT ALL ON FUNCTION public.send_whatsapp_text(p_thread_id uuid, p_body text, p_idempotency_key text) TO authenticated;
+
+--
+-- Name: FUNCTION set_connection_language(p_connection_id uuid, p_language text); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.set_connection_language(p_connection_id uuid, p_language text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.set_connection_language(p_connection_id uuid, p_language text) TO authenticated;
+GRANT ALL ON FUNCTION public.set_connection_language(p_connection_id uuid, p_language text) TO service_role;
 
 --
 -- Name: TABLE user_contact_settings; Type: ACL; Schema: public; Owner: postgres
@@ -16374,6 +19645,21 @@ GRANT INSERT(follow_up_note),UPDATE(follow_up_note) ON TABLE public.user_contact
 
 REVOKE ALL ON FUNCTION public.set_contact_settings(p_contact_id uuid, p_patch jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.set_contact_settings(p_contact_id uuid, p_patch jsonb) TO authenticated;
+
+--
+-- Name: TABLE inbox_settings; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT SELECT ON TABLE public.inbox_settings TO authenticated;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.inbox_settings TO service_role;
+
+--
+-- Name: FUNCTION set_inbox_settings(p_workspace_id uuid, p_patch jsonb); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.set_inbox_settings(p_workspace_id uuid, p_patch jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.set_inbox_settings(p_workspace_id uuid, p_patch jsonb) TO authenticated;
+GRANT ALL ON FUNCTION public.set_inbox_settings(p_workspace_id uuid, p_patch jsonb) TO service_role;
 
 --
 -- Name: FUNCTION set_member_role(p_workspace_id uuid, p_user_id uuid, p_role text); Type: ACL; Schema: public; Owner: postgres
@@ -16531,6 +19817,11 @@ GRANT ALL ON FUNCTION public.status(p_message public.chat_messages) TO service_r
 
 REVOKE ALL ON FUNCTION public.take_lead(p_lead_id uuid, p_reason text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.take_lead(p_lead_id uuid, p_reason text) TO authenticated;
+-- Name: FUNCTION sync_templates(p_workspace_id uuid, p_waba_id text, p_templates jsonb, p_asked_at timestamp with time zone); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.sync_templates(p_workspace_id uuid, p_waba_id text, p_templates jsonb, p_asked_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.sync_templates(p_workspace_id uuid, p_waba_id text, p_templates jsonb, p_asked_at timestamp with time zone) TO service_role;
 
 --
 -- Name: FUNCTION take_rate_limit_slot(p_key text, p_cap integer, p_window_seconds integer); Type: ACL; Schema: public; Owner: postgres
@@ -16578,6 +19869,19 @@ GRANT ALL ON FUNCTION public.update_contact_status(p_contact_id uuid, p_lead_sta
 REVOKE ALL ON FUNCTION public.update_lead(p_lead_id uuid, p_patch jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.update_lead(p_lead_id uuid, p_patch jsonb) TO authenticated;
 GRANT ALL ON FUNCTION public.update_lead(p_lead_id uuid, p_patch jsonb) TO service_role;
+-- Name: FUNCTION update_saved_view(p_view_id uuid, p_patch jsonb); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.update_saved_view(p_view_id uuid, p_patch jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.update_saved_view(p_view_id uuid, p_patch jsonb) TO authenticated;
+
+--
+-- Name: FUNCTION update_threads(p_thread_ids uuid[], p_patch jsonb); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.update_threads(p_thread_ids uuid[], p_patch jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.update_threads(p_thread_ids uuid[], p_patch jsonb) TO authenticated;
+GRANT ALL ON FUNCTION public.update_threads(p_thread_ids uuid[], p_patch jsonb) TO service_role;
 
 --
 -- Name: FUNCTION use_entitlement(p_workspace_id uuid, p_key text, p_amount bigint); Type: ACL; Schema: public; Owner: postgres
@@ -16712,13 +20016,6 @@ GRANT SELECT ON TABLE public.contact_identities TO authenticated;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.contact_identities TO service_role;
 
 --
--- Name: TABLE wa_threads; Type: ACL; Schema: public; Owner: postgres
---
-
-GRANT SELECT ON TABLE public.wa_threads TO authenticated;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.wa_threads TO service_role;
-
---
 -- Name: TABLE conversations; Type: ACL; Schema: public; Owner: postgres
 --
 
@@ -16731,6 +20028,11 @@ GRANT SELECT ON TABLE public.conversations TO service_role;
 
 GRANT SELECT ON TABLE public.lead_processing_queue TO authenticated;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.lead_processing_queue TO service_role;
+-- Name: TABLE inbox_assignees; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT SELECT ON TABLE public.inbox_assignees TO authenticated;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.inbox_assignees TO service_role;
 
 --
 -- Name: TABLE meta_signup_states; Type: ACL; Schema: public; Owner: postgres
@@ -16840,11 +20142,17 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.wa_message_changes TO service_
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.wa_message_statuses TO service_role;
 
 --
--- Name: TABLE wa_templates; Type: ACL; Schema: public; Owner: postgres
+-- Name: TABLE wa_thread_breaches; Type: ACL; Schema: public; Owner: postgres
 --
 
-GRANT SELECT ON TABLE public.wa_templates TO authenticated;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.wa_templates TO service_role;
+GRANT SELECT ON TABLE public.wa_thread_breaches TO authenticated;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.wa_thread_breaches TO service_role;
+
+--
+-- Name: TABLE wa_thread_reads; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT SELECT ON TABLE public.wa_thread_reads TO authenticated;
 
 --
 -- Name: TABLE whatsapp_message_queue; Type: ACL; Schema: public; Owner: postgres
@@ -16859,6 +20167,72 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.whatsapp_message_queue TO serv
 
 GRANT SELECT ON TABLE public.workspace_entitlement_usage TO authenticated;
 GRANT SELECT ON TABLE public.workspace_entitlement_usage TO service_role;
+
+--
+-- Name: TABLE workspace_invitations; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.workspace_invitations TO service_role;
+
+--
+-- Name: COLUMN workspace_invitations.id; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT SELECT(id) ON TABLE public.workspace_invitations TO authenticated;
+
+--
+-- Name: COLUMN workspace_invitations.workspace_id; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT SELECT(workspace_id) ON TABLE public.workspace_invitations TO authenticated;
+
+--
+-- Name: COLUMN workspace_invitations.email; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT SELECT(email) ON TABLE public.workspace_invitations TO authenticated;
+
+--
+-- Name: COLUMN workspace_invitations.role; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT SELECT(role) ON TABLE public.workspace_invitations TO authenticated;
+
+--
+-- Name: COLUMN workspace_invitations.invited_by; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT SELECT(invited_by) ON TABLE public.workspace_invitations TO authenticated;
+
+--
+-- Name: COLUMN workspace_invitations.accepted_by; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT SELECT(accepted_by) ON TABLE public.workspace_invitations TO authenticated;
+
+--
+-- Name: COLUMN workspace_invitations.expires_at; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT SELECT(expires_at) ON TABLE public.workspace_invitations TO authenticated;
+
+--
+-- Name: COLUMN workspace_invitations.accepted_at; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT SELECT(accepted_at) ON TABLE public.workspace_invitations TO authenticated;
+
+--
+-- Name: COLUMN workspace_invitations.revoked_at; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT SELECT(revoked_at) ON TABLE public.workspace_invitations TO authenticated;
+
+--
+-- Name: COLUMN workspace_invitations.created_at; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT SELECT(created_at) ON TABLE public.workspace_invitations TO authenticated;
 
 --
 -- Name: TABLE workspace_token_alerts; Type: ACL; Schema: public; Owner: postgres

@@ -30,27 +30,40 @@ from qero.errors import (
 from qero.models.candidate import CandidateFilter, CandidatePatch
 from qero.models.contact import ContactFilter, ContactPatch
 from qero.models.imports import ImportRow
+from qero.models.inbox import (
+    InboxSettingsPatch,
+    Media,
+    SavedViewPatch,
+    ThreadFilter,
+    ViewFilters,
+)
 from qero.models.lead import LeadFields, LeadPatch
 from qero.models.lead_queue import QueueSettingsPatch
 from qero.models.personal import CandidateSettingsPatch, ContactSettingsPatch
 from qero.services.audit import Audit
 from qero.services.call_logs import CallLogs
 from qero.services.candidates import Candidates
+from qero.services.canned_responses import CannedResponses
 from qero.services.chats import Chats
 from qero.services.connections import Connections
 from qero.services.contacts import Contacts
 from qero.services.entitlements import Entitlements
 from qero.services.events import Events
 from qero.services.follow_ups import FollowUps
+from qero.services.inbox import Inbox
+from qero.services.invitations import InvitationAcceptance, Invitations
 from qero.services.lead_queue import LeadQueue
 from qero.services.leads import Leads
 from qero.services.notes import Notes
 from qero.services.operators import Operators
 from qero.services.outbox import Outbox
 from qero.services.rate_limits import RateLimits
+from qero.services.saved_views import SavedViews
 from qero.services.signup import Signup, SignupCompletion
+from qero.services.templates import Templates, TemplateSync
 from qero.services.threads import Threads
 from qero.services.tokens import Tokens
+from qero.services.upkeep import Upkeep
 from qero.services.webhooks import WebhookEndpoint, Webhooks
 from qero.services.workspaces import Workspaces
 from qero.settings import Settings
@@ -64,6 +77,7 @@ __all__ = [
     "CandidatePatch",
     "CandidateSettingsPatch",
     "Candidates",
+    "CannedResponses",
     "ChatSession",
     "Chats",
     "Client",
@@ -78,13 +92,18 @@ __all__ = [
     "Events",
     "FollowUps",
     "ImportRow",
+    "Inbox",
+    "InboxSettingsPatch",
     "InvalidInput",
     "InvalidState",
+    "InvitationAcceptance",
+    "Invitations",
     "LeadFields",
     "LeadPatch",
     "LeadQueue",
     "Leads",
     "LimitExceeded",
+    "Media",
     "NetworkError",
     "NotAuthenticated",
     "NotFound",
@@ -95,16 +114,23 @@ __all__ = [
     "QeroError",
     "QueueSettingsPatch",
     "RateLimits",
+    "SavedViewPatch",
+    "SavedViews",
     "SecretBox",
     "ServiceClient",
     "Settings",
     "SettingsError",
     "Signup",
     "SignupCompletion",
+    "TemplateSync",
+    "Templates",
+    "ThreadFilter",
     "Threads",
     "Tokens",
     "Unavailable",
+    "Upkeep",
     "UserClient",
+    "ViewFilters",
     "WebhookEndpoint",
     "Webhooks",
     "Workspaces",

@@ -205,6 +205,14 @@ REGISTRY: Mapping[str, ErrorSpec] = {
             "The message was written by somebody else.",
             "Only who wrote a message changes it; owners of the chat may delete it.",
         ),
+        invitation_for_another=(
+            "The invitation was sent to another e-mail address.",
+            "Sign in with the address that was invited.",
+        ),
+        email_not_verified=(
+            "The account's e-mail address isn't confirmed.",
+            "Confirm the address by the link that was sent to it, then accept again.",
+        ),
         operator_required=(
             "Only operators of the platform may do this.",
             "Ask an operator; `qero ops owners add` makes one.",
@@ -236,6 +244,19 @@ REGISTRY: Mapping[str, ErrorSpec] = {
         ),
         contact_not_found=("Contact not found.", "Check the id; it may belong to another workspace."),
         candidate_not_found=("Candidate not found.", "Check the id; it may belong to another workspace."),
+        view_not_found=(
+            "Saved view not found.",
+            "Check the id; a view is its user's own unless it is shared.",
+        ),
+        canned_response_not_found=(
+            "Canned response not found.",
+            "Check the id or the shortcut; it may belong to another workspace.",
+        ),
+        template_not_found=(
+            "Template not found.",
+            "Check the id, or sync the templates; each belongs to one business account.",
+        ),
+        invitation_not_found=("There is no such invitation.", "Check the link, or ask for another invitation."),
         note_not_found=("Note not found.", "Check the id; only its author changes a note."),
         follow_up_not_found=(
             "No follow-up is scheduled.",
@@ -278,6 +299,12 @@ REGISTRY: Mapping[str, ErrorSpec] = {
             "Two migrations have the same version, the digits that their names start with.",
             "Rename the one that no database has yet.",
         ),
+        view_name_taken=("View name already exists.", "Choose another name."),
+        invitation_open=(
+            "The address has an open invitation already.",
+            "Revoke the open invitation first; its token can't be shown again.",
+        ),
+        already_member=("The address is a member's already.", "Change their role instead."),
         slug_taken=("The slug is in use.", "Choose another slug."),
         phone_number_taken=(
             "The phone number id is connected already.",
@@ -322,6 +349,17 @@ REGISTRY: Mapping[str, ErrorSpec] = {
             "The queue has no steps: nothing says what automation writes.",
             "Set the steps of the queue first.",
         ),
+        template_not_approved=(
+            "Meta hasn't approved the template, or has paused it.",
+            "Send one that is approved, or sync the templates if it has been meanwhile.",
+        ),
+        recipient_opted_out=(
+            "The contact doesn't want marketing.",
+            "Send no marketing to them; a utility template may be sent.",
+        ),
+        invitation_expired=("The invitation has run out.", "Ask for another invitation."),
+        invitation_revoked=("The invitation was taken back.", "Ask for another invitation."),
+        invitation_used=("The invitation was used before.", "Ask for another invitation."),
         message_deleted=("The message was deleted.", "Write a new message."),
         chat_is_direct=("A direct chat is between two people.", "Make a group for more people."),
         session_closed=("The chat session has ended.", "Open another; what wasn't sent is in its `pending`."),
@@ -383,6 +421,10 @@ REGISTRY: Mapping[str, ErrorSpec] = {
         ),
         too_many_ids=("Too many ids in one request.", "Ask for at most as many as the detail says at once."),
         too_many_rows=("Too many rows in one request.", "Send at most as many as the detail says at once."),
+        template_variables_invalid=(
+            "The variables aren't those that the template needs.",
+            "Give a value for each place that the template has, and no other; the detail names what is wrong.",
+        ),
         body_required=("The message has no text.", "Send at least one character that isn't white space."),
         body_too_long=(
             "The message text is too long.",

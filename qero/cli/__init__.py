@@ -72,14 +72,17 @@ def main() -> None:
             doctor,
             events,
             followups,
+            inbox,
             local,
             ops,
             outbox,
             queue,
             secrets,
             serve,
+            templates,
             whoami,
             worker,
+            workspaces,
         )
 
         app()

@@ -22,6 +22,14 @@ def future_moment(text: str | None) -> datetime | None:
     return _date(text) if span is None else datetime.now(UTC) + span
 
 
+def span(text: str) -> timedelta:
+    """How long something lasts: `30m`, `24h`, `7d`."""
+    found = _span(text)
+    if found is None:
+        raise typer.BadParameter("give 30m, 24h or 7d")
+    return found
+
+
 def _span(text: str | None) -> timedelta | None:
     found = re.fullmatch(r"(\d{1,5})([mhd])", text or "")
     return timedelta(**{_UNITS[found[2]]: int(found[1])}) if found else None

@@ -21,8 +21,9 @@ from qero.errors import QeroError
 from qero.logs import get_logger
 from qero.models.outbox import QueuedMessage
 from qero.services.outbox import Outbox
+from qero.services.upkeep import Upkeep
 from qero.settings import Settings
-from qero.worker import Metrics, Summary, WhatsAppChannel, Worker, listen
+from qero.worker import Metrics, Summary, WhatsAppChannel, Worker, keep_inboxes, listen
 
 STATS_SECONDS = 15.0
 
@@ -102,7 +103,7 @@ async def _work(
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        beside = []
+        beside = [asyncio.create_task(keep_inboxes(Upkeep(clients.service())))]
         if settings.db_url is not None:
             beside.append(asyncio.create_task(listen(settings.require("db_url"), wake)))
         if metrics_at is not None:

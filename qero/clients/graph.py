@@ -174,7 +174,8 @@ class GraphClient:
 
         Args:
             recipient: `+` and a phone number with country code, or a business-scoped user id.
-            payload: the body of `/messages` without product, recipient and opaque id.
+            payload: the body of `/messages` without product, recipient and opaque id; with `status`, it is a read
+                receipt, which goes to nobody and is answered without an id.
             opaque_id: comes back with every status of the message; at most 512 characters.
             attempts: how often this message was tried, this time included; delays grow with it.
 
@@ -191,22 +192,26 @@ class GraphClient:
                 error_text="The connection's access token is empty or contains characters no token has.",
                 scope=Scope.NUMBER,
             )
+        body = {**payload, "messaging_product": "whatsapp"}
+        if "status" not in payload:
+            body |= {
+                "recipient_type": "individual",
+                ("to" if recipient.startswith("+") else "recipient"): recipient,
+                "biz_opaque_callback_data": opaque_id,
+            }
         try:
             response = await self._http.post(
                 f"{self._url}/{quote(phone_number_id, safe='')}/messages",
                 headers={"Authorization": f"Bearer {access_token}"},
-                json={
-                    **payload,
-                    "messaging_product": "whatsapp",
-                    "recipient_type": "individual",
-                    ("to" if recipient.startswith("+") else "recipient"): recipient,
-                    "biz_opaque_callback_data": opaque_id,
-                },
+                json=body,
                 follow_redirects=False,
             )
         except _BEFORE_SENDING as error:
             return _refused(TRANSIENT, "not_sent", f"No connection to Graph ({type(error).__name__}).", attempts)
         except httpx.HTTPError as error:
+            if "status" in payload:
+                # Telling it twice does no harm, and no status will ever settle it.
+                return _refused(TRANSIENT, "no_answer", f"No whole answer ({type(error).__name__}).", attempts)
             return Unknown(
                 error_code="no_answer",
                 error_text=f"The request left, but no whole answer came back ({type(error).__name__}).",
@@ -251,17 +256,23 @@ class GraphClient:
             InvalidState: `meta_refused`, the token has expired for instance.
             Unavailable: `unavailable`, `network_error`.
         """
-        found: list[MetaPhoneNumber] = []
+        return await self._pages(
+            f"{quote(waba_id, safe='')}/phone_numbers", _NUMBER_FIELDS, list[MetaPhoneNumber], access_token
+        )
+
+    async def _pages(self, path: str, fields: str, kind: type[list[T]], access_token: str) -> list[T]:
+        """Everything that an edge of a business account lists."""
+        operation = path.rpartition("/")[2]
+        found: list[T] = []
         after: str | None = None
         for _ in range(PAGES_LIMIT):
-            query = {"fields": _NUMBER_FIELDS, "limit": str(PAGE_SIZE)} | ({"after": after} if after else {})
-            path = f"{quote(waba_id, safe='')}/phone_numbers"
+            query = {"fields": fields, "limit": str(PAGE_SIZE)} | ({"after": after} if after else {})
             body = await self._ask("GET", path, query, token=access_token, refusals=_refusing("waba_not_yours"))
-            found += _read(list[MetaPhoneNumber], body.get("data"), "phone_numbers")
+            found += _read(kind, body.get("data"), operation)
             paging = body.get("paging")
             if not isinstance(paging, Mapping) or not paging.get("next"):
                 break
-            after = _read(str, (paging.get("cursors") or {}).get("after"), "phone_numbers")
+            after = _read(str, (paging.get("cursors") or {}).get("after"), operation)
         return found
 
     async def phone_number(self, phone_number_id: str, *, access_token: str) -> MetaPhoneNumber:
@@ -277,6 +288,18 @@ class GraphClient:
             token=access_token, refusals=_refusing("phone_number_not_yours"),
         )  # fmt: skip
         return _read(MetaPhoneNumber, body, "phone_number")
+
+    async def message_templates(self, waba_id: str, *, access_token: str) -> list[dict[str, Any]]:
+        """Every message template of a WhatsApp business account, as Meta describes it.
+
+        Raises:
+            PermissionDenied: `waba_not_yours`, the token can't read it; or there is no such account.
+            InvalidState: `meta_refused`, the token has expired for instance.
+            Unavailable: `unavailable`, `network_error`.
+        """
+        return await self._pages(
+            f"{quote(waba_id, safe='')}/message_templates", _TEMPLATE_FIELDS, list[dict[str, Any]], access_token
+        )
 
     async def subscribe_app(self, waba_id: str, *, access_token: str) -> None:
         """Have Meta send the app the webhooks of a WhatsApp business account. Idempotent.
@@ -330,6 +353,7 @@ class GraphClient:
 
 
 _NUMBER_FIELDS = "id,display_phone_number,verified_name"
+_TEMPLATE_FIELDS = "id,name,language,status,category,quality_score,rejected_reason,components"
 _CODE_REFUSALS: Mapping[int, str] = {100: "signup_code_invalid"}
 # What to wait out when the subject is a signup and not a message. Graph's code 1 isn't among them: it is also what a
 # wrong app secret gets.
@@ -396,7 +420,7 @@ def _outcome_of(
 ) -> SendOutcome:
     body = _json_object(response)
     if response.is_success:
-        accepted = _accepted(body)
+        accepted = _accepted(body, payload)
         if accepted is not None:
             return accepted
     error = body.get("error")
@@ -456,7 +480,10 @@ def _json_object(response: httpx.Response) -> dict[str, Any]:
     return body if isinstance(body, dict) else {}
 
 
-def _accepted(body: Mapping[str, Any]) -> Accepted | None:
+def _accepted(body: Mapping[str, Any], payload: Mapping[str, Any]) -> Accepted | None:
+    if "status" in payload and body.get("success") is True:
+        # What was read stands for the receipt, which has no id of its own.
+        return Accepted(provider_message_id=str(payload.get("message_id")))
     messages = body.get("messages")
     first: Any = messages[0] if isinstance(messages, list) and messages else None
     try:

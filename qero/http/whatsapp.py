@@ -1,4 +1,4 @@
-"""WhatsApp: Meta's webhook, and replying."""
+"""WhatsApp: Meta's webhook, replying, and the saved views of the inbox."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ from typing import Annotated
 from uuid import UUID
 
 import structlog
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from qero.clients.factory import Clients, UserClient
+from qero.models.inbox import SavedView, ViewFilters
 from qero.models.whatsapp import Message
+from qero.services.saved_views import SavedViews
 from qero.services.threads import Threads
 from qero.services.webhooks import OUTCOMES, WebhookEndpoint
+from qero.services.workspaces import Workspaces
 
 WEBHOOK_PATH = "/api/webhooks/meta/whatsapp"
 
@@ -38,6 +41,17 @@ class SendText(BaseModel):
     thread_id: UUID
     body: str
     idempotency_key: str | None = Field(None, min_length=1, max_length=200)
+
+
+class NewView(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    workspace: str = Field(min_length=1, max_length=100)
+    """Slug or uuid."""
+    name: str
+    filters: ViewFilters = Field(default_factory=ViewFilters)
+    is_default: bool = False
+    is_shared: bool = False
 
 
 class _Webhook:
@@ -104,3 +118,33 @@ async def send_text(user: User, message: SendText) -> Message:
     queued = await Threads(user).send_text(message.thread_id, message.body, idempotency_key=message.idempotency_key)
     structlog.contextvars.bind_contextvars(workspace_id=str(queued.workspace_id))
     return queued
+
+
+@router.get("/api/meta/whatsapp/saved-views")
+async def list_views(user: User, workspace: Annotated[str, Query(min_length=1, max_length=100)]) -> list[SavedView]:
+    """Lists the user's saved views of a workspace, and those that others share."""
+    return await SavedViews(user).list(await _workspace_id(user, workspace))
+
+
+@router.post("/api/meta/whatsapp/saved-views", status_code=201)
+async def create_view(user: User, view: NewView) -> SavedView:
+    """Keeps a filter of the inbox under a name."""
+    return await SavedViews(user).create(
+        await _workspace_id(user, view.workspace),
+        view.name,
+        view.filters,
+        default=view.is_default,
+        shared=view.is_shared,
+    )
+
+
+@router.delete("/api/meta/whatsapp/saved-views", status_code=204)
+async def delete_view(user: User, id: UUID) -> None:
+    """Removes a saved view."""
+    await SavedViews(user).delete(id)
+
+
+async def _workspace_id(user: UserClient, ref: str) -> UUID:
+    workspace_id = await Workspaces(user).resolve(ref)
+    structlog.contextvars.bind_contextvars(workspace_id=str(workspace_id))
+    return workspace_id

@@ -1,6 +1,7 @@
 """A stand-in for Meta's Graph API: checks what it is sent as Meta does, remembers it, and fails when told to.
 
-This is sending; what embedded signup asks is in `graph_signup`, as `graph.signup`.
+This is sending; what embedded signup asks is in `graph_signup`, as `graph.signup`, and the templates of accounts are in
+`graph_templates`, as `graph.templates`.
 
     async with GraphStandIn.serve([Number("1234567890", access_token="token")]) as graph:
         client = GraphClient(http, base_url=graph.url, version="v26.0")
@@ -38,6 +39,7 @@ from starlette.types import Receive, Scope, Send
 from qero.local.asgi import listen
 from qero.local.graph_errors import TITLES, GraphError, bearer, no_such_object, unparsable_token
 from qero.local.graph_signup import SignupStandIn
+from qero.local.graph_templates import TemplatesStandIn
 
 SUPPORTED_VERSIONS = frozenset(f"v{major}.0" for major in range(20, 27))
 
@@ -192,7 +194,8 @@ class GraphStandIn:
         self.refused: list[Refusal] = []
         self.url = ""
         self._numbers: dict[str, Number] = {}
-        self.signup = SignupStandIn(self._numbers)
+        self.templates = TemplatesStandIn()
+        self.signup = SignupStandIn(self._numbers, self.templates)
         self._faults: list[_PlannedFault] = []
         self._server: _Server | None = None
         for number in numbers:
@@ -259,6 +262,8 @@ class GraphStandIn:
                 self.read_receipts.append({"phone_number_id": number.phone_number_id, **body})
                 return JSONResponse({"success": True})
             _check_message(body)
+            if body.get("type") == "template":
+                self.templates.check(number.waba_id, body["template"])
             return await self._accept(request, number, token, body)
         except GraphError as error:
             self.refused.append(Refusal(request.url.path, error.status, error.code, error.message, error.details, body))

@@ -23,6 +23,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from qero.local.graph_errors import GraphError, bearer, no_such_object, unparsable_token
+from qero.local.graph_templates import TemplatesStandIn
 
 if TYPE_CHECKING:
     from qero.local.graph import GraphFault, Number
@@ -58,11 +59,12 @@ class _Code:
 class SignupStandIn:
     """Graph's part in a signup. `subscribed` keeps the pairs of app and business account that get webhooks."""
 
-    def __init__(self, numbers: Mapping[str, Number]) -> None:
+    def __init__(self, numbers: Mapping[str, Number], templates: TemplatesStandIn) -> None:
         self.subscribed: list[tuple[str, str]] = []
         self.asked: list[str] = []
         """Every request, in order, as its method and path."""
         self._numbers = numbers
+        self._templates = templates
         self._apps: dict[str, str] = {}
         self._codes: dict[str, _Code] = {}
         self._grants: dict[str, Grant] = {}
@@ -138,7 +140,11 @@ class SignupStandIn:
                 return self._debug(bearer(request), query)
             case "GET", [waba_id, "phone_numbers"]:
                 self._grant_for(request, waba_id)
-                return self._page(self._numbers_of(request, waba_id), query, request)
+                numbers = [_shown(number, query.get("fields")) for number in self._numbers_of(request, waba_id)]
+                return _page(numbers, query, request)
+            case "GET", [waba_id, "message_templates"]:
+                self._grant_for(request, waba_id)
+                return _page(self._templates.shown(waba_id, query.get("fields")), query, request)
             case "POST", [waba_id, "subscribed_apps"]:
                 grant = self._grant_for(request, waba_id)
                 if (grant.app_id, waba_id) not in self.subscribed:
@@ -231,18 +237,6 @@ class SignupStandIn:
         grant = self._granted(request)
         return [number for number in self._numbers.values() if number.waba_id == waba_id and _listed(grant, number)]
 
-    def _page(self, numbers: list[Number], query: Mapping[str, str], request: Request) -> dict[str, Any]:
-        limit = int(query.get("limit", "25"))
-        first = int(query.get("after", "-1")) + 1
-        page = numbers[first : first + limit]
-        body: dict[str, Any] = {"data": [_shown(number, query.get("fields")) for number in page]}
-        if page:
-            last = first + len(page) - 1
-            body["paging"] = {"cursors": {"before": str(first), "after": str(last)}}
-            if last + 1 < len(numbers):
-                body["paging"]["next"] = str(request.url.include_query_params(after=last))
-        return body
-
     def _now(self) -> float:
         return time.monotonic() + self._ahead
 
@@ -258,6 +252,19 @@ def signed_request(user_id: str, app_secret: str) -> str:
 
 def _base64url(raw: bytes) -> str:
     return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+
+
+def _page(listed: list[dict[str, Any]], query: Mapping[str, str], request: Request) -> dict[str, Any]:
+    limit = int(query.get("limit", "25"))
+    first = int(query.get("after", "-1")) + 1
+    page = listed[first : first + limit]
+    body: dict[str, Any] = {"data": page}
+    if page:
+        last = first + len(page) - 1
+        body["paging"] = {"cursors": {"before": str(first), "after": str(last)}}
+        if last + 1 < len(listed):
+            body["paging"]["next"] = str(request.url.include_query_params(after=last))
+    return body
 
 
 def _listed(grant: Grant, number: Number) -> bool:

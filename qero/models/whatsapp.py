@@ -6,6 +6,8 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
+from pydantic import Field
+
 from qero.models.row import Row
 
 MessageStatus = Literal["pending", "cancelled", "unknown", "sent", "failed", "delivered", "read", "played"]
@@ -22,6 +24,8 @@ class Connection(Row):
     verified_name: str | None
     status: Literal["active", "inactive", "paused"]
     status_reason: str | None
+    search_languages: list[str] = Field(default_factory=lambda: ["simple"])
+    """What its messages are searched in; the last is what new ones are indexed in."""
 
 
 class Thread(Row):
@@ -34,6 +38,8 @@ class Thread(Row):
     status: Literal["open", "pending", "snoozed", "closed"]
     assignee_id: UUID | None
     tags: list[str]
+    priority: Literal["low", "normal", "high", "urgent"] = "normal"
+    snoozed_until: datetime | None = None
     last_inbound_at: datetime | None
     """Free text may be sent for 24 hours from here."""
     last_message_at: datetime | None

@@ -6,6 +6,8 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
+from pydantic import Field
+
 from qero.models.row import Row
 
 Role = Literal["owner", "admin", "member", "viewer"]
@@ -36,6 +38,36 @@ class MemberRole(Row):
     role: Role
     created_at: datetime
     updated_at: datetime
+
+
+class Member(Row):
+    """Somebody in a workspace, and as what."""
+
+    user_id: UUID
+    role: Role
+    email: str | None
+    full_name: str | None
+    created_at: datetime
+
+
+class Invitation(Row):
+    """An address that was invited to a workspace."""
+
+    id: UUID
+    workspace_id: UUID
+    email: str
+    role: Role
+    invited_by: UUID | None
+    accepted_by: UUID | None
+    expires_at: datetime
+    accepted_at: datetime | None
+    revoked_at: datetime | None
+    created_at: datetime
+
+
+class NewInvitation(Invitation):
+    token: str = Field(repr=False)
+    """Accepts the invitation; shown only here."""
 
 
 class WhoAmI(Row):

@@ -103,6 +103,25 @@ class Connections:
             p_reason=reason,
         )
 
+    async def set_language(self, connection_id: UUID, language: str) -> Connection:
+        """Say what a number's customers write in: messages from now on are found in other forms of a word too.
+
+        What came before is found as it was. Idempotent.
+
+        Args:
+            language: one that Postgres has, `german` for instance, or `simple`, in which words are found as written.
+
+        Raises:
+            InvalidState: `connection_not_found`, none such, or another workspace's; `workspace_suspended`.
+            PermissionDenied: `role_required`, only owners and admins.
+            NotFound: `workspace_not_found`, the caller has just left it.
+            InvalidInput: `invalid_value`; the detail lists the languages.
+        SQL: public.set_connection_language
+        """
+        return await call(
+            self._client, "set_connection_language", Connection, p_connection_id=connection_id, p_language=language
+        )
+
     async def deauthorize(self, meta_user_id: str) -> builtins.list[Connection]:
         """End every connection whose token a Meta user granted and has withdrawn; returns the ones it ended.
 

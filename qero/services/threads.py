@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 
 from qero.clients.factory import Client
 from qero.clients.rpc import call, execute, page_limit
+from qero.models.inbox import InboxThread, Media, MediaKind, Variables
 from qero.models.whatsapp import Connection, Message, Thread
 
 PAGE_LIMIT = 200
@@ -39,7 +40,7 @@ class Threads:
             self._client, query, list[Thread], operation="threads.list", workspace_id=str(workspace_id)
         )
 
-    async def messages(self, thread: Thread, *, limit: int = 50) -> builtins.list[Message]:
+    async def messages(self, thread: Thread | InboxThread, *, limit: int = 50) -> builtins.list[Message]:
         """The newest messages of a thread, newest first, at most `limit` (1 to 200).
 
         Raises:
@@ -96,3 +97,115 @@ class Threads:
             p_body=body,
             p_idempotency_key=str(uuid4()) if idempotency_key is None else idempotency_key,
         )
+
+    async def send_media(
+        self, thread_id: UUID, kind: MediaKind, media: Media, *, idempotency_key: str | None = None
+    ) -> Message:
+        """Queue a picture, video, sound, document or sticker, as `send_text` does a text.
+
+        Args:
+            media: the id of a file uploaded to Meta, or a link that Meta can fetch.
+
+        Raises:
+            NotFound: `thread_not_found`.
+            PermissionDenied: `role_required`, viewers only read.
+            InvalidInput: `invalid_value`, the kind, the file or the key; `recipient_missing`.
+            InvalidState: `window_closed` (the detail names templates), `connection_not_found`, `connection_inactive`,
+                `workspace_suspended`.
+            Conflict: `idempotency_conflict`.
+        SQL: public.send_whatsapp_media
+        """
+        return await call(
+            self._client,
+            "send_whatsapp_media",
+            Message,
+            p_thread_id=thread_id,
+            p_kind=kind,
+            p_media=media.model_dump(exclude_none=True),
+            p_idempotency_key=str(uuid4()) if idempotency_key is None else idempotency_key,
+        )
+
+    async def send_template(
+        self,
+        thread_id: UUID,
+        template_id: UUID,
+        variables: Variables | None = None,
+        *,
+        idempotency_key: str | None = None,
+    ) -> Message:
+        """Queue an approved template, which needs no open window. Idempotent by key, as `send_text`.
+
+        Args:
+            variables: what `Templates.list` says it needs: `{"body": ["Ada", "42"]}` by number, or
+                `{"body": {"name": "Ada"}}` by name; `{"header": {"link": …}}` for a file; `{"buttons": {"0": "17"}}`.
+                `{contact.name}` and the like are filled in.
+
+        Raises:
+            NotFound: `thread_not_found`; `template_not_found`, also one of another business account.
+            PermissionDenied: `role_required`, viewers only read.
+            InvalidInput: `template_variables_invalid`, naming what is missing; `invalid_value`, the key or a
+                template that can't be sent from here; `recipient_missing`.
+            InvalidState: `template_not_approved`; `recipient_opted_out`, of marketing; `connection_not_found`,
+                `connection_inactive`, `workspace_suspended`. Never `window_closed`.
+            Conflict: `idempotency_conflict`.
+        SQL: public.send_whatsapp_template
+        """
+        return await call(
+            self._client,
+            "send_whatsapp_template",
+            Message,
+            p_thread_id=thread_id,
+            p_template_id=template_id,
+            p_variables=variables or {},
+            p_idempotency_key=str(uuid4()) if idempotency_key is None else idempotency_key,
+        )
+
+    async def react(self, message_id: UUID, emoji: str | None, *, idempotency_key: str | None = None) -> UUID:
+        """Queue a reaction to a message, or with None take it back; returns its id in the outbox.
+
+        The team sees it at once, also should Meta refuse it later. Idempotent by key.
+
+        Raises:
+            NotFound: `message_not_found`, none such, or one that hasn't left yet; `thread_not_found`.
+            PermissionDenied: `role_required`, viewers only read.
+            InvalidInput: `invalid_value`, more than one emoji, or the key; `recipient_missing`.
+            InvalidState: `window_closed`, `connection_not_found`, `connection_inactive`, `workspace_suspended`.
+            Conflict: `idempotency_conflict`.
+        SQL: public.react_to_whatsapp_message
+        """
+        return await call(
+            self._client,
+            "react_to_whatsapp_message",
+            UUID,
+            p_message_id=message_id,
+            p_emoji=emoji,
+            p_idempotency_key=str(uuid4()) if idempotency_key is None else idempotency_key,
+        )
+
+    async def send_read_receipt(self, message_id: UUID, *, typing: bool = False) -> UUID:
+        """Queue that a customer's message, and all before it, was read; returns its id in the outbox. Idempotent.
+
+        Args:
+            typing: show too that somebody is answering, for 25 seconds.
+
+        Raises:
+            NotFound: `message_not_found`; `thread_not_found`, it went meanwhile.
+            PermissionDenied: `role_required`, viewers only read.
+            InvalidInput: `invalid_value`, the message is the team's own; `recipient_missing`.
+            InvalidState: `window_closed`, `connection_not_found`, `connection_inactive`, `workspace_suspended`.
+            Conflict: `idempotency_conflict`.
+        SQL: public.send_whatsapp_read_receipt
+        """
+        return await call(self._client, "send_whatsapp_read_receipt", UUID, p_message_id=message_id, p_typing=typing)
+
+    async def open(self, contact_id: UUID, connection_id: UUID) -> Thread:
+        """The thread of a contact with a number, made when there is none: a template can begin it. Idempotent.
+
+        Raises:
+            NotFound: `contact_not_found`.
+            PermissionDenied: `role_required`, viewers only read.
+            InvalidState: `connection_not_found`, none such in the contact's workspace; `connection_inactive`,
+                `workspace_suspended`.
+        SQL: public.open_thread
+        """
+        return await call(self._client, "open_thread", Thread, p_contact_id=contact_id, p_connection_id=connection_id)

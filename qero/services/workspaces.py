@@ -7,7 +7,7 @@ from uuid import UUID
 
 from qero.clients.factory import Client
 from qero.clients.rpc import call, execute
-from qero.models.workspace import MemberRole, Role, WhoAmI, Workspace
+from qero.models.workspace import Member, MemberRole, Role, WhoAmI, Workspace
 
 
 class Workspaces:
@@ -53,6 +53,15 @@ class Workspaces:
         SQL: public.create_workspace
         """
         return await call(self._client, "create_workspace", Workspace, p_slug=slug, p_name=name)
+
+    async def members(self, workspace_id: UUID) -> builtins.list[Member]:
+        """Who is in a workspace, and as what: owners first.
+
+        Raises:
+            NotFound: `workspace_not_found`.
+        SQL: public.list_members
+        """
+        return await call(self._client, "list_members", builtins.list[Member], p_workspace_id=workspace_id)
 
     async def set_member_role(self, workspace_id: UUID, user_id: UUID, role: Role) -> MemberRole:
         """Give a member another role. Only owners make or unmake owners. Idempotent.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from qero.worker.channels import Channel, Decrypter, WhatsAppChannel
 from qero.worker.metrics import Metrics
+from qero.worker.upkeep import keep_inboxes
 from qero.worker.waking import listen
 from qero.worker.worker import Summary, Worker, unique_worker_name
 
@@ -14,6 +15,7 @@ __all__ = [
     "Summary",
     "WhatsAppChannel",
     "Worker",
+    "keep_inboxes",
     "listen",
     "unique_worker_name",
 ]

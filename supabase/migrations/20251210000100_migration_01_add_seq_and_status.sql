@@ -29,7 +29,11 @@ alter table public.chats
   add column if not exists last_message_at timestamptz,
   add column if not exists last_message_sender_id uuid,
   add column if not exists last_message_preview text,
-  add column if not exists first_member_ids uuid[] not null default '{}';
+  add column if not exists first_member_ids uuid[] not null default '{}',
+  add column if not exists thread_id uuid,
+  add column if not exists connection_id uuid;
+comment on column public.chats.thread_id is
+  'Of the channel that holds the notes about a thread; 20260220000000_inbox makes it a reference.';
 comment on column public.chats.last_seq is 'The number of the newest message; the next one gets the next number.';
 comment on column public.chats.last_rev is 'The number of the latest change: of a message sent, edited or deleted.';
 comment on column public.chats.direct_key is 'The two people of a direct chat; there is one such chat for each pair.';
@@ -162,6 +166,8 @@ end $$;
 -- What moves with every message, cursors and the last_ columns, is in none of them.
 create unique index if not exists chats_workspace_id_direct_key_idx
   on public.chats (workspace_id, direct_key) where direct_key is not null;
+create unique index if not exists chats_thread_id_connection_id_workspace_id_idx
+  on public.chats (thread_id, connection_id, workspace_id) where thread_id is not null;
 create index if not exists chats_created_by_idx on public.chats (created_by) where created_by is not null;
 -- Answers "which chats am I in" by itself, and serves the reference to the membership.
 create index if not exists chat_members_user_id_workspace_id_chat_id_idx

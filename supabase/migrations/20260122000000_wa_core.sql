@@ -22,6 +22,28 @@ revoke all on function private.wa_status_rank(text) from public, anon, authentic
 grant execute on function private.wa_status_rank(text) to service_role;
 
 ------------------------------------------------------------------------------------------------------------------------
+-- Search: what a message is found by
+------------------------------------------------------------------------------------------------------------------------
+-- Immutable although a configuration could be changed: those of Postgres itself never are. Languages are kept by name,
+-- because pg_upgrade refuses columns of regconfig. What is longer than a message can be would fail as a whole.
+create or replace function private.search_vector(p_language text, p_text text) returns tsvector
+language plpgsql immutable parallel safe set search_path = '' as $$
+begin
+  return to_tsvector(('pg_catalog.' || coalesce(p_language, 'simple'))::regconfig, left(p_text, 50000));
+end $$;
+
+create or replace function private.is_search_language(p_language text) returns boolean
+language sql stable parallel safe set search_path = '' as $$
+  select exists (
+    select from pg_ts_config as configuration
+    where configuration.cfgname = p_language and configuration.cfgnamespace = 'pg_catalog'::regnamespace)
+$$;
+revoke all on function private.search_vector(text, text), private.is_search_language(text)
+  from public, anon, authenticated, service_role;
+-- Whoever writes a message writes its index.
+grant execute on function private.search_vector(text, text) to authenticated, service_role;
+
+------------------------------------------------------------------------------------------------------------------------
 -- Tables
 ------------------------------------------------------------------------------------------------------------------------
 create table if not exists public.wa_phone_numbers (
@@ -41,6 +63,7 @@ create table if not exists public.wa_phone_numbers (
   account_changed_at timestamptz,
   history_status text,
   history_progress smallint,
+  search_languages text[] not null default '{simple}',
   deleted_at timestamptz,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
@@ -56,6 +79,8 @@ comment on column public.wa_phone_numbers.messaging_limit is
   'How many people Meta lets the business write to first within 24 hours, in Meta''s words.';
 comment on column public.wa_phone_numbers.account_changed_at is
   'When Meta sent the account event that last changed the status: an older one that comes later changes nothing.';
+comment on column public.wa_phone_numbers.search_languages is
+  'What its messages are indexed in: the last is the present one, in those before it older messages are.';
 comment on column public.wa_phone_numbers.history_status is
   'Of the messages that a phone shares from before it was connected; declined when its owner didn''t want to.';
 comment on table public.wa_phone_numbers is
@@ -86,6 +111,7 @@ create table if not exists public.wa_threads (
   status text not null default 'open',
   assignee_id uuid,
   tags text[] not null default '{}',
+  priority text not null default 'normal',
   snoozed_until timestamptz,
   last_inbound_at timestamptz,
   last_message_at timestamptz,
@@ -93,6 +119,11 @@ create table if not exists public.wa_threads (
     date_bin('1 hour', last_message_at, timestamptz '2000-01-01 00:00:00+00')) stored,
   last_message_body text,
   unread_count integer not null default 0,
+  has_unread boolean generated always as (unread_count > 0) stored,
+  inbound_count bigint not null default 0,
+  waiting_since timestamptz,
+  answered_at timestamptz,
+  first_response_seconds integer,
   automation_stopped_at timestamptz,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
@@ -108,10 +139,21 @@ create table if not exists public.wa_threads (
   -- With one person, or with a group: what a person writes in a group isn't theirs alone to be answered.
   constraint wa_threads_counterpart_check check (num_nonnulls(contact_id, group_id) = 1),
   constraint wa_threads_status_check check (status in ('open', 'pending', 'snoozed', 'closed')),
+  constraint wa_threads_priority_check check (priority in ('low', 'normal', 'high', 'urgent')),
   constraint wa_threads_unread_count_check check (unread_count >= 0)
 ) with (fillfactor = 70);
 comment on column public.wa_threads.last_inbound_at is
   'When the customer last wrote or called; free text may be sent for 24 hours from here.';
+comment on column public.wa_threads.unread_count is 'What came since the team last answered.';
+comment on column public.wa_threads.has_unread is 'So that an index tells, and is written only when it changes.';
+comment on column public.wa_threads.inbound_count is
+  'How many messages ever came. How many of them somebody has seen is in wa_thread_reads: unread is a subtraction.';
+comment on column public.wa_threads.waiting_since is
+  'The earliest message that came after answered_at; null while nobody waits.';
+comment on column public.wa_threads.answered_at is
+  'What came up to here has been answered, or needs no answer because the conversation was closed.';
+comment on column public.wa_threads.first_response_seconds is
+  'How long the customer waited for the first answer of the present conversation, which closing ends.';
 comment on column public.wa_threads.automation_stopped_at is
   'When the customer last replied, or somebody wrote from the phone: automation that began before this is over.';
 
@@ -138,6 +180,7 @@ create table if not exists public.wa_messages (
   outbox_id uuid,
   source text not null default 'live',
   is_placeholder boolean not null default false,
+  search_language text,
   sender_contact_id uuid,
   context jsonb,
   pricing jsonb,
@@ -173,6 +216,8 @@ comment on column public.wa_messages.source is
   'live: received by webhook or sent from here; phone: written in the WhatsApp app; history: from before the connection.';
 comment on column public.wa_messages.is_placeholder is
   'Meta couldn''t show it yet, or the call is still going on: the content comes later under the same id.';
+comment on column public.wa_messages.search_language is
+  'The configuration it is indexed in, its number''s when it came; null is simple.';
 comment on column public.wa_messages.sender_contact_id is 'Who wrote, in a group; elsewhere it is the thread''s contact.';
 comment on column public.wa_messages.context is
   'What it came with beside its content: the message it answers, whether it was forwarded, the ad it came from, errors.';
@@ -299,14 +344,27 @@ create index if not exists wa_threads_workspace_id_last_message_hour_idx
 create unique index if not exists wa_threads_connection_id_group_id_idx
   on public.wa_threads (connection_id, group_id) where group_id is not null;
 create index if not exists wa_threads_workspace_id_contact_id_idx on public.wa_threads (workspace_id, contact_id);
-create index if not exists wa_threads_workspace_id_assignee_id_idx
-  on public.wa_threads (workspace_id, assignee_id) where assignee_id is not null;
+create index if not exists wa_threads_workspace_id_status_last_message_hour_idx
+  on public.wa_threads (workspace_id, status, last_message_hour desc);
+create index if not exists wa_threads_workspace_id_assignee_id_status_idx
+  on public.wa_threads (workspace_id, assignee_id, status, last_message_hour desc) where assignee_id is not null;
+-- Partial, so that a conversation that asks nothing of anybody isn't in them.
+create index if not exists wa_threads_unread_workspace_id_last_message_hour_idx
+  on public.wa_threads (workspace_id, last_message_hour desc) where has_unread;
+create index if not exists wa_threads_workspace_id_waiting_since_idx
+  on public.wa_threads (workspace_id, waiting_since) where waiting_since is not null;
+create index if not exists wa_threads_snoozed_until_idx
+  on public.wa_threads (snoozed_until) where snoozed_until is not null;
+create index if not exists wa_threads_workspace_id_tags_idx
+  on public.wa_threads using gin (workspace_id, tags) where tags <> '{}';
 create index if not exists wa_messages_thread_id_occurred_at_idx
   on public.wa_messages (thread_id, connection_id, workspace_id, occurred_at desc, sequence desc);
 create unique index if not exists wa_messages_outbox_id_idx
   on public.wa_messages (outbox_id, workspace_id) where outbox_id is not null;
 create index if not exists wa_messages_workspace_id_sender_contact_id_idx
   on public.wa_messages (workspace_id, sender_contact_id) where sender_contact_id is not null;
+create index if not exists wa_messages_search_idx
+  on public.wa_messages using gin (workspace_id, private.search_vector(search_language, body)) where body is not null;
 create index if not exists wa_message_changes_target_id_idx
   on public.wa_message_changes (connection_id, target_id);
 create index if not exists wa_messages_sent_by_idx on public.wa_messages (sent_by) where sent_by is not null;

@@ -1265,22 +1265,134 @@ $$;
 comment on function public.get_outbox_wait() is
   'Seconds until the next due message may leave by the pace of its number; no row when nothing that may leave is due.';
 
+-- Queues whatever is said in a thread, after everything that can forbid it has been asked, the 24-hour window first of all;
+-- the caller has checked the role. is_new says whether it is the first request with its key.
+create or replace function private.queue_whatsapp(
+  p_thread_id uuid, p_payload jsonb, p_idempotency_key text, p_needs_window boolean,
+  out outbox public.outbox_messages, out is_new boolean
+)
+language plpgsql security invoker set search_path = '' as $$
+declare
+  v_thread public.wa_threads;
+  v_connection public.wa_phone_numbers;
+  v_recipient text;
+  v_taken_leads uuid[] := '{}';
+  v_automatic uuid[];
+begin
+  if p_idempotency_key is null or length(p_idempotency_key) not between 1 and 200 then
+    perform private.raise_error(400, 'invalid_value', '{"field": "idempotency_key"}',
+      'Give each message its own key of 1 to 200 characters, and repeat it when you repeat the request.');
+  end if;
+  select thread.* into v_thread from public.wa_threads as thread where thread.id = p_thread_id;
+  -- A repeated request gets its first answer, even when the window or the connection has closed since.
+  select known.* into outbox from public.outbox_messages as known
+  where known.workspace_id = v_thread.workspace_id and known.idempotency_key = p_idempotency_key;
+  is_new := false;
+  if not found then
+    -- A person who writes takes the lead. A receipt, which has no type, says nothing.
+    if (select auth.uid()) is not null and p_payload ? 'type' then
+      select takeover.p_lead_ids, takeover.p_outbox_ids into v_taken_leads, v_automatic
+      from private.begin_takeover(p_thread_id) as takeover;
+    end if;
+    -- Messages of one thread are numbered in the order in which they become visible: a smaller number that came to
+    -- light later could overtake a message that is already on its way.
+    select thread.* into v_thread from public.wa_threads as thread where thread.id = p_thread_id for no key update;
+    v_connection := public.resolve_connection_for_thread(p_thread_id);
+    if p_needs_window and coalesce(v_thread.last_inbound_at, '-infinity') <= now() - interval '24 hours' then
+      perform private.raise_error(409, 'window_closed',
+        jsonb_build_object('thread_id', p_thread_id, 'last_inbound_at', v_thread.last_inbound_at,
+          'templates', private.suggest_templates(v_connection)),
+        'Send an approved template instead.');
+    end if;
+    v_recipient := private.whatsapp_recipient(v_thread.contact_id, v_connection);
+    if v_recipient is null then
+      perform private.raise_error(400, 'recipient_missing', jsonb_build_object('thread_id', p_thread_id),
+        'Add a phone number to the contact.');
+    end if;
+    insert into public.outbox_messages
+      (workspace_id, channel, connection_id, thread_id, recipient, payload, idempotency_key, created_by)
+    values (v_thread.workspace_id, 'whatsapp', v_connection.id, p_thread_id, v_recipient, p_payload,
+      p_idempotency_key, (select auth.uid()))
+    on conflict on constraint outbox_messages_workspace_id_idempotency_key_key do nothing
+    returning * into outbox;
+    is_new := found;
+    if not is_new then
+      -- Someone else won the race for this key between the look-up and the insert.
+      select known.* into outbox from public.outbox_messages as known
+      where known.workspace_id = v_thread.workspace_id and known.idempotency_key = p_idempotency_key;
+    elsif v_taken_leads <> '{}' then
+      perform private.end_automation(v_taken_leads, v_automatic, 'A person wrote to them.', (select auth.uid()));
+    end if;
+  end if;
+  if outbox.thread_id is distinct from p_thread_id or outbox.payload <> p_payload then
+    perform private.raise_error(409, 'idempotency_conflict', jsonb_build_object('idempotency_key', p_idempotency_key),
+      'Use a new key for a new message.');
+  end if;
+end $$;
+
+-- Whom a contact's messages go to: as WhatsApp knows them.
+create or replace function private.whatsapp_recipient(p_contact_id uuid, p_connection public.wa_phone_numbers)
+returns text
+language sql stable security invoker set search_path = '' as $$
+  select coalesce(
+    (select '+' || identity.value from public.contact_identities as identity
+     where identity.workspace_id = (p_connection).workspace_id and identity.contact_id = p_contact_id
+       and identity.kind = 'wa_id' order by identity.created_at desc, identity.id limit 1),
+    (select contact.phone from public.contacts as contact where contact.id = p_contact_id),
+    (select identity.value from public.contact_identities as identity
+     where identity.workspace_id = (p_connection).workspace_id and identity.contact_id = p_contact_id
+       and identity.kind = 'bsuid' and identity.scope = (p_connection).waba_id
+     order by identity.created_at desc, identity.id limit 1))
+$$;
+
+-- What may be sent when free text may not: a few names, and 20260220000200_wa_templates lists all of them.
+create or replace function private.suggest_templates(p_connection public.wa_phone_numbers) returns jsonb
+language sql stable security invoker set search_path = '' as $$
+  select coalesce(jsonb_agg(jsonb_build_object('id', known.id, 'name', known.name, 'language', known.language)), '[]')
+  from (
+    select template.id, template.name, template.language from public.wa_templates as template
+    where template.workspace_id = (p_connection).workspace_id and template.waba_id = (p_connection).waba_id
+      and template.status = 'APPROVED'
+    order by template.name, template.language
+    limit 5
+  ) as known
+$$;
+
+-- Shows a queued reply in its thread, which is answered now.
+create or replace function private.show_whatsapp_reply(p_outbox public.outbox_messages, p_type text, p_body text)
+returns public.wa_messages
+language plpgsql security invoker set search_path = '' as $$
+declare
+  v_message public.wa_messages;
+begin
+  insert into public.wa_messages (workspace_id, connection_id, thread_id, direction, type, body, content, status,
+    search_language, sent_by, outbox_id, occurred_at)
+  select p_outbox.workspace_id, p_outbox.connection_id, p_outbox.thread_id, 'out', p_type, p_body, p_outbox.payload,
+    'pending', nullif(connection.search_languages[cardinality(connection.search_languages)], 'simple'),
+    p_outbox.created_by, p_outbox.id, now()
+  from public.wa_phone_numbers as connection where connection.id = p_outbox.connection_id
+  returning * into v_message;
+  update public.wa_threads as thread
+  set last_message_at = greatest(thread.last_message_at, v_message.occurred_at),
+    last_message_body = left(p_body, 200), unread_count = 0, waiting_since = null,
+    answered_at = greatest(thread.answered_at, thread.last_inbound_at),
+    first_response_seconds = coalesce(thread.first_response_seconds,
+      extract(epoch from now() - thread.waiting_since)::integer)
+  where thread.id = p_outbox.thread_id;
+  return v_message;
+end $$;
+
 -- Definer: members write neither messages nor the outbox directly; this checks role, window and connection first.
 create or replace function public.send_whatsapp_text(p_thread_id uuid, p_body text, p_idempotency_key text)
 returns public.wa_messages
 language plpgsql security definer set search_path = '' as $$
 declare
-  v_user_id uuid := (select auth.uid());
-  v_thread public.wa_threads;
-  v_connection public.wa_phone_numbers;
-  v_recipient text;
-  v_payload jsonb;
-  v_outbox public.outbox_messages;
+  v_workspace_id uuid;
+  v_queued record;
   v_message public.wa_messages;
-  v_takeover record;
 begin
-  select thread.* into v_thread from public.wa_threads as thread where thread.id = p_thread_id;
-  perform private.require_role(v_thread.workspace_id, array['owner', 'admin', 'member'], 'thread_not_found',
+  select thread.workspace_id into v_workspace_id from public.wa_threads as thread where thread.id = p_thread_id;
+  perform private.require_role(v_workspace_id, array['owner', 'admin', 'member'], 'thread_not_found',
     jsonb_build_object('thread_id', p_thread_id));
 
   if p_body is null or p_body !~ '[^[:space:]]' then
@@ -1289,74 +1401,13 @@ begin
     perform private.raise_error(400, 'body_too_long',
       jsonb_build_object('field', 'body', 'length', length(p_body), 'limit', 4096),
       'Split the text; WhatsApp takes at most 4096 characters.');
-  elsif p_idempotency_key is null or length(p_idempotency_key) not between 1 and 200 then
-    perform private.raise_error(400, 'invalid_value', '{"field": "idempotency_key"}',
-      'Give each message its own key of 1 to 200 characters, and repeat it when you repeat the request.');
   end if;
-  v_payload := jsonb_build_object('type', 'text', 'text', jsonb_build_object('body', p_body));
-
-  -- A repeated request gets its first answer, even when the window or the connection has closed since.
-  select outbox.* into v_outbox from public.outbox_messages as outbox
-  where outbox.workspace_id = v_thread.workspace_id and outbox.idempotency_key = p_idempotency_key;
-  if not found then
-    if v_user_id is not null then
-      select takeover.* into v_takeover from private.begin_takeover(p_thread_id) as takeover;
-    end if;
-    -- Messages of one thread are numbered in the order in which they become visible: a smaller number that came to
-    -- light later could overtake a message that is already on its way.
-    select thread.* into v_thread from public.wa_threads as thread where thread.id = p_thread_id for no key update;
-    v_connection := public.resolve_connection_for_thread(p_thread_id);
-    if coalesce(v_thread.last_inbound_at, '-infinity') <= now() - interval '24 hours' then
-      perform private.raise_error(409, 'window_closed',
-        jsonb_build_object('thread_id', p_thread_id, 'last_inbound_at', v_thread.last_inbound_at),
-        'Send an approved template instead.');
-    end if;
-    select coalesce(
-      (select '+' || identity.value from public.contact_identities as identity
-       where identity.workspace_id = v_thread.workspace_id and identity.contact_id = v_thread.contact_id
-         and identity.kind = 'wa_id' order by identity.created_at desc, identity.id limit 1),
-      (select contact.phone from public.contacts as contact where contact.id = v_thread.contact_id),
-      (select identity.value from public.contact_identities as identity
-       where identity.workspace_id = v_thread.workspace_id and identity.contact_id = v_thread.contact_id
-         and identity.kind = 'bsuid' and identity.scope = v_connection.waba_id
-       order by identity.created_at desc, identity.id limit 1)
-    ) into v_recipient;
-    if v_recipient is null then
-      perform private.raise_error(400, 'recipient_missing', jsonb_build_object('thread_id', p_thread_id),
-        'Add a phone number to the contact.');
-    end if;
-    insert into public.outbox_messages
-      (workspace_id, channel, connection_id, thread_id, recipient, payload, idempotency_key, created_by)
-    values (v_thread.workspace_id, 'whatsapp', v_connection.id, p_thread_id, v_recipient, v_payload,
-      p_idempotency_key, v_user_id)
-    on conflict on constraint outbox_messages_workspace_id_idempotency_key_key do nothing
-    returning * into v_outbox;
-    if found then
-      insert into public.wa_messages (workspace_id, connection_id, thread_id, direction, type, body, content, status,
-        sent_by, outbox_id, occurred_at)
-      values (v_thread.workspace_id, v_connection.id, p_thread_id, 'out', 'text', p_body, v_payload, 'pending',
-        v_user_id, v_outbox.id, now())
-      returning * into v_message;
-      update public.wa_threads as thread
-      set last_message_at = greatest(thread.last_message_at, v_message.occurred_at),
-        last_message_body = left(p_body, 200), unread_count = 0
-      where thread.id = p_thread_id;
-      if v_user_id is not null and v_takeover.p_lead_ids <> '{}' then
-        perform private.end_automation(v_takeover.p_lead_ids, v_takeover.p_outbox_ids, 'A person wrote to them.',
-          v_user_id);
-      end if;
-      return v_message;
-    end if;
-    -- Someone else won the race for this key between the look-up and the insert.
-    select outbox.* into v_outbox from public.outbox_messages as outbox
-    where outbox.workspace_id = v_thread.workspace_id and outbox.idempotency_key = p_idempotency_key;
+  v_queued := private.queue_whatsapp(p_thread_id,
+    jsonb_build_object('type', 'text', 'text', jsonb_build_object('body', p_body)), p_idempotency_key, true);
+  if v_queued.is_new then
+    return private.show_whatsapp_reply(v_queued.outbox, 'text', p_body);
   end if;
-
-  if v_outbox.thread_id is distinct from p_thread_id or v_outbox.payload <> v_payload then
-    perform private.raise_error(409, 'idempotency_conflict', jsonb_build_object('idempotency_key', p_idempotency_key),
-      'Use a new key for a new message.');
-  end if;
-  select message.* into v_message from public.wa_messages as message where message.outbox_id = v_outbox.id;
+  select message.* into v_message from public.wa_messages as message where message.outbox_id = (v_queued.outbox).id;
   return v_message;
 end $$;
 comment on function public.send_whatsapp_text(uuid, text, text) is
@@ -1920,6 +1971,9 @@ revoke all on function
   private.outbox_turn(integer), private.wake_outbox_workers(), private.ensure_outbox_lane(uuid, uuid, text),
   private.outbox_pace(), private.queue_outbox(uuid[]), private.leave_outbox_lines(bigint[], bigint[], boolean),
   private.return_outbox(uuid[]), private.queue_inserted_outbox(), private.delete_outbox_lane(),
+  private.queue_whatsapp(uuid, jsonb, text, boolean), private.whatsapp_recipient(uuid, public.wa_phone_numbers),
+  private.suggest_templates(public.wa_phone_numbers),
+  private.show_whatsapp_reply(public.outbox_messages, text, text),
   private.withdraw_outbox(uuid[]), private.note_outbox_problems(uuid[]),
   private.pause_outbox_lanes(uuid[], text[], text[]), private.end_outbox_leases(),
   public.claim_outbox(integer, text), private.outbox_report_outcome(bigint, boolean, public.outbox_messages),

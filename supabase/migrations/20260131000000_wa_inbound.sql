@@ -324,8 +324,8 @@ end $$;
 
 -- Moves threads on: one element of each array per thread.
 create or replace function private.move_whatsapp_threads(
-  p_thread_ids uuid[], p_latest_at timestamptz[], p_bodies text[], p_inbound_at timestamptz[], p_replied_at timestamptz[],
-  p_unread_counts integer[]
+  p_thread_ids uuid[], p_latest_at timestamptz[], p_bodies text[], p_first_inbound_at timestamptz[],
+  p_inbound_at timestamptz[], p_answered_at timestamptz[], p_replied_at timestamptz[], p_unread_counts integer[]
 ) returns void
 language plpgsql security invoker set search_path = '' as $$
 begin
@@ -337,13 +337,37 @@ begin
     end,
     last_message_at = greatest(thread.last_message_at, latest.occurred_at),
     unread_count = thread.unread_count + latest.unread_count,
+    inbound_count = thread.inbound_count + latest.unread_count,
+    answered_at = greatest(thread.answered_at, latest.answered_at),
+    -- The earliest message after the latest answer. Only where one came late, or an earlier one got another time, the
+    -- messages have to be asked.
+    waiting_since = case
+      when latest.answered_at is null
+        and coalesce(latest.first_inbound_at > coalesce(thread.answered_at, '-infinity'), true)
+        then least(thread.waiting_since, latest.first_inbound_at)
+      when greatest(thread.last_inbound_at, latest.inbound_at)
+        > coalesce(greatest(thread.answered_at, latest.answered_at), '-infinity')
+        then (
+          select min(message.occurred_at) from public.wa_messages as message
+          where message.thread_id = thread.id and message.connection_id = thread.connection_id
+            and message.workspace_id = thread.workspace_id and message.direction = 'in' and message.source = 'live'
+            and message.occurred_at > coalesce(greatest(thread.answered_at, latest.answered_at), '-infinity'))
+    end,
+    first_response_seconds = case
+      when latest.unread_count > 0 and thread.status = 'closed' then null
+      when latest.answered_at > coalesce(thread.waiting_since, nullif(latest.first_inbound_at, '-infinity'))
+        then coalesce(thread.first_response_seconds, extract(epoch from latest.answered_at - coalesce(
+          thread.waiting_since, nullif(latest.first_inbound_at, '-infinity')))::integer)
+      else thread.first_response_seconds
+    end,
     -- A closed conversation is one that waits for the customer, who has just written.
     status = case when latest.unread_count > 0 and thread.status in ('closed', 'snoozed') then 'open'
       else thread.status end,
     snoozed_until = case when latest.unread_count > 0 then null else thread.snoozed_until end,
     automation_stopped_at = greatest(thread.automation_stopped_at, latest.replied_at), updated_at = now()
-  from unnest(p_thread_ids, p_latest_at, p_bodies, p_inbound_at, p_replied_at, p_unread_counts)
-    as latest (thread_id, occurred_at, body, inbound_at, replied_at, unread_count)
+  from unnest(p_thread_ids, p_latest_at, p_bodies, p_first_inbound_at, p_inbound_at, p_answered_at, p_replied_at,
+      p_unread_counts)
+    as latest (thread_id, occurred_at, body, first_inbound_at, inbound_at, answered_at, replied_at, unread_count)
   where thread.id = latest.thread_id;
 end $$;
 
@@ -355,15 +379,19 @@ declare
   v_thread_ids uuid[];
   v_latest_at timestamptz[];
   v_bodies text[];
+  v_first_inbound_at timestamptz[];
   v_inbound_at timestamptz[];
+  v_answered_at timestamptz[];
   v_replied_at timestamptz[];
   v_unread_counts integer[];
 begin
   with stored as (
     insert into public.wa_messages (workspace_id, connection_id, thread_id, direction, wa_message_id, type, body,
-      content, context, is_placeholder, status, source, sender_contact_id, occurred_at)
+      content, context, is_placeholder, search_language, status, source, sender_contact_id, occurred_at)
     select item.workspace_id, item.connection_id, item.thread_id, item.direction, item.wa_message_id, item.type,
-      item.body, coalesce(item.content, '{}'::jsonb), item.context, item.is_placeholder, item.status,
+      item.body, coalesce(item.content, '{}'::jsonb), item.context, item.is_placeholder,
+      (select nullif(connection.search_languages[cardinality(connection.search_languages)], 'simple')
+       from public.wa_phone_numbers as connection where connection.id = item.connection_id), item.status,
       case item.kind when 'history' then 'history' when 'echo' then 'phone' else 'live' end,
       case when item.group_id is not null and item.direction = 'in' then item.contact_id end,
       -- A clock that runs ahead must not hold the 24-hour window open.
@@ -376,18 +404,23 @@ begin
     returning thread_id, direction, source, occurred_at, sequence, body
   ), latest as (
     select stored.thread_id, max(stored.occurred_at) as occurred_at, count(*) as message_count,
+      min(stored.occurred_at) filter (where stored.direction = 'in' and stored.source = 'live') as first_inbound_at,
       max(stored.occurred_at) filter (where stored.direction = 'in' and stored.source = 'live') as inbound_at,
+      max(stored.occurred_at) filter (where stored.direction = 'out' and stored.source = 'phone') as answered_at,
       max(stored.occurred_at) filter (where stored.source <> 'history') as replied_at,
       count(*) filter (where stored.direction = 'in' and stored.source = 'live') as unread_count,
       left((array_agg(stored.body order by stored.occurred_at desc, stored.sequence desc))[1], 200) as body
     from stored group by stored.thread_id
   )
   select sum(latest.message_count), array_agg(latest.thread_id), array_agg(latest.occurred_at), array_agg(latest.body),
-    array_agg(latest.inbound_at), array_agg(latest.replied_at), array_agg(latest.unread_count::integer)
-  into v_stored, v_thread_ids, v_latest_at, v_bodies, v_inbound_at, v_replied_at, v_unread_counts
+    array_agg(latest.first_inbound_at), array_agg(latest.inbound_at), array_agg(latest.answered_at),
+    array_agg(latest.replied_at), array_agg(latest.unread_count::integer)
+  into v_stored, v_thread_ids, v_latest_at, v_bodies, v_first_inbound_at, v_inbound_at, v_answered_at, v_replied_at,
+    v_unread_counts
   from latest;
   perform private.move_whatsapp_threads(
-    v_thread_ids, v_latest_at, v_bodies, v_inbound_at, v_replied_at, v_unread_counts);
+    v_thread_ids, v_latest_at, v_bodies, v_first_inbound_at, v_inbound_at, v_answered_at, v_replied_at,
+    v_unread_counts);
 
   if coalesce(v_stored, 0) < (
     select count(*) from unnest(p_items) as item
@@ -406,7 +439,9 @@ declare
   v_thread_ids uuid[];
   v_latest_at timestamptz[];
   v_bodies text[];
+  v_first_inbound_at timestamptz[];
   v_inbound_at timestamptz[];
+  v_answered_at timestamptz[];
   v_replied_at timestamptz[];
   v_unread_counts integer[];
 begin
@@ -440,7 +475,11 @@ begin
       message.body, existing.is_live
   ), latest as (
     select completed.thread_id, max(completed.occurred_at) as occurred_at,
+      -- When it came may be another time now.
+      min(timestamptz '-infinity') filter (where completed.direction = 'in' and completed.source = 'live')
+        as first_inbound_at,
       max(completed.occurred_at) filter (where completed.direction = 'in' and completed.source = 'live') as inbound_at,
+      max(completed.occurred_at) filter (where completed.direction = 'out' and completed.source = 'phone') as answered_at,
       max(completed.occurred_at) filter (where completed.source <> 'history') as replied_at,
       count(*) filter (where completed.is_live and completed.direction = 'in' and completed.source = 'live')
         as unread_count,
@@ -448,11 +487,14 @@ begin
     from completed group by completed.thread_id
   )
   select array_agg(latest.thread_id), array_agg(latest.occurred_at), array_agg(latest.body),
-    array_agg(latest.inbound_at), array_agg(latest.replied_at), array_agg(latest.unread_count::integer)
-  into v_thread_ids, v_latest_at, v_bodies, v_inbound_at, v_replied_at, v_unread_counts
+    array_agg(latest.first_inbound_at), array_agg(latest.inbound_at), array_agg(latest.answered_at),
+    array_agg(latest.replied_at), array_agg(latest.unread_count::integer)
+  into v_thread_ids, v_latest_at, v_bodies, v_first_inbound_at, v_inbound_at, v_answered_at, v_replied_at,
+    v_unread_counts
   from latest;
   perform private.move_whatsapp_threads(
-    v_thread_ids, v_latest_at, v_bodies, v_inbound_at, v_replied_at, v_unread_counts);
+    v_thread_ids, v_latest_at, v_bodies, v_first_inbound_at, v_inbound_at, v_answered_at, v_replied_at,
+    v_unread_counts);
 
   -- What the history says became of a message that the phone has sent.
   update public.wa_messages as message set status = furthest.status, updated_at = now()
@@ -1392,7 +1434,8 @@ revoke all on function
   private.lock_whatsapp_message_ids(private.whatsapp_item[]),
   private.ensure_whatsapp_threads(jsonb, private.whatsapp_record[]), private.store_whatsapp_messages(private.whatsapp_item[]),
   private.complete_whatsapp_messages(private.whatsapp_item[]),
-  private.move_whatsapp_threads(uuid[], timestamptz[], text[], timestamptz[], timestamptz[], integer[]),
+  private.move_whatsapp_threads(
+    uuid[], timestamptz[], text[], timestamptz[], timestamptz[], timestamptz[], timestamptz[], integer[]),
   private.apply_whatsapp_statuses(private.whatsapp_item[]),
   private.apply_other_whatsapp_items(private.whatsapp_item[]), private.apply_whatsapp_events(jsonb, private.whatsapp_record[]),
   private.lock_whatsapp_threads(private.whatsapp_item[], uuid[]),
@@ -1415,7 +1458,8 @@ grant execute on function
   private.lock_whatsapp_message_ids(private.whatsapp_item[]),
   private.ensure_whatsapp_threads(jsonb, private.whatsapp_record[]), private.store_whatsapp_messages(private.whatsapp_item[]),
   private.complete_whatsapp_messages(private.whatsapp_item[]),
-  private.move_whatsapp_threads(uuid[], timestamptz[], text[], timestamptz[], timestamptz[], integer[]),
+  private.move_whatsapp_threads(
+    uuid[], timestamptz[], text[], timestamptz[], timestamptz[], timestamptz[], timestamptz[], integer[]),
   private.apply_whatsapp_statuses(private.whatsapp_item[]),
   private.apply_other_whatsapp_items(private.whatsapp_item[]), private.apply_whatsapp_events(jsonb, private.whatsapp_record[]),
   private.lock_whatsapp_threads(private.whatsapp_item[], uuid[]),

@@ -275,9 +275,24 @@ begin
       then old.last_message_body else thread.last_message_body end,
     last_message_at = greatest(thread.last_message_at, old.last_message_at),
     unread_count = thread.unread_count + old.unread_count,
+    inbound_count = thread.inbound_count + old.inbound_count,
+    waiting_since = least(thread.waiting_since, old.waiting_since),
+    answered_at = greatest(thread.answered_at, old.answered_at),
+    first_response_seconds = coalesce(thread.first_response_seconds, old.first_response_seconds),
     automation_stopped_at = greatest(thread.automation_stopped_at, old.automation_stopped_at)
   from public.wa_threads as old
   where thread.id = p_into and old.id = p_from;
+  insert into public.wa_thread_reads as mine (thread_id, connection_id, workspace_id, user_id, read_count)
+  select p_into, old.connection_id, old.workspace_id, old.user_id, old.read_count
+  from public.wa_thread_reads as old where old.thread_id = p_from
+  on conflict on constraint wa_thread_reads_pkey do update set read_count = mine.read_count + excluded.read_count;
+  update public.wa_thread_breaches as breach set thread_id = p_into
+  where breach.thread_id = p_from and not exists (
+    select from public.wa_thread_breaches as known
+    where known.thread_id = p_into and known.waiting_since = breach.waiting_since);
+  -- Where both have notes, those of the one that goes stay a channel by themselves.
+  update public.chats as chat set thread_id = p_into
+  where chat.thread_id = p_from and not exists (select from public.chats as own where own.thread_id = p_into);
   delete from public.wa_threads as thread where thread.id = p_from;
 end $$;
 

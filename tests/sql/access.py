@@ -136,6 +136,14 @@ async def make_cast(world: World) -> Cast:
     await cast.insert("wa_message_statuses", **(new_status(cast) | {"wa_message_id": wamid}))
     await cast.insert("wa_message_changes", **(new_change(cast) | {"wa_message_id": wamid}))
     template_id = await cast.insert("wa_templates", **new_template(cast))
+    settings_id = await cast.insert("inbox_settings", workspace_id=workspace.id)
+    await cast.insert("inbox_assignees", **new_assignee(cast, users["member"].id))
+    view_id = await cast.insert("wa_saved_views", **new_view(cast, users["member"].id))
+    await cast.insert("wa_thread_reads", **new_read(cast, users["member"].id))
+    since = "2026-01-01T00:00:00Z"
+    await cast.insert("wa_thread_breaches", **(new_breach(cast) | {"waiting_since": since}))
+    canned_id = await cast.insert("canned_responses", **new_canned(cast))
+    invitation_id = await cast.insert("workspace_invitations", **new_invitation(cast))
     duplicate = await new_duplicate(cast)
     await cast.insert("contact_duplicates", **duplicate)
     identity_id = await world.scalar("select id from contact_identities where contact_id = %s", thread.contact_id)
@@ -177,6 +185,7 @@ async def make_cast(world: World) -> Cast:
         "user_queue_settings": {"workspace_id": workspace.id, "user_id": users["member"].id},
         "queue_performance_metrics": {"workspace_id": workspace.id, "user_id": users["member"].id},
         "queue_ledger": {"id": ledger_id},
+        "canned_responses": {"id": canned_id},
         "contact_call_logs": {"id": log_id},
         "contact_events": {"id": event_row_id},
         "contact_notes": {"id": note_id},
@@ -189,6 +198,8 @@ async def make_cast(world: World) -> Cast:
         "contact_duplicates": {"duplicate_id": duplicate["duplicate_id"], "contact_id": duplicate["contact_id"]},
         "contact_identities": {"id": identity_id},
         "contacts": {"id": thread.contact_id},
+        "inbox_assignees": {"workspace_id": workspace.id, "user_id": users["member"].id},
+        "inbox_settings": {"workspace_id": settings_id},
         "meta_signup_states": {"state_hash": state_hash},
         "meta_webhook_events": {"id": event_id},
         "orphan_webhook_events": {"id": orphan_id},
@@ -202,7 +213,10 @@ async def make_cast(world: World) -> Cast:
         "wa_message_statuses": {"wa_message_id": wamid},
         "wa_messages": {"id": message_id},
         "wa_phone_numbers": {"id": number.connection.id},
+        "wa_saved_views": {"id": view_id},
         "wa_templates": {"id": template_id},
+        "wa_thread_breaches": {"thread_id": thread.id, "waiting_since": since},
+        "wa_thread_reads": {"thread_id": thread.id, "user_id": users["member"].id},
         "wa_threads": {"id": thread.id},
         "workspace_entitlement_usage": {"workspace_id": workspace.id, "key": "meta_hub"},
         "workspace_entitlements": {"workspace_id": workspace.id, "key": "meta_hub"},
@@ -212,9 +226,54 @@ async def make_cast(world: World) -> Cast:
         "workspace_token_ledger": {"id": entry_id},
         "workspace_token_reservations": {"id": cast.settled_reservation},
         "workspace_memberships": {"workspace_id": workspace.id, "user_id": users["member"].id},
+        "workspace_invitations": {"id": invitation_id},
         "workspaces": {"id": workspace.id},
     }
     return cast
+
+
+def new_assignee(cast: Cast, user_id: UUID) -> dict[str, Any]:
+    return {"workspace_id": cast.workspace.id, "user_id": user_id, "last_assigned_at": "2026-01-01T00:00:00Z"}
+
+
+def new_view(cast: Cast, user_id: UUID) -> dict[str, Any]:
+    return {"id": uuid4(), "workspace_id": cast.workspace.id, "user_id": user_id, "name": uuid4().hex, "filters": {}}
+
+
+def new_read(cast: Cast, user_id: UUID) -> dict[str, Any]:
+    return {**of_thread(cast), "user_id": user_id, "read_count": 0}
+
+
+def new_breach(cast: Cast) -> dict[str, Any]:
+    return {
+        **of_thread(cast),
+        "waiting_since": f"{digits(3)}0-01-01T00:00:00Z",
+        "kind": "first_response",
+        "target_seconds": 60,
+    }
+
+
+def of_thread(cast: Cast) -> dict[str, Any]:
+    return {
+        "thread_id": cast.thread.id,
+        "connection_id": cast.thread.connection_id,
+        "workspace_id": cast.thread.workspace_id,
+    }
+
+
+def new_canned(cast: Cast) -> dict[str, Any]:
+    return {"id": uuid4(), "workspace_id": cast.workspace.id, "shortcut": uuid4().hex, "body": "Hello"}
+
+
+def new_invitation(cast: Cast) -> dict[str, Any]:
+    return {
+        "id": uuid4(),
+        "workspace_id": cast.workspace.id,
+        "email": f"{uuid4().hex}@example.com",
+        "role": "member",
+        "token_hash": uuid4().hex,
+        "expires_at": "2100-01-01T00:00:00Z",
+    }
 
 
 def new_chat(cast: Cast) -> dict[str, Any]:

@@ -74,6 +74,7 @@ TABLES: Mapping[str, Access] = {
     "user_queue_settings": Access(readable("member")),
     "queue_performance_metrics": Access(readable(*MEMBERS), NOBODY, NOBODY, NOBODY),
     "queue_ledger": Access(readable(*MEMBERS), NOBODY, NOBODY, NOBODY),
+    "canned_responses": Access(readable(*MEMBERS)),
     "contact_call_logs": Access(readable(*MEMBERS)),
     "contact_events": Access(readable(*MEMBERS)),
     "contact_notes": Access(readable(*MEMBERS)),
@@ -88,6 +89,8 @@ TABLES: Mapping[str, Access] = {
     "contact_duplicates": Access(readable(*MEMBERS)),
     "contact_identities": Access(readable(*MEMBERS)),
     "contacts": Access(readable(*MEMBERS), insert=Rule((*WRITERS, "service"))),
+    "inbox_assignees": Access(readable(*MEMBERS)),
+    "inbox_settings": Access(readable(*MEMBERS)),
     "meta_signup_states": Access(SERVICE_ONLY),
     "meta_webhook_events": Access(readable("owner", "admin")),
     "orphan_webhook_events": Access(SERVICE_ONLY),
@@ -102,10 +105,20 @@ TABLES: Mapping[str, Access] = {
     "wa_message_statuses": Access(SERVICE_ONLY),
     "wa_messages": Access(readable(*MEMBERS)),
     "wa_phone_numbers": Access(readable(*MEMBERS)),
+    "wa_saved_views": Access(
+        Rule(("member",), SIGNED_IN),
+        insert=Rule(WRITERS),
+        update=Rule(("member",), SIGNED_IN),
+        delete=Rule(("member",), SIGNED_IN),
+    ),
     "wa_templates": Access(readable(*MEMBERS)),
+    "wa_thread_breaches": Access(readable(*MEMBERS)),
+    # What somebody has seen is theirs alone, and only a function writes it.
+    "wa_thread_reads": Access(Rule(("member",), SIGNED_IN), NOBODY, NOBODY, NOBODY),
     "wa_threads": Access(readable(*MEMBERS)),
     "workspace_entitlement_usage": SHOWN,
     "workspace_entitlements": SHOWN,
+    "workspace_invitations": Access(readable("owner", "admin")),
     "workspace_memberships": Access(readable(*MEMBERS)),
     "workspace_token_alerts": SHOWN,
     "workspace_token_balance": SHOWN,
@@ -125,6 +138,7 @@ UPDATED = {
     "user_queue_settings": "paused",
     "queue_performance_metrics": "sent",
     "queue_ledger": "action",
+    "canned_responses": "body",
     "contact_call_logs": "outcome",
     "contact_events": "kind",
     "contact_notes": "body",
@@ -138,6 +152,8 @@ UPDATED = {
     "contact_duplicates": "reason",
     "contact_identities": "kind",
     "contacts": "lead_status",
+    "inbox_assignees": "last_assigned_at",
+    "inbox_settings": "assignment_policy",
     "meta_signup_states": "redirect_uri",
     "meta_webhook_events": "kind",
     "orphan_webhook_events": "hits",
@@ -151,10 +167,14 @@ UPDATED = {
     "wa_message_statuses": "status",
     "wa_messages": "body",
     "wa_phone_numbers": "status",
+    "wa_saved_views": "name",
     "wa_templates": "status",
+    "wa_thread_breaches": "kind",
+    "wa_thread_reads": "read_count",
     "wa_threads": "status",
     "workspace_entitlement_usage": "used",
     "workspace_entitlements": "enabled",
+    "workspace_invitations": "role",
     "workspace_memberships": "role",
     "workspace_token_alerts": "level",
     "workspace_token_balance": "balance",
@@ -165,10 +185,30 @@ UPDATED = {
 }
 
 
+# Of a table that shows some of its columns only, one of those.
+SHOWN_COLUMNS = {"workspace_invitations": "id"}
+
+
 async def new_row(cast: Cast, table: str) -> dict[str, Any]:
     """A row that could be inserted, whoever it is that tries."""
     database = cast.world.database
     match table:
+        case "inbox_assignees" | "wa_thread_reads" | "wa_saved_views":
+            user_id = await cast.new_user()
+            await cast.insert("workspace_memberships", workspace_id=cast.workspace.id, user_id=user_id, role="member")
+            if table == "inbox_assignees":
+                return access.new_assignee(cast, user_id)
+            if table == "wa_thread_reads":
+                return access.new_read(cast, user_id)
+            return access.new_view(cast, cast.user_ids["member"])
+        case "inbox_settings":
+            return {"workspace_id": await cast.insert("workspaces", slug=f"w-{uuid4().hex[:12]}", name="New")}
+        case "wa_thread_breaches":
+            return access.new_breach(cast)
+        case "canned_responses":
+            return access.new_canned(cast)
+        case "workspace_invitations":
+            return access.new_invitation(cast)
         case "chat_members":
             user_id = await cast.new_user()
             await cast.insert("workspace_memberships", workspace_id=cast.workspace.id, user_id=user_id, role="viewer")
@@ -282,7 +322,11 @@ async def test_the_matrix_knows_every_table(cast: Cast) -> None:
 @pytest.mark.parametrize("table", TABLES)
 async def test_select(table: str, cast: Cast) -> None:
     found = {
-        identity: outcome_of(await cast.request(identity, "GET", table, **filters(cast.rows[table])))
+        identity: outcome_of(
+            await cast.request(
+                identity, "GET", table, select=SHOWN_COLUMNS.get(table, "*"), **filters(cast.rows[table])
+            )
+        )
         for identity in IDENTITIES
     }
     assert found == {identity: TABLES[table].select.outcome(identity) for identity in IDENTITIES}
@@ -295,7 +339,7 @@ async def test_insert(table: str, cast: Cast) -> None:
         row = await new_row(cast, table)
         if table == "contacts" and identity in cast.user_ids:
             row["created_by"] = cast.user_ids[identity]
-        if "user_id" in row and table.startswith("user_") and identity in cast.user_ids:
+        if "user_id" in row and table.startswith(("user_", "wa_saved_views")) and identity in cast.user_ids:
             row["user_id"] = cast.user_ids[identity]
         found[identity] = outcome_of(await cast.request(identity, "POST", table, row, prefer="return=representation"))
     assert found == {identity: TABLES[table].insert.outcome(identity) for identity in IDENTITIES}
@@ -390,6 +434,8 @@ def by_role(
 
 
 SERVICE_RPC = by_role()
+MEMBERS_RPC = by_role(members=OK, outside="workspace_not_found", service=REFUSED)
+ADMIN_RPC = by_role(members=OK, viewer="role_required", outside="workspace_not_found") | {"member": "role_required"}
 OPERATOR_RPC = by_role(members="operator_required", outside="operator_required", operator=OK)
 
 
@@ -451,6 +497,136 @@ RPCS: Mapping[str, tuple[Mapping[str, str], Callable[[Cast], dict[str, Any]]]] =
     "add_contact_note": (
         by_role(members=OK, viewer="role_required", outside="contact_not_found"),
         lambda cast: {"p_contact_id": cast.thread.contact_id, "p_body": "Hello"},
+    ),
+    "accept_invitation": (
+        by_role(members="invitation_not_found", outside="invitation_not_found", service=REFUSED),
+        lambda _: {"p_token": "no token"},
+    ),
+    "add_thread_note": (
+        by_role(members=OK, viewer="role_required", outside="thread_not_found", service=REFUSED),
+        lambda cast: {"p_thread_id": cast.thread.id, "p_body": "Hello", "p_client_generated_id": str(uuid4())},
+    ),
+    "count_threads": (MEMBERS_RPC, of_workspace()),
+    "create_saved_view": (
+        by_role(members=OK, viewer="role_required", outside="workspace_not_found", service=REFUSED),
+        lambda cast: {"p_workspace_id": cast.workspace.id, "p_name": uuid4().hex},
+    ),
+    "delete_canned_response": (
+        by_role(
+            members="canned_response_not_found",
+            outside="canned_response_not_found",
+            service="canned_response_not_found",
+        ),
+        lambda _: {"p_response_id": uuid4()},
+    ),
+    "delete_saved_view": (
+        by_role(members="view_not_found", outside="view_not_found", service=REFUSED),
+        lambda _: {"p_view_id": uuid4()},
+    ),
+    "get_account_tokens": (SERVICE_RPC, of_workspace()),
+    "get_inbox_counts": (MEMBERS_RPC, of_workspace()),
+    "get_thread": (
+        by_role(members=OK, outside="thread_not_found", service=REFUSED),
+        lambda cast: {"p_thread_id": cast.thread.id},
+    ),
+    "invite_member": (
+        ADMIN_RPC,
+        lambda cast: {"p_workspace_id": cast.workspace.id, "p_email": f"{uuid4().hex}@example.com"},
+    ),
+    "keep_inbox": (SERVICE_RPC, lambda _: {}),
+    "list_members": (by_role(members=OK, outside="workspace_not_found"), of_workspace()),
+    "list_saved_views": (MEMBERS_RPC, of_workspace()),
+    "list_templates": (by_role(members=OK, outside=OK), of_workspace()),
+    "list_threads": (MEMBERS_RPC, of_workspace()),
+    "mark_thread_read": (
+        by_role(members=OK, outside="thread_not_found", service=REFUSED),
+        lambda cast: {"p_thread_id": cast.thread.id},
+    ),
+    "open_thread": (
+        by_role(members=OK, viewer="role_required", outside="contact_not_found"),
+        lambda cast: {"p_contact_id": cast.thread.contact_id, "p_connection_id": cast.number.connection.id},
+    ),
+    "open_thread_chat": (
+        by_role(members=OK, viewer="role_required", outside="thread_not_found", service=REFUSED),
+        lambda cast: {"p_thread_id": cast.thread.id},
+    ),
+    "preview_template_send": (
+        ADMIN_RPC | {"owner": "template_not_found", "admin": "template_not_found", "service": "template_not_found"},
+        lambda cast: {"p_workspace_id": cast.workspace.id, "p_template_id": uuid4()},
+    ),
+    "react_to_whatsapp_message": (
+        by_role(members=OK, viewer="role_required", outside="message_not_found"),
+        lambda cast: {
+            "p_message_id": cast.rows["wa_messages"]["id"],
+            "p_emoji": "👍",
+            "p_idempotency_key": str(uuid4()),
+        },
+    ),
+    "render_canned_response": (
+        by_role(members="canned_response_not_found", outside="thread_not_found", service="canned_response_not_found"),
+        lambda cast: {"p_thread_id": cast.thread.id, "p_shortcut": "none"},
+    ),
+    "revoke_invitation": (
+        ADMIN_RPC | dict.fromkeys(("stranger", "removed", "operator"), "invitation_not_found"),
+        lambda cast: {"p_invitation_id": cast.rows["workspace_invitations"]["id"]},
+    ),
+    "save_canned_response": (
+        by_role(members=OK, viewer="role_required", outside="workspace_not_found"),
+        lambda cast: {"p_workspace_id": cast.workspace.id, "p_shortcut": uuid4().hex, "p_body": "Hello"},
+    ),
+    "search_messages": (MEMBERS_RPC, of_workspace(p_query="hello")),
+    "send_template_to_threads": (
+        ADMIN_RPC | {"owner": "template_not_found", "admin": "template_not_found", "service": "template_not_found"},
+        lambda cast: {"p_workspace_id": cast.workspace.id, "p_template_id": uuid4(), "p_idempotency_key": "k"},
+    ),
+    "send_whatsapp_media": (
+        by_role(members=OK, viewer="role_required", outside="thread_not_found"),
+        lambda cast: {
+            "p_thread_id": cast.thread.id,
+            "p_kind": "image",
+            "p_media": {"id": "1"},
+            "p_idempotency_key": str(uuid4()),
+        },
+    ),
+    "send_whatsapp_read_receipt": (
+        by_role(members=OK, viewer="role_required", outside="message_not_found"),
+        lambda cast: {"p_message_id": cast.rows["wa_messages"]["id"]},
+    ),
+    "send_whatsapp_template": (
+        by_role(
+            members="template_not_found",
+            viewer="role_required",
+            outside="thread_not_found",
+            service="template_not_found",
+        ),
+        lambda cast: {
+            "p_thread_id": cast.thread.id,
+            "p_template_id": uuid4(),
+            "p_variables": {},
+            "p_idempotency_key": str(uuid4()),
+        },
+    ),
+    "set_connection_language": (
+        ADMIN_RPC | dict.fromkeys(("stranger", "removed", "operator"), "connection_not_found"),
+        lambda cast: {"p_connection_id": cast.number.connection.id, "p_language": "simple"},
+    ),
+    "set_inbox_settings": (ADMIN_RPC, of_workspace(p_patch={})),
+    "sync_templates": (
+        SERVICE_RPC,
+        lambda cast: {
+            "p_workspace_id": cast.workspace.id,
+            "p_waba_id": digits(15),
+            "p_templates": [],
+            "p_asked_at": "2026-01-01T00:00:00Z",
+        },
+    ),
+    "update_saved_view": (
+        by_role(members="view_not_found", outside="view_not_found", service=REFUSED) | {"member": OK},
+        lambda cast: {"p_view_id": cast.rows["wa_saved_views"]["id"], "p_patch": {}},
+    ),
+    "update_threads": (
+        by_role(members=OK, viewer="role_required", outside="thread_not_found"),
+        lambda cast: {"p_thread_ids": [cast.thread.id], "p_patch": {}},
     ),
     "complete_follow_up": (
         by_role(members="follow_up_not_found", outside="follow_up_not_found", service=REFUSED),

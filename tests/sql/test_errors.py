@@ -15,9 +15,10 @@ from uuid import UUID, uuid4
 import httpx
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 
 from qero.errors import REGISTRY
-from tests.sql.access import Cast, new_chat_message
+from tests.sql.access import Cast, new_chat_message, new_invitation, new_template
 from tests.sql.conftest import RolledBack
 from tests.sql.test_registry import RAISE
 from tests.support import digits
@@ -321,6 +322,199 @@ async def preparing_yesterday(cast: Cast) -> httpx.Response:
     return await cast.rpc("member", "prepare_queue", p_workspace_id=cast.workspace.id, p_day="2020-01-01")
 
 
+def within(identity: str, function: str, **arguments: Any) -> Provocation:
+    return calling(identity, function, p_workspace_id=lambda cast: cast.workspace.id, **arguments)
+
+
+def changing(*threads: Callable[[Cast], UUID], **patch: Any) -> Provocation:
+    """A change of threads, the cast's unless told otherwise."""
+
+    async def change(cast: Cast) -> httpx.Response:
+        ids = [thread(cast) for thread in threads] or [cast.thread.id]
+        return await cast.rpc("member", "update_threads", p_thread_ids=ids, p_patch=patch)
+
+    return change
+
+
+async def a_view_name_twice(cast: Cast) -> httpx.Response:
+    name = uuid4().hex
+    given = {"p_workspace_id": cast.workspace.id, "p_name": name}
+    assert (await cast.rpc("member", "create_saved_view", **given)).status_code == 200
+    return await cast.rpc("member", "create_saved_view", **given)
+
+
+async def a_view_renamed_to_another(cast: Cast) -> httpx.Response:
+    names = [uuid4().hex, uuid4().hex]
+    ids = []
+    for name in names:
+        made = await cast.rpc("member", "create_saved_view", p_workspace_id=cast.workspace.id, p_name=name)
+        ids.append(made.json()["id"])
+    return await cast.rpc("member", "update_saved_view", p_view_id=ids[0], p_patch={"name": names[1]})
+
+
+def changing_view(**patch: Any) -> Provocation:
+    return calling(
+        "member", "update_saved_view", p_view_id=lambda cast: cast.rows["wa_saved_views"]["id"], p_patch=patch
+    )
+
+
+async def rendering(cast: Cast, body: str) -> httpx.Response:
+    """A canned response for a contact who has no e-mail address."""
+    shortcut = uuid4().hex
+    given = {"p_workspace_id": cast.workspace.id, "p_shortcut": shortcut, "p_body": body}
+    assert (await cast.rpc("member", "save_canned_response", **given)).status_code == 200
+    return await cast.rpc("member", "render_canned_response", p_thread_id=cast.thread.id, p_shortcut=shortcut)
+
+
+async def an_answer_that_grows_too_long(cast: Cast) -> httpx.Response:
+    await cast.world.rows(
+        "update contacts set name = repeat('A', 300) where id = %s returning 1", cast.thread.contact_id
+    )
+    return await rendering(cast, "x" * 4000 + "{contact.name}")
+
+
+async def reacting_to_what_has_not_left(cast: Cast) -> httpx.Response:
+    sent = await sending(p_idempotency_key=str(uuid4()))(cast)
+    return await cast.rpc(
+        "member",
+        "react_to_whatsapp_message",
+        p_message_id=sent.json()["id"],
+        p_emoji="👍",
+        p_idempotency_key=str(uuid4()),
+    )
+
+
+async def reading_ones_own_message(cast: Cast) -> httpx.Response:
+    sent = (await sending(p_idempotency_key=str(uuid4()))(cast)).json()
+    await cast.world.rows(
+        "update wa_messages set wa_message_id = %s where id = %s returning 1", uuid4().hex, sent["id"]
+    )
+    return await cast.rpc("member", "send_whatsapp_read_receipt", p_message_id=sent["id"])
+
+
+async def template_of(cast: Cast, **fields: Any) -> UUID:
+    """A template of the cast's number, approved unless told otherwise."""
+    values = {
+        "name": "hello",
+        "language": "en",
+        "status": "APPROVED",
+        "category": "MARKETING",
+        "components": Jsonb([{"type": "BODY", "text": "Hi {{1}}"}]),
+        **fields,
+    }
+    given = {**new_template(cast), "waba_id": cast.number.connection.waba_id, **values}
+    template_id: UUID = await cast.insert("wa_templates", **given)
+    return template_id
+
+
+def templating(variables: Any = None, **fields: Any) -> Provocation:
+    """A template sent in the cast's thread."""
+
+    async def send(cast: Cast) -> httpx.Response:
+        return await cast.rpc(
+            "member",
+            "send_whatsapp_template",
+            p_thread_id=cast.thread.id,
+            p_template_id=await template_of(cast, **fields),
+            p_variables={"body": ["Ada"]} if variables is None else variables,
+            p_idempotency_key=str(uuid4()),
+        )
+
+    return send
+
+
+async def marketing_to_who_wants_none(cast: Cast) -> httpx.Response:
+    await cast.world.rows(
+        "update contacts set marketing_opted_out = true where id = %s returning 1", cast.thread.contact_id
+    )
+    try:
+        return await templating()(cast)
+    finally:
+        await cast.world.rows(
+            "update contacts set marketing_opted_out = false where id = %s returning 1", cast.thread.contact_id
+        )
+
+
+def to_many(**arguments: Any) -> Provocation:
+    async def send(cast: Cast) -> httpx.Response:
+        given = {"p_idempotency_key": str(uuid4()), "p_variables": {"body": ["Ada"]}, **arguments}
+        return await cast.rpc(
+            "owner",
+            "send_template_to_threads",
+            p_workspace_id=cast.workspace.id,
+            p_template_id=await template_of(cast),
+            **given,
+        )
+
+    return send
+
+
+async def a_thread_by_a_paused_number(cast: Cast) -> httpx.Response:
+    number = await cast.world.number(cast.workspace)
+    await cast.world.rows(
+        "update wa_phone_numbers set status = 'paused' where id = %s returning 1", number.connection.id
+    )
+    return await cast.rpc(
+        "member", "open_thread", p_contact_id=cast.thread.contact_id, p_connection_id=number.connection.id
+    )
+
+
+def inviting(identity: str = "owner", **arguments: Any) -> Provocation:
+    return within(identity, "invite_member", **{"p_email": f"{uuid4().hex}@example.com", **arguments})
+
+
+async def an_address_invited_twice(cast: Cast) -> httpx.Response:
+    invite = inviting()
+    assert (await invite(cast)).status_code == 200
+    return await invite(cast)
+
+
+async def accepting(cast: Cast, change: str = "", *, workspace_id: UUID | None = None) -> httpx.Response:
+    """The stranger accepts an invitation that was changed by SQL meanwhile."""
+    made = await cast.rpc(
+        "service", "invite_member", p_workspace_id=workspace_id or cast.workspace.id, p_email=cast.emails["stranger"]
+    )
+    token, invitation_id = made.json()["token"], made.json()["id"]
+    if change:
+        await cast.world.rows(f"update workspace_invitations set {change} where id = %s returning 1", invitation_id)
+    try:
+        return await cast.rpc("stranger", "accept_invitation", p_token=token)
+    finally:
+        await cast.world.rows("delete from workspace_invitations where id = %s returning 1", invitation_id)
+
+
+async def accepting_unverified(cast: Cast) -> httpx.Response:
+    verified = "update auth.users set email_confirmed_at = {} where id = %s returning 1"
+    await cast.world.rows(verified.format("null"), cast.user_ids["stranger"])
+    try:
+        return await accepting(cast)
+    finally:
+        await cast.world.rows(verified.format("now()"), cast.user_ids["stranger"])
+
+
+async def accepting_where_all_is_suspended(cast: Cast) -> httpx.Response:
+    workspace = await cast.world.workspace(owner="owner")
+    await cast.rpc("operator", "set_workspace_status", p_workspace_id=workspace.id, p_status="suspended")
+    return await accepting(cast, workspace_id=workspace.id)
+
+
+async def revoking_what_was_accepted(cast: Cast) -> httpx.Response:
+    invitation_id = await cast.insert("workspace_invitations", **{**new_invitation(cast), "accepted_at": "now"})
+    return await cast.rpc("owner", "revoke_invitation", p_invitation_id=invitation_id)
+
+
+async def templates_of_no_workspace(cast: Cast) -> httpx.Response:
+    template = {"id": digits(15), "name": "hello"}
+    return await cast.rpc(
+        "service",
+        "sync_templates",
+        p_workspace_id=uuid4(),
+        p_waba_id=digits(15),
+        p_templates=[template],
+        p_asked_at="2026-01-01T00:00:00Z",
+    )
+
+
 PROVOKED: list[tuple[str, str, Provocation, dict[str, Any]]] = [
     ("require_queue", "invalid_value", in_queue("set_queue_settings", "service"), {"field": "user_id"}),
     (
@@ -474,6 +668,323 @@ PROVOKED: list[tuple[str, str, Provocation, dict[str, Any]]] = [
         {"field": "limit", "allowed": "1 to 10000"},
     ),
     ("export_queue", "invalid_value", in_queue("export_queue", p_after="x"), {"field": "after"}),
+    ("assign_message_seq", "already_exists", repeated_insert, {"client_generated_id": ..., "id": ...}),
+    ("check_view", "invalid_value", within("member", "create_saved_view", p_name=" "), {"field": "name"}),
+    (
+        "check_view",
+        "invalid_value",
+        within("member", "create_saved_view", p_name="x", p_filters={"status": "gone"}),
+        {"field": "status"},
+    ),
+    (
+        "check_view",
+        "field_unknown",
+        within("member", "create_saved_view", p_name="x", p_filters={"unread": True}),
+        {"field": "unread", "allowed": ["status", "assignee", "tag", "q"]},
+    ),
+    ("create_saved_view", "view_name_taken", a_view_name_twice, {"name": ...}),
+    ("update_saved_view", "view_name_taken", a_view_renamed_to_another, {"name": ...}),
+    ("update_saved_view", "field_unknown", changing_view(user_id="x"), {"field": "user_id", "allowed": ...}),
+    ("update_saved_view", "invalid_value", changing_view(is_default="yes"), {"fields": ["is_default", "is_shared"]}),
+    (
+        "view_filter",
+        "view_not_found",
+        within("member", "list_threads", p_view_id=str(UUID(int=0))),
+        {"view_id": str(UUID(int=0))},
+    ),
+    (
+        "thread_conditions",
+        "invalid_value",
+        within("member", "list_threads", p_filter={"assignee": "somebody"}),
+        {"field": "assignee"},
+    ),
+    (
+        "thread_conditions",
+        "invalid_value",
+        within("member", "count_threads", p_filter={"unread": "no"}),
+        {"field": "unread"},
+    ),
+    (
+        "thread_conditions",
+        "field_unknown",
+        within("member", "list_threads", p_filter={"colour": "red"}),
+        {"field": "colour", "allowed": ...},
+    ),
+    (
+        "list_threads",
+        "invalid_value",
+        within("member", "list_threads", p_sort="colour"),
+        {"field": "sort", "value": "colour", "allowed": ...},
+    ),
+    (
+        "list_threads",
+        "invalid_value",
+        within("member", "list_threads", p_limit=201),
+        {"field": "limit", "allowed": "1 to 200"},
+    ),
+    ("list_threads", "invalid_value", within("member", "list_threads", p_after="x"), {"field": "after"}),
+    ("search_messages", "invalid_value", within("member", "search_messages", p_query=" "), {"field": "query"}),
+    (
+        "search_messages",
+        "invalid_value",
+        within("member", "search_messages", p_query="x", p_limit=0),
+        {"field": "limit", "allowed": "1 to 200"},
+    ),
+    (
+        "search_messages",
+        "invalid_value",
+        within("member", "search_messages", p_query="x", p_after="x"),
+        {"field": "after"},
+    ),
+    (
+        "update_threads",
+        "too_many_ids",
+        changing(lambda cast: cast.thread.id, *[lambda _: uuid4()] * 500),
+        {"field": "thread_ids", "limit": 500},
+    ),
+    ("update_threads", "field_unknown", changing(colour="red"), {"field": "colour", "allowed": ...}),
+    ("update_threads", "invalid_value", changing(status="snoozed"), {"field": "status"}),
+    (
+        "update_threads",
+        "invalid_value",
+        changing(status="snoozed", snoozed_until="2020-01-01"),
+        {"field": "snoozed_until"},
+    ),
+    ("update_threads", "invalid_value", changing(priority="red"), {"field": "priority"}),
+    ("update_threads", "invalid_value", changing(add_tags=["x" * 101]), {"field": "add_tags"}),
+    (
+        "update_threads",
+        "reference_not_found",
+        changing(assignee_id=str(UUID(int=0))),
+        {"field": "assignee_id", "id": str(UUID(int=0))},
+    ),
+    (
+        "update_threads",
+        "thread_not_found",
+        changing(lambda cast: cast.thread.id, lambda cast: cast.foreign_thread.id),
+        {"thread_id": ...},
+    ),
+    (
+        "set_inbox_settings",
+        "field_unknown",
+        within("owner", "set_inbox_settings", p_patch={"colour": "red"}),
+        {"field": "colour", "allowed": ...},
+    ),
+    (
+        "set_inbox_settings",
+        "invalid_value",
+        within("owner", "set_inbox_settings", p_patch={"first_response_target_seconds": 0}),
+        {"field": "first_response_target_seconds"},
+    ),
+    (
+        "set_inbox_settings",
+        "reference_not_found",
+        within("owner", "set_inbox_settings", p_patch={"assignee_ids": [str(UUID(int=0))]}),
+        {"field": "assignee_ids"},
+    ),
+    (
+        "set_connection_language",
+        "connection_not_found",
+        calling("owner", "set_connection_language", p_connection_id=str(UUID(int=0)), p_language="german"),
+        {"connection_id": str(UUID(int=0))},
+    ),
+    (
+        "set_connection_language",
+        "invalid_value",
+        calling(
+            "owner",
+            "set_connection_language",
+            p_connection_id=lambda cast: cast.number.connection.id,
+            p_language="klingon",
+        ),
+        {"field": "language", "allowed": ...},
+    ),
+    (
+        "keep_inbox",
+        "invalid_value",
+        calling("service", "keep_inbox", p_limit=0),
+        {"field": "limit", "allowed": "1 to 10000"},
+    ),
+    (
+        "send_whatsapp_media",
+        "invalid_value",
+        calling(
+            "member",
+            "send_whatsapp_media",
+            p_thread_id=lambda cast: cast.thread.id,
+            p_kind="hologram",
+            p_media={"id": "1"},
+            p_idempotency_key="k",
+        ),
+        {"field": "kind", "allowed": ...},
+    ),
+    (
+        "send_whatsapp_media",
+        "invalid_value",
+        calling(
+            "member",
+            "send_whatsapp_media",
+            p_thread_id=lambda cast: cast.thread.id,
+            p_kind="audio",
+            p_media={"id": "1", "caption": "Audio has none"},
+            p_idempotency_key="k",
+        ),
+        {"field": "media", "allowed": ["id", "link"]},
+    ),
+    ("whatsapp_target", "message_not_found", reacting_to_what_has_not_left, {"message_id": ...}),
+    (
+        "react_to_whatsapp_message",
+        "invalid_value",
+        calling(
+            "member",
+            "react_to_whatsapp_message",
+            p_message_id=lambda cast: cast.rows["wa_messages"]["id"],
+            p_emoji="a whole sentence",
+            p_idempotency_key="k",
+        ),
+        {"field": "emoji"},
+    ),
+    ("send_whatsapp_read_receipt", "invalid_value", reading_ones_own_message, {"field": "message_id"}),
+    (
+        "save_canned_response",
+        "invalid_value",
+        within("member", "save_canned_response", p_shortcut="Not One!", p_body="x"),
+        {"field": "shortcut"},
+    ),
+    (
+        "save_canned_response",
+        "invalid_value",
+        within("member", "save_canned_response", p_shortcut="x", p_body=" "),
+        {"field": "body"},
+    ),
+    (
+        "render_canned_response",
+        "canned_response_not_found",
+        calling("member", "render_canned_response", p_thread_id=lambda cast: cast.thread.id, p_shortcut="none"),
+        {"shortcut": "none"},
+    ),
+    (
+        "render_canned_response",
+        "invalid_value",
+        partial(rendering, body="Is {contact.email} right?"),
+        {"field": "contact"},
+    ),
+    (
+        "render_canned_response",
+        "body_too_long",
+        an_answer_that_grows_too_long,
+        {"field": "body", "length": ..., "limit": 4096},
+    ),
+    (
+        "check_template_variables",
+        "template_variables_invalid",
+        templating({}),
+        {"problems": ["body is missing"], "variables": {"body": ["1"]}},
+    ),
+    (
+        "check_template_variables",
+        "invalid_value",
+        templating(components=Jsonb([{"type": "CAROUSEL", "cards": []}])),
+        {"field": "template_id"},
+    ),
+    (
+        "sendable_template",
+        "template_not_approved",
+        templating(status="PAUSED"),
+        {
+            "template_id": ...,
+            "status": "PAUSED",
+            "reason": None,
+        },
+    ),
+    (
+        "sendable_template",
+        "template_not_found",
+        calling(
+            "member",
+            "send_whatsapp_template",
+            p_thread_id=lambda cast: cast.thread.id,
+            p_template_id=str(UUID(int=0)),
+            p_variables={},
+            p_idempotency_key="k",
+        ),
+        {"template_id": str(UUID(int=0))},
+    ),
+    ("send_whatsapp_template", "template_not_found", templating(waba_id="1"), {"template_id": ...}),
+    ("send_whatsapp_template", "recipient_opted_out", marketing_to_who_wants_none, {"contact_id": ...}),
+    ("bulk_template", "invalid_value", to_many(p_limit=0), {"field": "limit", "allowed": "1 to 10000"}),
+    (
+        "send_template_to_threads",
+        "invalid_value",
+        to_many(p_idempotency_key="k" * 151),
+        {"field": "idempotency_key"},
+    ),
+    ("sync_templates", "workspace_not_found", templates_of_no_workspace, {"workspace": ...}),
+    (
+        "open_thread",
+        "connection_not_found",
+        calling(
+            "member",
+            "open_thread",
+            p_contact_id=lambda cast: cast.thread.contact_id,
+            p_connection_id=lambda cast: cast.foreign_number.connection.id,
+        ),
+        {"connection_id": ...},
+    ),
+    (
+        "open_thread",
+        "connection_inactive",
+        a_thread_by_a_paused_number,
+        {"connection_id": ..., "status": "paused", "reason": None},
+    ),
+    ("invite_member", "invalid_value", inviting(p_email="nobody"), {"field": "email"}),
+    ("invite_member", "invalid_value", inviting(p_role="king"), {"field": "role", "allowed": ...}),
+    (
+        "invite_member",
+        "invalid_value",
+        inviting(p_expires_in_seconds=1),
+        {
+            "field": "expires_in_seconds",
+            "allowed": "60 to 2592000",
+        },
+    ),
+    ("invite_member", "already_member", inviting(p_email=lambda cast: cast.emails["viewer"]), {"email": ...}),
+    ("invite_member", "invitation_open", an_address_invited_twice, {"email": ...}),
+    ("revoke_invitation", "invitation_used", revoking_what_was_accepted, {"invitation_id": ...}),
+    (
+        "accept_invitation",
+        "invitation_not_found",
+        calling("stranger", "accept_invitation", p_token="none"),
+        {"field": "token"},
+    ),
+    (
+        "accept_invitation",
+        "invitation_for_another",
+        partial(accepting, change="email = 'somebody@example.com'"),
+        {"field": "token"},
+    ),
+    ("accept_invitation", "email_not_verified", accepting_unverified, {"field": "email"}),
+    ("accept_invitation", "invitation_used", partial(accepting, change="accepted_at = now()"), {"invitation_id": ...}),
+    (
+        "accept_invitation",
+        "invitation_revoked",
+        partial(accepting, change="revoked_at = now()"),
+        {
+            "invitation_id": ...,
+        },
+    ),
+    (
+        "accept_invitation",
+        "invitation_expired",
+        partial(accepting, change="expires_at = now()"),
+        {"invitation_id": ..., "expired_at": ...},
+    ),
+    (
+        "accept_invitation",
+        "workspace_suspended",
+        accepting_where_all_is_suspended,
+        {"workspace_id": ...},
+    ),
     ("assign_message_seq", "already_exists", repeated_insert, {"client_generated_id": ..., "id": ...}),
     (
         "require_chat_member",
@@ -1179,22 +1690,22 @@ PROVOKED: list[tuple[str, str, Provocation, dict[str, Any]]] = [
         sending(p_body="x" * 4097),
         {"field": "body", "length": 4097, "limit": 4096},
     ),
-    ("send_whatsapp_text", "invalid_value", sending(p_idempotency_key="k" * 201), {"field": "idempotency_key"}),
-    ("send_whatsapp_text", "invalid_value", sending(p_idempotency_key=None), {"field": "idempotency_key"}),
+    ("queue_whatsapp", "invalid_value", sending(p_idempotency_key="k" * 201), {"field": "idempotency_key"}),
+    ("queue_whatsapp", "invalid_value", sending(p_idempotency_key=None), {"field": "idempotency_key"}),
     (
-        "send_whatsapp_text",
+        "queue_whatsapp",
         "window_closed",
         to_thread("send_whatsapp_text", last_inbound_at="now() - interval '25 hours'"),
-        {"thread_id": ..., "last_inbound_at": ...},
+        {"thread_id": ..., "last_inbound_at": ..., "templates": []},
     ),
     (
-        "send_whatsapp_text",
+        "queue_whatsapp",
         "window_closed",
         to_thread("send_whatsapp_text", last_inbound_at="null"),
-        {"thread_id": ..., "last_inbound_at": None},
+        {"thread_id": ..., "last_inbound_at": None, "templates": []},
     ),
-    ("send_whatsapp_text", "recipient_missing", to_nobody, {"thread_id": ...}),
-    ("send_whatsapp_text", "idempotency_conflict", same_key_twice, {"idempotency_key": ...}),
+    ("queue_whatsapp", "recipient_missing", to_nobody, {"thread_id": ...}),
+    ("queue_whatsapp", "idempotency_conflict", same_key_twice, {"idempotency_key": ...}),
     (
         "ingest_whatsapp_events",
         "invalid_value",
@@ -1387,6 +1898,18 @@ async def test_every_raise_is_provoked(cast: Cast) -> None:
         "public.list_operators()",
         "public.check_entitlement(gen_random_uuid(), 'meta_hub')",
         "public.set_member_role(gen_random_uuid(), gen_random_uuid(), 'owner')",
+        "public.list_saved_views(gen_random_uuid())",
+        "public.create_saved_view(gen_random_uuid(), 'Mine')",
+        "public.update_saved_view(gen_random_uuid(), '{}')",
+        "public.list_threads(gen_random_uuid())",
+        "public.search_messages(gen_random_uuid(), 'x')",
+        "public.update_threads(array[gen_random_uuid()], '{}')",
+        "public.mark_thread_read(gen_random_uuid())",
+        "public.open_thread_chat(gen_random_uuid())",
+        "public.react_to_whatsapp_message(gen_random_uuid(), 'x', 'key')",
+        "public.preview_template_send(gen_random_uuid(), gen_random_uuid())",
+        "public.invite_member(gen_random_uuid(), 'a@example.com')",
+        "public.accept_invitation('token')",
     ],
 )
 def test_a_session_without_a_user_is_refused(call: str, rolled_back: RolledBack) -> None:

@@ -205,7 +205,8 @@ STATE = {
         where number.id = %(id)s""",
     "threads": f"""
         select {CONTACT.format("thread.contact_id")}, thread.group_id, thread.status, thread.last_inbound_at,
-          thread.last_message_at, thread.last_message_body, thread.unread_count, thread.automation_stopped_at
+          thread.last_message_at, thread.last_message_body, thread.unread_count, thread.inbound_count,
+          thread.waiting_since, thread.answered_at, thread.automation_stopped_at
         from wa_threads as thread where thread.connection_id = %(id)s""",
     "messages": f"""
         select message.wa_message_id, {CONTACT.format("thread.contact_id")}, thread.group_id,

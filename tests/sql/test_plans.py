@@ -228,6 +228,61 @@ def thread_list(large: Large) -> list[Node]:
     return large.plan(LIST, workspace=large.workspace)
 
 
+def of_inbox(large: Large, filter: str, order: str) -> list[Node]:
+    """As list_threads asks, with the conditions it makes, where most conversations are over."""
+    large.connection.execute(
+        """
+        update wa_threads
+        set status = case when get_byte(uuid_send(id), 0) < 25 then 'open' else 'closed' end,
+          unread_count = case when get_byte(uuid_send(id), 0) < 12 then 1 else 0 end, inbound_count = 1,
+          waiting_since = case when get_byte(uuid_send(id), 0) < 12 then last_message_at end
+        where workspace_id = %s
+        """,
+        [large.workspace],
+    )
+    large.connection.execute("analyze wa_threads")
+    row = large.connection.execute(
+        "select private.thread_conditions(%s, %s::jsonb)", [large.workspace, filter]
+    ).fetchone()
+    assert row is not None
+    conditions = row[0].replace("%", "%%")
+    return large.plan(f"select thread.* from wa_threads as thread where {conditions} order by {order} limit 20")
+
+
+LATEST = "thread.last_message_hour desc, thread.last_message_at desc, thread.id desc"
+
+
+def open_threads(large: Large) -> list[Node]:
+    return of_inbox(large, '{"status": "open"}', LATEST)
+
+
+def unread_threads(large: Large) -> list[Node]:
+    return of_inbox(large, '{"unread": true}', LATEST)
+
+
+def waiting_threads(large: Large) -> list[Node]:
+    return of_inbox(large, '{"waiting": true}', "thread.waiting_since, thread.id")
+
+
+def message_search(large: Large) -> list[Node]:
+    """As search_messages asks."""
+    large.connection.execute(
+        "update wa_messages set body = 'xylophone' where wa_message_id in ('wamid.0.77', 'wamid.0.78')"
+    )
+    large.connection.execute(
+        "select gin_clean_pending_list(oid) from pg_class where relname = 'wa_messages_search_idx'"
+    )
+    large.connection.execute("analyze wa_messages")
+    return large.plan(
+        """
+        select id from wa_messages where workspace_id = %(workspace)s and body is not null
+          and private.search_vector(search_language, body) @@ 'xylophone'::tsquery
+        order by occurred_at desc, id desc limit 50
+        """,
+        workspace=large.workspace,
+    )
+
+
 CONTACTS = """
 select contact.id, settings.status from contacts as contact
 left join user_contact_settings as settings
@@ -397,6 +452,38 @@ GUARDS = [
         32 + 20,
         "drop index wa_threads_workspace_id_last_message_hour_idx",
         may_sort=frozenset({"Incremental Sort"}),
+    ),
+    Guard(
+        open_threads,
+        "wa_threads",
+        "wa_threads_workspace_id_status_last_message_hour_idx",
+        32 + 20,
+        "drop index wa_threads_workspace_id_status_last_message_hour_idx",
+        may_sort=frozenset({"Incremental Sort"}),
+    ),
+    Guard(
+        unread_threads,
+        "wa_threads",
+        "wa_threads_unread_workspace_id_last_message_hour_idx",
+        32 + 20,
+        "drop index wa_threads_unread_workspace_id_last_message_hour_idx",
+        may_sort=frozenset({"Incremental Sort"}),
+    ),
+    Guard(
+        waiting_threads,
+        "wa_threads",
+        "wa_threads_workspace_id_waiting_since_idx",
+        32 + 20,
+        "drop index wa_threads_workspace_id_waiting_since_idx",
+        may_sort=frozenset({"Incremental Sort"}),
+    ),
+    Guard(
+        message_search,
+        "wa_messages",
+        "wa_messages_search_idx",
+        2,
+        "drop index wa_messages_search_idx",
+        may_sort=frozenset({"Sort"}),
     ),
     Guard(
         contact_page,

@@ -134,9 +134,18 @@ _NOT_FROM_HERE = {
     "Events.replay": {"invalid_value"},  # they always send an array
     "Events.replay_orphans": {"invalid_value"},
     "Entitlements.check": {"operator_required", "role_required", "workspace_suspended"},  # who can see it may ask
+    "CannedResponses.render": {"role_required", "workspace_suspended"},
+    "Inbox.count": {"role_required", "workspace_suspended"},
+    "Inbox.counts": {"role_required", "workspace_suspended"},
+    "Inbox.get": {"role_required", "workspace_suspended"},
+    "Inbox.list": {"role_required", "workspace_suspended"},
+    "Inbox.mark_read": {"role_required", "workspace_suspended"},
+    "Inbox.search": {"role_required", "workspace_suspended"},
+    "SavedViews.list": {"role_required", "workspace_suspended"},
     "Tokens.release": {"invalid_value", "workspace_not_found"},  # a reservation goes with its workspace
     "Tokens.settle": {"workspace_not_found"},
     "Tokens.settle_due": {"workspace_not_found"},
+    "Workspaces.members": {"role_required", "workspace_suspended"},
     "Webhooks.ingest": {"invalid_value"},
     "Webhooks.receive": {"invalid_value"},
     "WebhookEndpoint.receive": {"invalid_value"},

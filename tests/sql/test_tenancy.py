@@ -137,6 +137,24 @@ CROSSINGS: dict[str, LiteralString] = {
         insert into private.outbox_problems (id, workspace_id, status)
         values (%(foreign_outbox)s, %(workspace)s, 'dead')
     """,
+    "inbox_assignees_workspace_id_user_id_fkey": """
+        insert into inbox_assignees (workspace_id, user_id) values (%(workspace)s, %(member)s)
+    """,
+    "wa_thread_reads_thread_id_connection_id_workspace_id_fkey": """
+        insert into wa_thread_reads (thread_id, connection_id, workspace_id, user_id, read_count)
+        values (%(foreign_thread)s, %(connection)s, %(workspace)s, %(own)s, 0)
+    """,
+    "wa_thread_reads_workspace_id_user_id_fkey": """
+        insert into wa_thread_reads (thread_id, connection_id, workspace_id, user_id, read_count)
+        values (%(thread)s, %(connection)s, %(workspace)s, %(member)s, 0)
+    """,
+    "wa_thread_breaches_thread_id_connection_id_workspace_id_fkey": """
+        insert into wa_thread_breaches (thread_id, connection_id, workspace_id, waiting_since, kind, target_seconds)
+        values (%(foreign_thread)s, %(connection)s, %(workspace)s, now(), 'first_response', 1)
+    """,
+    "chats_thread_id_connection_id_workspace_id_fkey": """
+        update chats set thread_id = %(foreign_thread)s, connection_id = %(connection)s where id = %(chat)s
+    """,
     "workspace_entitlement_usage_workspace_id_key_fkey": """
         with foreign_entitlement as (
           insert into workspace_entitlements (workspace_id, key) values (%(foreign)s, 'foreign')

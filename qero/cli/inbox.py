@@ -1,0 +1,525 @@
+"""`qero inbox`: the threads of a workspace as one user works through them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from enum import StrEnum
+from typing import Annotated, Any
+from uuid import UUID
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from qero.cli import JsonOption, app, out, print_json, print_lines
+from qero.cli.contacts import ask
+from qero.cli.moments import future_moment
+from qero.cli.templates import given_variables
+from qero.clients.factory import UserClient
+from qero.errors import InvalidInput, NotFound
+from qero.models.inbox import InboxThread, Media, SavedView, SavedViewPatch, ThreadFilter, ViewFilters
+from qero.models.whatsapp import Message, Thread
+from qero.services.canned_responses import CannedResponses
+from qero.services.inbox import Inbox
+from qero.services.saved_views import SavedViews
+from qero.services.threads import Threads
+from qero.services.workspaces import Workspaces
+
+inbox = typer.Typer(
+    help="The threads of a workspace, as the user works through them whose access token is in QERO_ACCESS_TOKEN.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+)
+app.add_typer(inbox, name="inbox")
+views = typer.Typer(help="Filters under a name.", no_args_is_help=True)
+inbox.add_typer(views, name="views")
+canned = typer.Typer(help="Answers that are given often.", no_args_is_help=True)
+inbox.add_typer(canned, name="canned")
+
+WorkspaceArgument = Annotated[str, typer.Argument(help="The workspace's slug or uuid.")]
+ThreadArgument = Annotated[UUID, typer.Argument(help="The thread's id.")]
+ThreadArguments = Annotated[list[UUID], typer.Argument(help="The ids of threads of one workspace, up to 500.")]
+ViewArgument = Annotated[str, typer.Argument(help="The view's name or id.")]
+LimitOption = Annotated[int, typer.Option(min=1, max=200, help="How many at most.")]
+
+
+class Status(StrEnum):
+    OPEN = "open"
+    PENDING = "pending"
+    SNOOZED = "snoozed"
+    CLOSED = "closed"
+
+
+class Urgency(StrEnum):
+    LOW = "low"
+    NORMAL = "normal"
+    HIGH = "high"
+    URGENT = "urgent"
+
+
+class Order(StrEnum):
+    LAST_MESSAGE_AT = "last_message_at"
+    WAITING_SINCE = "waiting_since"
+    FIRST_RESPONSE_SECONDS = "first_response_seconds"
+
+
+class Kind(StrEnum):
+    IMAGE = "image"
+    VIDEO = "video"
+    AUDIO = "audio"
+    DOCUMENT = "document"
+    STICKER = "sticker"
+
+
+Statuses = Annotated[list[Status] | None, typer.Option("--status", help="Any of these; repeat it.")]
+Assignee = Annotated[str | None, typer.Option("--assignee", help="me, unassigned, or the id of a member.")]
+TagOption = Annotated[list[str] | None, typer.Option("--tag", help="All of these; repeat it.")]
+Search = Annotated[str | None, typer.Option("--search", "-s", help="Words of a message, or of the contact.")]
+
+
+@inbox.command("list")
+def list_threads(
+    workspace: WorkspaceArgument,
+    status: Statuses = None,
+    assignee: Assignee = None,
+    tag: TagOption = None,
+    search: Search = None,
+    unread: Annotated[bool, typer.Option("--unread", help="What you haven't seen.")] = False,
+    waiting: Annotated[bool, typer.Option("--waiting", help="Where the customer waits for an answer.")] = False,
+    breached: Annotated[bool, typer.Option("--breached", help="Where they wait longer than the target.")] = False,
+    view: Annotated[str | None, typer.Option("--view", help="A saved view, by name or id.")] = None,
+    sort: Annotated[
+        Order, typer.Option("--sort", help="Latest activity, longest wait or slowest first answer first.")
+    ] = Order.LAST_MESSAGE_AT,
+    limit: LimitOption = 50,
+    after: Annotated[str | None, typer.Option(help="The cursor that the page before ended with.")] = None,
+    count: Annotated[bool, typer.Option("--count", help="Only say how many there are.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """List a page of threads.
+
+    Examples: `qero inbox list acme --status open --assignee me` · `qero inbox list acme --sort waiting_since` ·
+    `qero inbox list acme --search "invoice -paid"`
+    """
+    filter = ThreadFilter.model_validate(
+        {
+            **_filters(status, assignee, tag, search),
+            "unread": unread or None, "waiting": waiting or None, "breached": breached or None,
+        }
+    )  # fmt: skip
+
+    async def read(client: UserClient) -> Any:
+        workspace_id = await Workspaces(client).resolve(workspace)
+        view_id = None if view is None else (await _view(client, workspace_id, view)).id
+        service = Inbox(client)
+        if count:
+            return await service.count(workspace_id, filter, view_id=view_id)
+        return await service.list(workspace_id, filter, view_id=view_id, sort=sort.value, after=after, limit=limit)
+
+    answer = ask(read)
+    if as_json:
+        print_json(answer.model_dump(mode="json"))
+    elif count:
+        print_lines(str(answer.count))
+    elif not answer.items:
+        print_lines("No thread is like that.")
+    else:
+        table = Table("id", "who", "status", "unread", "waiting since", "tags", "last message", box=None)
+        for thread in answer.items:
+            table.add_row(
+                str(thread.id), escape(_name(thread)), thread.status, str(thread.my_unread_count or ""),
+                thread.waiting_since.isoformat(sep=" ", timespec="minutes") if thread.waiting_since else "",
+                escape(", ".join(thread.tags)), escape((thread.last_message_body or "")[:60].replace("\n", " ")),
+            )  # fmt: skip
+        out.print(table)
+        if answer.next:
+            print_lines(f"More: --after {answer.next}")
+
+
+@inbox.command()
+def counts(workspace: WorkspaceArgument, as_json: JsonOption = False) -> None:
+    """Say how many threads have each status, are yours, unread, waiting, or waiting too long."""
+
+    async def read(client: UserClient) -> Any:
+        return await Inbox(client).counts(await Workspaces(client).resolve(workspace))
+
+    answer = ask(read).model_dump()
+    if as_json:
+        print_json(answer)
+    else:
+        print_lines(", ".join(f"{value} {name}" for name, value in answer.items()))
+
+
+@inbox.command()
+def show(
+    thread_id: ThreadArgument,
+    limit: Annotated[int, typer.Option(min=1, max=200, help="How many messages.")] = 20,
+    read: Annotated[bool, typer.Option("--read/--unread", help="Whether you have seen it now.")] = True,
+    as_json: JsonOption = False,
+) -> None:
+    """Show a thread and its latest messages. Colleagues and the customer learn nothing of it."""
+
+    async def reading(client: UserClient) -> tuple[InboxThread, list[Message]]:
+        service = Inbox(client)
+        thread = await service.get(thread_id)
+        messages = await Threads(client).messages(thread, limit=limit)
+        if read:
+            await service.mark_read(thread_id)
+        return thread, messages
+
+    thread, messages = ask(reading)
+    if as_json:
+        print_json(
+            {
+                "thread": thread.model_dump(mode="json"),
+                "messages": [message.model_dump(mode="json") for message in messages],
+            }
+        )
+        return
+    facts = [thread.status, *thread.tags, *([thread.priority] if thread.priority != "normal" else [])]
+    print_lines(f"{_name(thread)} ({', '.join(facts)})")
+    for message in reversed(messages):
+        sign, state = ("←", "") if message.direction == "in" else ("→", f" [{message.status}]")
+        when = message.occurred_at.isoformat(sep=" ", timespec="minutes")
+        problem = f" {message.error_code}: {message.error_text}" if message.error_code else ""
+        print_lines(f"{when} {sign} {message.body or message.type}{state}{problem}  {message.id}")
+
+
+@inbox.command()
+def search(
+    workspace: WorkspaceArgument,
+    query: Annotated[str, typer.Argument(help='Words; "quotes", or and - as on the web.')],
+    limit: LimitOption = 20,
+    after: Annotated[str | None, typer.Option(help="The cursor that the page before ended with.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Find messages, the newest first."""
+
+    async def read(client: UserClient) -> Any:
+        workspace_id = await Workspaces(client).resolve(workspace)
+        return await Inbox(client).search(workspace_id, query, after=after, limit=limit)
+
+    page = ask(read)
+    if as_json:
+        print_json(page.model_dump(mode="json"))
+        return
+    for found in page.items:
+        when = found.occurred_at.isoformat(sep=" ", timespec="minutes")
+        text = found.excerpt.replace("\n", " ")
+        print_lines(f"{when} {'←' if found.direction == 'in' else '→'} {found.contact_name or ''}: {text}"
+                    f"  {found.thread_id}")  # fmt: skip
+    if not page.items:
+        print_lines("Nothing was found.")
+    elif page.next:
+        print_lines(f"More: --after {page.next}")
+
+
+@inbox.command()
+def reply(
+    thread_id: ThreadArgument,
+    text: Annotated[str | None, typer.Argument(help="What to write; with a file, its caption.")] = None,
+    shortcut: Annotated[str | None, typer.Option("--canned", help="A canned response, by its shortcut.")] = None,
+    template: Annotated[UUID | None, typer.Option("--template", help="A template, by its id.")] = None,
+    variable: Annotated[
+        list[str] | None, typer.Option("--var", help="PLACE=VALUE of the template: 1=Ada, header.1=…, buttons.0=…")
+    ] = None,
+    file: Annotated[
+        str | None, typer.Option("--file", help="A link to a file, or the id of one that Meta has.")
+    ] = None,
+    kind: Annotated[Kind, typer.Option("--kind", help="What the file is.")] = Kind.DOCUMENT,
+    react: Annotated[UUID | None, typer.Option("--react", help="React to this message with the text.")] = None,
+    key: Annotated[
+        str | None, typer.Option("--key", help="Repeating the command with its key sends nothing twice.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Queue a reply by the thread's own number: a text, a canned response, a file, a template or a reaction.
+
+    Free-form replies need a message of the customer's within 24 hours; templates don't.
+
+    Examples: `qero inbox reply 6f9c… "On its way!"` · `qero inbox reply 6f9c… --template 17aa… --var 1=Ada` ·
+    `qero inbox reply 6f9c… "Your invoice" --file https://example.com/i.pdf`
+    """
+    if sum(given is not None for given in (shortcut, template, file, react)) > 1 or (shortcut and text):
+        raise InvalidInput("invalid_value", "Say one thing at a time.", detail={"field": "reply"})
+
+    async def sending(client: UserClient) -> Any:
+        threads = Threads(client)
+        if template is not None:
+            return await threads.send_template(
+                thread_id, template, given_variables(variable or []), idempotency_key=key
+            )
+        if file is not None:
+            source = {"link": file} if "://" in file else {"id": file}
+            media = Media.model_validate({**source, **({"caption": text} if text else {})})
+            return await threads.send_media(thread_id, kind.value, media, idempotency_key=key)
+        if react is not None:
+            return await threads.react(react, text, idempotency_key=key)
+        body = text or ""
+        if shortcut is not None:
+            body = await CannedResponses(client).render(thread_id, shortcut)
+        return await threads.send_text(thread_id, body, idempotency_key=key)
+
+    sent = ask(sending)
+    if as_json:
+        print_json({"outbox_id": str(sent)} if isinstance(sent, UUID) else sent.model_dump(mode="json"))
+    else:
+        print_lines(f"Queued: {sent if isinstance(sent, UUID) else sent.id}")
+
+
+@inbox.command()
+def assign(
+    thread_ids: ThreadArguments,
+    to: Annotated[str, typer.Option("--to", help="me, nobody, or the id or e-mail of a member.")] = "me",
+    as_json: JsonOption = False,
+) -> None:
+    """Put somebody in charge of threads, or nobody."""
+
+    async def assigning(client: UserClient) -> list[Thread]:
+        service = Inbox(client)
+        return await service.assign(thread_ids, await _member(client, service, thread_ids[0], to))
+
+    _done(ask(assigning), "assigned" if to != "nobody" else "unassigned", as_json=as_json)
+
+
+@inbox.command()
+def tag(
+    thread_ids: ThreadArguments,
+    add: Annotated[list[str] | None, typer.Option("--add", help="A tag to add; repeat it.")] = None,
+    remove: Annotated[list[str] | None, typer.Option("--remove", help="A tag to take away; repeat it.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Add tags to threads and take others away."""
+    _done(
+        _update(lambda service: service.tag(thread_ids, add=add or [], remove=remove or [])), "tagged", as_json=as_json
+    )
+
+
+@inbox.command()
+def priority(
+    thread_ids: ThreadArguments,
+    urgency: Annotated[Urgency, typer.Option("--to", help="How urgent they are.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Say how urgent threads are."""
+    _done(_update(lambda service: service.set_priority(thread_ids, urgency.value)), urgency.value, as_json=as_json)
+
+
+@inbox.command()
+def snooze(
+    thread_ids: ThreadArguments,
+    until: Annotated[str, typer.Option("--until", help="30m, 24h, 7d, or a date like 2026-01-31T08:00+01:00.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Put threads away until a moment ahead, or until the customer writes."""
+    moment = future_moment(until)
+    assert moment is not None
+    _done(_update(lambda service: service.snooze(thread_ids, moment)), "snoozed", as_json=as_json)
+
+
+@inbox.command()
+def close(thread_ids: ThreadArguments, as_json: JsonOption = False) -> None:
+    """End conversations: nothing in them needs an answer. They open again when the customer writes."""
+    _done(_update(lambda service: service.close(thread_ids)), "closed", as_json=as_json)
+
+
+@inbox.command()
+def reopen(
+    thread_ids: ThreadArguments,
+    pending: Annotated[bool, typer.Option("--pending", help="They wait for somebody else than the customer.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Open threads that are closed or snoozed."""
+    _done(
+        _update(lambda service: service.reopen(thread_ids, pending=pending)),
+        "pending" if pending else "open",
+        as_json=as_json,
+    )
+
+
+@inbox.command()
+def note(
+    thread_id: ThreadArgument,
+    text: Annotated[str, typer.Argument(help="What colleagues are to know.")],
+    mention: Annotated[list[UUID] | None, typer.Option("--mention", help="The id of a member; repeat it.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a note about a thread that only colleagues see. `qero chat` shows and follows them."""
+    written = ask(lambda client: Inbox(client).add_note(thread_id, text, mentions=mention or []))
+    if as_json:
+        print_json(written.model_dump(mode="json"))
+    else:
+        print_lines(f"Noted in chat {written.chat_id}.")
+
+
+@views.command("list")
+def list_views(workspace: WorkspaceArgument, as_json: JsonOption = False) -> None:
+    """List your views, and those that others share."""
+
+    async def read(client: UserClient) -> Any:
+        return await SavedViews(client).list(await Workspaces(client).resolve(workspace))
+
+    found = ask(read)
+    if as_json:
+        print_json([view.model_dump(mode="json") for view in found])
+        return
+    table = Table("name", "filters", "", "id", box=None)
+    for view in found:
+        filters = view.filters.model_dump(mode="json", exclude_none=True)
+        marks = [name for name, holds in (("default", view.is_default), ("shared", view.is_shared)) if holds]
+        table.add_row(
+            escape(view.name), escape(", ".join(f"{name}={value}" for name, value in filters.items())),
+            ", ".join(marks), str(view.id),
+        )  # fmt: skip
+    out.print(table)
+
+
+@views.command("save")
+def save_view(
+    workspace: WorkspaceArgument,
+    name: Annotated[str, typer.Argument(help="What to call it.")],
+    status: Statuses = None,
+    assignee: Assignee = None,
+    tag: TagOption = None,
+    search: Search = None,
+    default: Annotated[bool, typer.Option("--default", help="Your inbox opens with it.")] = False,
+    shared: Annotated[bool, typer.Option("--shared", help="The workspace sees it; for owners and admins.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Keep a filter under a name."""
+    filters = ViewFilters.model_validate(_filters(status, assignee, tag, search))
+
+    async def saving(client: UserClient) -> SavedView:
+        workspace_id = await Workspaces(client).resolve(workspace)
+        return await SavedViews(client).create(workspace_id, name, filters, default=default, shared=shared)
+
+    _show_view(ask(saving), as_json=as_json)
+
+
+@views.command("rename")
+def rename_view(
+    workspace: WorkspaceArgument,
+    view: ViewArgument,
+    name: Annotated[str, typer.Argument(help="Its new name.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Give a view another name."""
+
+    async def renaming(client: UserClient) -> SavedView:
+        workspace_id = await Workspaces(client).resolve(workspace)
+        patch = SavedViewPatch(name=name)
+        return await SavedViews(client).update((await _view(client, workspace_id, view)).id, patch)
+
+    _show_view(ask(renaming), as_json=as_json)
+
+
+@views.command("delete")
+def delete_view(workspace: WorkspaceArgument, view: ViewArgument, as_json: JsonOption = False) -> None:
+    """Remove a view."""
+
+    async def deleting(client: UserClient) -> SavedView:
+        found = await _view(client, await Workspaces(client).resolve(workspace), view)
+        await SavedViews(client).delete(found.id)
+        return found
+
+    gone = ask(deleting)
+    if as_json:
+        print_json({"deleted": str(gone.id)})
+    else:
+        print_lines(f"{gone.name} is gone.")
+
+
+@canned.command("list")
+def list_canned(workspace: WorkspaceArgument, as_json: JsonOption = False) -> None:
+    """List the canned responses of a workspace."""
+
+    async def read(client: UserClient) -> Any:
+        return await CannedResponses(client).list(await Workspaces(client).resolve(workspace))
+
+    found = ask(read)
+    if as_json:
+        print_json([response.model_dump(mode="json") for response in found])
+        return
+    for response in found:
+        print_lines(f"{response.shortcut}: {response.body}")
+
+
+@canned.command("save")
+def save_canned(
+    workspace: WorkspaceArgument,
+    shortcut: Annotated[str, typer.Argument(help="Lower-case letters, digits, dashes and underscores.")],
+    text: Annotated[str, typer.Argument(help="The answer; {contact.first_name} and the like are filled in.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Keep an answer under a shortcut, in place of the one before."""
+
+    async def saving(client: UserClient) -> Any:
+        return await CannedResponses(client).save(await Workspaces(client).resolve(workspace), shortcut, text)
+
+    saved = ask(saving)
+    if as_json:
+        print_json(saved.model_dump(mode="json"))
+    else:
+        print_lines(f"{saved.shortcut} is saved.")
+
+
+def _filters(
+    status: Sequence[Status] | None, assignee: str | None, tag: Sequence[str] | None, search: str | None
+) -> dict[str, Any]:
+    if assignee not in (None, "me", "unassigned"):
+        try:
+            UUID(assignee)
+        except ValueError:
+            raise InvalidInput("invalid_value", detail={"field": "--assignee", "value": assignee}) from None
+    return {"status": [*status] if status else None, "assignee": assignee, "tag": [*tag] if tag else None, "q": search}
+
+
+async def _view(client: UserClient, workspace_id: UUID, name: str) -> SavedView:
+    """The view that goes by that name or id; one's own before a shared one.
+
+    Raises:
+        NotFound: `view_not_found`.
+    """
+    for view in await SavedViews(client).list(workspace_id):
+        if name in (view.name, str(view.id)):
+            return view
+    raise NotFound("view_not_found", detail={"view": name})
+
+
+async def _member(client: UserClient, service: Inbox, thread_id: UUID, name: str) -> UUID | None:
+    """Who goes by that name.
+
+    Raises:
+        NotFound: `member_not_found`.
+    """
+    if name == "me":
+        return client.identity.user_id
+    if name == "nobody":
+        return None
+    members = await Workspaces(client).members((await service.get(thread_id)).workspace_id)
+    for member in members:
+        if name.lower() in (str(member.user_id), (member.email or "").lower()):
+            return member.user_id
+    raise NotFound("member_not_found", detail={"member": name})
+
+
+def _update(change: Callable[[Inbox], Awaitable[list[Thread]]]) -> list[Thread]:
+    return ask(lambda client: change(Inbox(client)))
+
+
+def _done(threads: list[Thread], what: str, *, as_json: bool) -> None:
+    if as_json:
+        print_json([thread.model_dump(mode="json") for thread in threads])
+    else:
+        print_lines(f"{len(threads)} {what}.")
+
+
+def _show_view(view: SavedView, *, as_json: bool) -> None:
+    if as_json:
+        print_json(view.model_dump(mode="json"))
+    else:
+        print_lines(f"{view.name} is saved: {view.id}")
+
+
+def _name(thread: InboxThread) -> str:
+    return thread.contact_name or thread.contact_phone or thread.group_id or "somebody"

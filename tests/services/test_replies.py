@@ -1,0 +1,447 @@
+"""Replies of every kind: by the thread's own number, within the window, checked by a stand-in as Meta checks them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from qero import (
+    CannedResponses,
+    InvalidInput,
+    InvalidState,
+    Media,
+    NotFound,
+    Outbox,
+    QeroError,
+    Templates,
+    TemplateSync,
+    ThreadFilter,
+    Threads,
+)
+from qero.clients.graph import GraphClient
+from qero.local.graph import GraphFault, GraphStandIn, text_webhook
+from qero.local.graph_templates import TemplateAtMeta
+from qero.models.template import Template
+from qero.models.whatsapp import Message, Thread
+from qero.worker import WhatsAppChannel, Worker
+from tests.support import EMPTY_OUTBOX, Number, World, digits
+
+HELLO: list[dict[str, Any]] = [
+    {"type": "HEADER", "format": "TEXT", "text": "Order {{1}}"},
+    {"type": "BODY", "text": "Hi {{1}}, {{2}} is ready.\nBye, {{1}}"},
+    {"type": "FOOTER", "text": "Acme"},
+    {"type": "BUTTONS", "buttons": [
+        {"type": "QUICK_REPLY", "text": "Thanks"}, {"type": "URL", "text": "Track", "url": "https://example.com/{{1}}"},
+    ]},
+]  # fmt: skip
+VARIABLES = {"header": ["17"], "body": ["Ada", "your order"], "buttons": {"1": "o17"}}
+
+
+class Office:
+    """A workspace with numbers that a stand-in for Graph knows, its worker, and its templates."""
+
+    def __init__(self, world: World, graph: GraphStandIn) -> None:
+        self.world = world
+        self.graph = graph
+        self.client = GraphClient(world.clients.http, base_url=graph.url, version=world.settings.graph_version)
+
+    async def number(self, workspace: Any, **options: Any) -> Number:
+        number = await self.world.number(workspace, **options)
+        self.graph.add_number(number.at_meta)
+        return number
+
+    async def work(self) -> None:
+        worker = Worker(Outbox(self.world.service), {"whatsapp": WhatsAppChannel(self.client, self.world.secrets)})
+        await worker.run_once()
+
+    async def sync(self, workspace_id: UUID) -> Any:
+        return await TemplateSync(self.world.service, self.client, self.world.secrets).sync(workspace_id)
+
+    async def template(self, number: Number, **fields: Any) -> Template:
+        """A template that Meta has and that is synced."""
+        made = TemplateAtMeta(**{"name": f"t_{uuid4().hex}", "components": HELLO, **fields})
+        self.graph.templates.add(number.at_meta.waba_id, made)
+        await self.sync(number.connection.workspace_id)
+        found = await Templates(self.world.service).list(number.connection.workspace_id, search=made.name)
+        return found[0]
+
+    async def message(self, thread: Thread) -> Message:
+        return (await Threads(self.world.service).messages(thread))[0]
+
+
+@pytest.fixture
+async def office(world: World, graph: GraphStandIn) -> Office:
+    await world.rows(EMPTY_OUTBOX)
+    return Office(world, graph)
+
+
+Send = Callable[[Threads, Thread, Message, Template], Awaitable[Any]]
+FREE_FORM: dict[str, Send] = {
+    "text": lambda threads, thread, _, __: threads.send_text(thread.id, "Hi"),
+    "media": lambda threads, thread, _, __: threads.send_media(thread.id, "image", Media(id="1", caption="Look")),
+    "reaction": lambda threads, _, message, __: threads.react(message.id, "👍"),
+    "read receipt": lambda threads, _, message, __: threads.send_read_receipt(message.id),
+}
+EVERY_KIND = FREE_FORM | {
+    "template": lambda threads, thread, _, template: threads.send_template(thread.id, template.id, VARIABLES)
+}
+
+
+@pytest.mark.parametrize("kind", EVERY_KIND)
+async def test_a_reply_leaves_by_the_threads_own_number_and_token(kind: str, office: Office) -> None:
+    world = office.world
+    workspace = await world.workspace()
+    waba_id = digits(15)
+    numbers = [await office.number(workspace, waba_id=waba_id) for _ in range(2)]
+    template = await office.template(numbers[0])
+    sender = f"+{digits(11)}"
+    threads = Threads((await world.user("olga")).client)
+
+    for number in numbers:
+        thread = await world.thread(number, sender=sender)
+        await EVERY_KIND[kind](threads, thread, await office.message(thread), template)
+        await office.work()
+
+        assert office.graph.refused == []
+        if kind == "read receipt":
+            assert office.graph.read_receipts[-1]["phone_number_id"] == number.at_meta.phone_number_id
+        else:
+            sent = office.graph.sent[-1]
+            assert (sent.phone_number_id, sent.to) == (number.at_meta.phone_number_id, sender)
+    outcomes = await world.rows("select distinct status from outbox_messages where workspace_id = %s", workspace.id)
+    assert outcomes == [("sent",)]
+
+
+@pytest.mark.parametrize("kind", EVERY_KIND)
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [("status = 'inactive'", "connection_inactive"), ("deleted_at = now()", "connection_not_found")],
+)
+async def test_a_number_that_is_gone_sends_nothing(kind: str, change: str, code: str, office: Office) -> None:
+    world = office.world
+    number = await office.number(await world.workspace())
+    template = await office.template(number)
+    thread = await world.thread(number)
+    message = await office.message(thread)
+    await world.rows(f"update wa_phone_numbers set {change} where id = %s returning 1", number.connection.id)
+
+    with pytest.raises(InvalidState) as error:
+        await EVERY_KIND[kind](Threads((await world.user("olga")).client), thread, message, template)
+
+    assert error.value.code == code
+    assert await world.scalar("select count(*) from outbox_messages where thread_id = %s", thread.id) == 0
+    assert await office.message(thread) == message
+
+
+@pytest.mark.parametrize("kind", EVERY_KIND)
+async def test_only_templates_leave_when_the_window_has_closed(kind: str, office: Office) -> None:
+    world = office.world
+    number = await office.number(await world.workspace())
+    template = await office.template(number)
+    thread = await world.thread(number)
+    message = await office.message(thread)
+    await world.rows(
+        "update wa_threads set last_inbound_at = now() - interval '24 hours' where id = %s returning 1", thread.id
+    )
+    sending = EVERY_KIND[kind](Threads((await world.user("olga")).client), thread, message, template)
+
+    if kind == "template":
+        assert (await sending).body == "Hi Ada, your order is ready.\nBye, Ada"
+        return
+    with pytest.raises(InvalidState) as error:
+        await sending
+    assert (error.value.code, error.value.hint) == ("window_closed", "Send an approved template instead.")
+    assert [suggested["id"] for suggested in error.value.detail["templates"]] == [str(template.id)]
+    assert await world.scalar("select count(*) from outbox_messages where thread_id = %s", thread.id) == 0
+
+
+async def test_a_file_is_shown_and_sent_once(office: Office) -> None:
+    number = await office.number(await office.world.workspace())
+    thread = await office.world.thread(number)
+    threads = Threads((await office.world.user("olga")).client)
+    media = Media(link="https://example.com/invoice.pdf", caption="Your invoice", filename="invoice.pdf")
+
+    first = await threads.send_media(thread.id, "document", media, idempotency_key="m1")
+    again = await threads.send_media(thread.id, "document", media, idempotency_key="m1")
+    await office.work()
+
+    assert again == first
+    assert (first.type, first.body, first.status) == ("document", "Your invoice", "pending")
+    [sent] = office.graph.sent
+    assert sent.payload["document"] == media.model_dump(exclude_none=True, exclude={"id"})
+    for kind, wrong in (
+        ("image", Media()),
+        ("image", Media(id="1", link="https://x.y/z")),
+        ("audio", Media(link="ftp://x")),
+    ):
+        with pytest.raises(InvalidInput) as error:
+            await threads.send_media(thread.id, kind, wrong)  # type: ignore[arg-type]
+        assert error.value.code == "invalid_value"
+
+
+async def test_a_reaction_is_shown_on_its_message_and_taken_back(office: Office) -> None:
+    number = await office.number(await office.world.workspace())
+    thread = await office.world.thread(number)
+    threads = Threads((await office.world.user("olga")).client)
+    message = await office.message(thread)
+
+    async def shown() -> Any:
+        return await office.world.scalar(
+            "select reactions -> 'business' ->> 'emoji' from wa_messages where id = %s", message.id
+        )
+
+    await threads.react(message.id, "👍")
+    assert await shown() == "👍"
+    await threads.react(message.id, None)
+    assert await shown() is None
+    await office.work()
+
+    assert [sent.payload["reaction"] for sent in office.graph.sent] == [
+        {"message_id": message.wa_message_id, "emoji": emoji} for emoji in ("👍", "")
+    ]
+    assert await office.message(thread) == message, "the thread shows no new message"
+
+
+async def test_a_read_receipt_is_sent_once_and_again_when_it_was_lost(office: Office) -> None:
+    number = await office.number(await office.world.workspace())
+    thread = await office.world.thread(number)
+    threads = Threads((await office.world.user("olga")).client)
+    message = await office.message(thread)
+
+    first = await threads.send_read_receipt(message.id)
+    assert await threads.send_read_receipt(message.id) == first
+    await threads.send_read_receipt(message.id, typing=True)
+    await office.work()
+
+    bodies = [{**receipt} for receipt in office.graph.read_receipts]
+    about = {
+        "phone_number_id": number.at_meta.phone_number_id,
+        "messaging_product": "whatsapp",
+        "status": "read",
+        "message_id": message.wa_message_id,
+    }
+    assert bodies == [about, {**about, "typing_indicator": {"type": "text"}}]
+
+
+async def test_canned_responses_are_filled_in(office: Office) -> None:
+    world = office.world
+    workspace = await world.workspace(bob="member")
+    number = await office.number(workspace)
+    sender = f"+{digits(11)}"
+    await world.receive(text_webhook(number.at_meta, sender, "Hello", name="Ada Lovelace"))
+    thread = await world.thread(number, sender=sender)
+    olga, bob = [CannedResponses((await world.user(name)).client) for name in ("olga", "bob")]
+
+    saved = await olga.save(workspace.id, "hi", "Hi {contact.first_name}!")
+    replaced = await bob.save(workspace.id, "hi", "Hello {contact.first_name}, your number is {contact.phone}.")
+
+    assert replaced.id == saved.id
+    assert await olga.list(workspace.id) == [replaced]
+    assert await bob.render(thread.id, "hi") == f"Hello Ada, your number is {sender}."
+    await olga.delete(saved.id)
+    with pytest.raises(NotFound) as error:
+        await bob.render(thread.id, "hi")
+    assert error.value.code == "canned_response_not_found"
+
+
+# --- Templates ---
+
+
+async def test_templates_are_what_meta_has(office: Office) -> None:
+    workspace = await office.world.workspace()
+    number = await office.number(workspace)
+    at_meta = [
+        office.graph.templates.add(number.at_meta.waba_id, TemplateAtMeta(f"t_{index:03}", components=HELLO))
+        for index in range(120)
+    ]
+    counts = await office.sync(workspace.id)
+    assert (counts.synced, counts.gone) == (120, 0)
+    templates = Templates((await office.world.user("olga")).client)
+    found = await templates.list(workspace.id)
+    assert [template.name for template in found] == [template.name for template in at_meta]
+    assert (found[0].status, found[0].category, found[0].variables) == (
+        "APPROVED", "UTILITY", {"header": ["1"], "body": ["1", "2"], "buttons": {"1": "url"}},
+    )  # fmt: skip
+
+    office.graph.templates.remove(number.at_meta.waba_id, at_meta[0])
+    at_meta[1].status, at_meta[1].category = "PAUSED", "MARKETING"
+    counts = await office.sync(workspace.id)
+
+    assert (counts.synced, counts.gone) == (119, 1)
+    found = await templates.list(workspace.id)
+    assert (found[0].name, found[0].status, found[0].category) == ("t_001", "PAUSED", "MARKETING")
+    assert [template.name for template in await templates.list(workspace.id, status="DELETED")] == ["t_000"]
+
+
+async def test_a_list_that_is_older_than_a_webhook_changes_nothing_that_it_said(office: Office) -> None:
+    world = office.world
+    workspace = await world.workspace()
+    number = await office.number(workspace)
+    template = await office.template(number)
+    await world.rows(
+        "update wa_templates set status = 'PAUSED', status_changed_at = now() + interval '1 minute'"
+        " where id = %s returning 1",
+        template.id,
+    )
+    await office.sync(workspace.id)
+    [found] = await Templates(world.service).list(workspace.id)
+    assert found.status == "PAUSED"
+
+
+async def test_without_leave_to_read_the_account_nothing_is_synced(office: Office) -> None:
+    workspace = await office.world.workspace()
+    await office.number(workspace)
+    office.graph.signup.fail("message_templates", GraphFault(100, subcode=33))
+    with pytest.raises(QeroError) as error:
+        await office.sync(workspace.id)
+    assert error.value.code == "waba_not_yours"
+
+
+@pytest.mark.parametrize(
+    ("components", "variables", "problem"),
+    [
+        (HELLO, {}, "body is missing"),
+        (HELLO, {**VARIABLES, "body": ["Ada"]}, "body 2 is missing"),
+        (HELLO, {**VARIABLES, "body": ["Ada", "a\nb"]}, "body 2 is missing, or holds a line break"),
+        (HELLO, {**VARIABLES, "body": ["Ada", "it", "more"]}, "body has more values"),
+        (HELLO, {**VARIABLES, "buttons": {}}, "buttons 1 is missing"),
+        (HELLO, {**VARIABLES, "footer": ["x"]}, "footer isn't part of it"),
+        (
+            [{"type": "HEADER", "format": "IMAGE"}],
+            {"header": {"id": "1", "link": "https://x.y/z"}},
+            "header needs the id",
+        ),
+        ([{"type": "BODY", "text": "Hi {{name}}"}], {"body": {"nom": "Ada"}}, "body name is missing"),
+    ],
+)
+async def test_variables_have_to_be_those_of_the_template(
+    components: Any, variables: Any, problem: str, office: Office
+) -> None:
+    number = await office.number(await office.world.workspace())
+    template = await office.template(number, components=components)
+    thread = await office.world.thread(number)
+
+    with pytest.raises(InvalidInput) as error:
+        await Threads((await office.world.user("olga")).client).send_template(thread.id, template.id, variables)
+
+    assert error.value.code == "template_variables_invalid"
+    assert any(found.startswith(problem) for found in error.value.detail["problems"]), error.value.detail
+
+
+@pytest.mark.parametrize(
+    ("components", "variables"),
+    [
+        ([{"type": "BODY", "text": "Hello!"}], {}),
+        (HELLO, VARIABLES),
+        ([{"type": "BODY", "text": "Hi {{name}}, {{thing}}!"}], {"body": {"thing": "tea", "name": "Ada"}}),
+        (
+            [{"type": "HEADER", "format": "IMAGE"}, {"type": "BODY", "text": "Look, {{1}}"}],
+            {"header": {"link": "https://example.com/a.png"}, "body": ["Ada \\1 & Bert"]},
+        ),
+        (
+            [{"type": "BODY", "text": "Save"}, {"type": "BUTTONS", "buttons": [{"type": "COPY_CODE", "example": "X"}]}],
+            {"buttons": {"0": "SALE20"}},
+        ),
+    ],
+)
+async def test_what_passes_here_passes_at_meta(components: Any, variables: Any, office: Office) -> None:
+    number = await office.number(await office.world.workspace())
+    template = await office.template(number, components=components)
+    thread = await office.world.thread(number)
+    threads = Threads((await office.world.user("olga")).client)
+
+    sent = await threads.send_template(thread.id, template.id, variables)
+    await office.work()
+
+    assert office.graph.refused == []
+    assert office.graph.sent[-1].payload["template"]["name"] == template.name
+    assert sent.body
+    assert "{{" not in sent.body
+
+
+async def test_a_template_is_filled_in_from_the_contact(office: Office) -> None:
+    number = await office.number(await office.world.workspace())
+    sender = f"+{digits(11)}"
+    await office.world.receive(text_webhook(number.at_meta, sender, "Hello", name='Ada  "Countess" Lovelace'))
+    thread = await office.world.thread(number, sender=sender)
+    template = await office.template(number, components=[{"type": "BODY", "text": "Dear {{1}}"}])
+    threads = Threads((await office.world.user("olga")).client)
+
+    sent = await threads.send_template(thread.id, template.id, {"body": ["{contact.name}"]})
+    assert sent.body == 'Dear Ada "Countess" Lovelace'
+    with pytest.raises(InvalidInput) as error:
+        await threads.send_template(thread.id, template.id, {"body": ["{contact.email}"]})
+    assert error.value.code == "template_variables_invalid"
+
+
+async def test_a_contact_who_never_wrote_is_written_to_by_template(office: Office) -> None:
+    world = office.world
+    workspace = await world.workspace()
+    number = await office.number(workspace)
+    template = await office.template(number, components=[{"type": "BODY", "text": "Hello!"}])
+    phone = f"+{digits(11)}"
+    contact_id = await world.scalar(
+        "insert into contacts (workspace_id, name, phone) values (%s, 'Ada', %s) returning id", workspace.id, phone
+    )
+    threads = Threads((await world.user("olga")).client)
+
+    thread = await threads.open(contact_id, number.connection.id)
+    assert await threads.open(contact_id, number.connection.id) == thread
+    with pytest.raises(InvalidState):
+        await threads.send_text(thread.id, "Hi")
+    await threads.send_template(thread.id, template.id)
+    await office.work()
+
+    assert office.graph.sent[-1].to == phone
+
+
+async def test_sending_to_many_does_what_the_preview_says_and_only_once(office: Office) -> None:
+    world = office.world
+    workspace = await world.workspace(bob="member")
+    number, elsewhere = await office.number(workspace), await office.number(workspace)
+    template = await office.template(number, components=[{"type": "BODY", "text": "Hi {{1}}"}], category="MARKETING")
+    threads: list[Thread] = []
+    for index in range(6):
+        sender = f"+{digits(11)}"
+        where = elsewhere if index == 5 else number
+        await world.receive(text_webhook(where.at_meta, sender, "Hello", name=f"Ada{index} Person"))
+        threads.append(await world.thread_of(where, sender))
+    await world.rows("update contacts set marketing_opted_out = true where id = %s returning 1", threads[0].contact_id)
+    await world.rows("update contacts set name = null where id = %s returning 1", threads[1].contact_id)
+    await world.rows("update wa_threads set status = 'closed' where id = %s returning 1", threads[2].id)
+    templates = Templates((await world.user("olga")).client)
+    arguments: dict[str, Any] = {"variables": {"body": ["{contact.first_name}"]}}
+    open_ones = ThreadFilter(status="open")
+
+    preview = await templates.preview(workspace.id, template.id, open_ones, **arguments)
+
+    assert (preview.threads, preview.sendable, preview.category) == (5, 2, "MARKETING")
+    assert preview.skipped == {"opted_out": 1, "variable_missing": 1, "other_account": 1}
+    assert {sample.body for sample in preview.samples} == {"Hi Ada3", "Hi Ada4"}
+    assert await world.scalar("select count(*) from outbox_messages where workspace_id = %s", workspace.id) == 0
+
+    result = await templates.send(workspace.id, template.id, open_ones, **arguments, idempotency_key="sale")
+    assert (result.queued, result.repeated, result.skipped) == (2, 0, preview.skipped)
+    again = await templates.send(workspace.id, template.id, open_ones, **arguments, idempotency_key="sale")
+    assert (again.queued, again.repeated) == (0, 2)
+    await office.work()
+
+    assert {sent.payload["template"]["components"][0]["parameters"][0]["text"] for sent in office.graph.sent} == {
+        "Ada3", "Ada4",
+    }  # fmt: skip
+    assert len(office.graph.sent) == 2
+    assert (
+        await world.scalar(
+            "select count(*) from wa_messages where workspace_id = %s and type = 'template' and status = 'sent'",
+            workspace.id,
+        )
+        == 2
+    )
+    waiting = await world.scalar("select waiting_since from wa_threads where id = %s", threads[3].id)
+    assert waiting is not None, "a campaign answers nobody"
+    with pytest.raises(QeroError) as error:
+        await Templates((await world.user("bob")).client).send(workspace.id, template.id)
+    assert error.value.code == "role_required"
