@@ -31,16 +31,19 @@ from qero.models.candidate import CandidateFilter, CandidatePatch
 from qero.models.contact import ContactFilter, ContactPatch
 from qero.models.imports import ImportRow
 from qero.models.personal import CandidateSettingsPatch, ContactSettingsPatch
+from qero.models.push import NotificationSettingsPatch, push_support
 from qero.services.audit import Audit
 from qero.services.call_logs import CallLogs
 from qero.services.candidates import Candidates
 from qero.services.chats import Chats
 from qero.services.connections import Connections
 from qero.services.contacts import Contacts
+from qero.services.devices import Devices
 from qero.services.entitlements import Entitlements
 from qero.services.events import Events
 from qero.services.follow_ups import FollowUps
 from qero.services.notes import Notes
+from qero.services.notifications import Notifications
 from qero.services.operators import Operators
 from qero.services.outbox import Outbox
 from qero.services.rate_limits import RateLimits
@@ -70,6 +73,7 @@ __all__ = [
     "ContactPatch",
     "ContactSettingsPatch",
     "Contacts",
+    "Devices",
     "Entitlements",
     "Events",
     "FollowUps",
@@ -81,6 +85,8 @@ __all__ = [
     "NotAuthenticated",
     "NotFound",
     "Notes",
+    "NotificationSettingsPatch",
+    "Notifications",
     "Operators",
     "Outbox",
     "PermissionDenied",
@@ -99,5 +105,6 @@ __all__ = [
     "WebhookEndpoint",
     "Webhooks",
     "Workspaces",
+    "push_support",
     "watch_table",
 ]

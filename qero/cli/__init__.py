@@ -75,6 +75,7 @@ def main() -> None:
             local,
             ops,
             outbox,
+            push,
             secrets,
             serve,
             whoami,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qero.worker.channels import Channel, Decrypter, WhatsAppChannel
+from qero.worker.channels import Channel, Decrypter, WebPushChannel, WhatsAppChannel
 from qero.worker.metrics import Metrics
 from qero.worker.waking import listen
 from qero.worker.worker import Summary, Worker, unique_worker_name
@@ -12,6 +12,7 @@ __all__ = [
     "Decrypter",
     "Metrics",
     "Summary",
+    "WebPushChannel",
     "WhatsAppChannel",
     "Worker",
     "listen",

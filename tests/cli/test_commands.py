@@ -87,6 +87,7 @@ async def test_help_lists_the_commands(tmp_path: Path) -> None:
         "followups",
         "local",
         "ops",
+        "push",
         "secrets",
         "serve",
         "whoami",
