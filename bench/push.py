@@ -1,5 +1,5 @@
-"""Notifications to a push service on this machine, in three ways: plain calls of pywebpush, its asynchronous call with a
-shared session, and ours. The service runs in a process of its own, checks every token, and decrypts a sample.
+"""Notifications to a push service on this machine, in three ways: plain calls of pywebpush, its asynchronous call with
+a shared session, and ours. The service runs in a process of its own, checks every token, and decrypts a sample.
 
 The last case is the whole way of one message to a group: from the event in the outbox to 500 devices.
 """

@@ -8,7 +8,15 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from qero import Chats, Contacts, ContactSettingsPatch, FollowUps, Notifications
+from qero import (
+    Chats,
+    ContactPatch,
+    Contacts,
+    ContactSettingsPatch,
+    FollowUps,
+    Notifications,
+    NotificationSettingsPatch,
+)
 from qero.clients.rpc import execute
 from qero.local.graph import batch, text_webhook
 from qero.local.push import PushFault

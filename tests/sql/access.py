@@ -155,7 +155,7 @@ async def make_cast(world: World) -> Cast:
     candidate_id = await cast.insert("tma_candidates", **new_candidate(cast))
     await cast.insert("user_contact_settings", **new_contact_settings(cast, thread.contact_id, "member"))
     await cast.insert("user_tma_settings", **new_tma_settings(cast, candidate_id, "member"))
-    await cast.insert("notification_settings", user_id=users["member"].id)
+    await cast.rpc("member", "set_notification_settings")
     device_id = await cast.insert("push_subscriptions", **new_push_subscription(users["member"].id))
     grant_id = await world.scalar("select id from grant_workspace_tokens(%s, 10, 'test')", workspace.id)
     entry_id = await world.scalar("select min(id) from workspace_token_ledger where workspace_id = %s", workspace.id)
