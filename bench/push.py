@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import multiprocessing
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -18,6 +19,7 @@ from uuid import uuid4
 
 import aiohttp
 import psycopg
+import structlog
 from pywebpush import webpush, webpush_async
 
 from bench.report import Case, interleaved
@@ -105,6 +107,8 @@ async def _rate(send: Callable[[Any], Awaitable[None]], to: list[Any], count: in
 
 async def _fan_out(private_key: str, origin: str, devices: list[Device], *, runs: int) -> list[Case]:
     """One message to a chat with 250 others, two devices each: what a worker takes from the due event to the last."""
+    # A worker of its own process would log to a file.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     with temporary_stack() as address:
         settings = address.settings()
         async with (
@@ -146,14 +150,15 @@ select md5('workspace')::uuid, md5('chat')::uuid, md5('person' || i)::uuid from 
 """
 _DEVICES = """
 insert into public.push_subscriptions (user_id, endpoint, p256dh, auth)
-select md5('person' || (1 + device.number % 250))::uuid, device.endpoint, device.p256dh, device.auth
+select md5('person' || (1 + device.number %% 250))::uuid, device.endpoint, device.p256dh, device.auth
 from unnest(%s::text[], %s::text[], %s::text[]) with ordinality as device (endpoint, p256dh, auth, number)
 """
 _MESSAGE = """
 insert into public.chat_messages (chat_id, sender_id, body)
 values (md5('chat')::uuid, md5('person0')::uuid, 'The price is 12.');
 with moved as (update private.outbox_ready set run_at = now() returning id)
-update public.outbox_messages as outbox set scheduled_at = now() from moved where outbox.id = moved.id;
+update public.outbox_messages as outbox set scheduled_at = now(), idempotency_key = moved.id::text
+from moved where outbox.id = moved.id;
 """
 
 

@@ -51,7 +51,6 @@ ANSWER_LIMIT = 500
 
 Urgency = Literal["very-low", "low", "normal", "high"]
 _SUBJECT = re.compile(r"mailto:[^@\s]+@[^@\s]+\.[^@\s]+|https://[^/\s]+\.[^\s]+")
-_PROVIDER_ID = re.compile(r"[!-~]{1,512}")
 _NAT64 = IPv6Network("64:ff9b::/96")
 
 
@@ -289,8 +288,8 @@ def _topic(tag: str) -> str:
 def _outcome_of(status: int, headers: Mapping[str, str], said: str, attempts: int) -> SendOutcome:
     text = f"The push service answered {status}: {said}".rstrip(": ")
     if 200 <= status < 300:
-        location = headers.get("Location", "")
-        return Accepted(provider_message_id=location if _PROVIDER_ID.fullmatch(location) else "accepted")
+        # The name that the push service gives it would let whoever reads it withdraw the notification.
+        return Accepted(provider_message_id="accepted")
     if status in (404, 410):
         return _failed("push_gone", text)
     if status == 413:

@@ -9,7 +9,7 @@
 --
 -- A notification goes through the outbox twice, both times as references without content:
 --   1. an event: one row, written in the transaction that causes it and due a few seconds later, when those who are
---      reading have read. Whatever happens in one chat or thread within these seconds shares it.
+--      reading have read. Whatever happens in one chat, or comes in to one workspace, within these seconds shares it.
 --   2. a row for each device of those who are to know. What it says is looked up when it is sent, and whether it is
 --      still wanted with it, so a retry after an hour tells nobody what they know.
 
@@ -263,7 +263,8 @@ comment on function public.get_badge() is
 ------------------------------------------------------------------------------------------------------------------------
 -- Functions: what causes notifications
 ------------------------------------------------------------------------------------------------------------------------
--- Three seconds' worth of events share one row, which is due two seconds after them.
+-- Three seconds' worth of events share one row, which is due two seconds after them: longer than it takes to commit
+-- what has found the row there and written none of its own.
 create or replace function private.push_bucket() returns bigint
 language sql volatile security invoker set search_path = '' as $$
   select floor(extract(epoch from clock_timestamp()) / 3)::bigint
@@ -309,19 +310,22 @@ begin
   if not exists (select 1 from public.push_subscriptions) then
     return null;
   end if;
+  -- Which threads it is about is found by the ids of the messages, which begin with the time.
   insert into public.outbox_messages (workspace_id, channel, recipient, payload, idempotency_key, scheduled_at)
-  select came.workspace_id, 'web_push', 'thread:' || came.thread_id,
-    jsonb_build_object('kind', 'inbound_message', 'thread_id', came.thread_id),
-    'push:thread:' || came.thread_id || ':' || v_bucket, private.push_due(v_bucket)
+  select came.workspace_id, 'web_push', 'workspace:' || came.workspace_id,
+    jsonb_build_object('kind', 'inbound_message', 'bucket', v_bucket), 'push:inbound:' || v_bucket,
+    private.push_due(v_bucket)
   from (
-    select distinct inserted.workspace_id, inserted.thread_id from inserted
-    where inserted.direction = 'in' and inserted.source = 'live'
+    select distinct inserted.workspace_id from inserted where inserted.direction = 'in' and inserted.source = 'live'
   ) as came
-  where exists (
-    select 1 from public.workspace_memberships as membership
-    join public.push_subscriptions as subscription on subscription.user_id = membership.user_id
-    where membership.workspace_id = came.workspace_id)
-  order by came.thread_id
+  where not exists (
+      select 1 from public.outbox_messages as outbox
+      where outbox.workspace_id = came.workspace_id and outbox.idempotency_key = 'push:inbound:' || v_bucket)
+    and exists (
+      select 1 from public.workspace_memberships as membership
+      join public.push_subscriptions as subscription on subscription.user_id = membership.user_id
+      where membership.workspace_id = came.workspace_id)
+  order by came.workspace_id
   on conflict on constraint outbox_messages_workspace_id_idempotency_key_key do nothing;
   return null;
 end $$;
@@ -445,15 +449,23 @@ language sql immutable security invoker set search_path = '' as $$
   select left(coalesce(nullif(p_profile.full_name, ''), p_profile.email, 'Somebody'), 100)
 $$;
 
--- A customer's message that nobody has read, for those whose thread it is; and a thread that is still somebody's.
+-- The first id that a message of wa_messages can have at a time.
+create or replace function private.first_message_id(p_seconds bigint) returns uuid
+language sql immutable security invoker set search_path = '' as $$
+  select (lpad(to_hex(p_seconds * 1000), 12, '0') || '70008000000000000000')::uuid
+$$;
+
+-- A customer's message that nobody has read, for those whose thread it is; and a thread that is still somebody's. An
+-- event looks back a little further than its three seconds, for what was committed late; whoever has been told is told
+-- once.
 create or replace function private.wanted_thread_pushes(p_ids uuid[], p_payloads jsonb[])
 returns setof private.wanted_push
 language plpgsql stable security invoker set search_path = '' as $$
 begin
   return query
   select asked.id, membership.user_id,
-    case asked.payload ->> 'kind' when 'assignment' then asked.id::text else private.time_cursor(thread.last_inbound_at)
-    end,
+    case asked.payload ->> 'kind' when 'assignment' then asked.id::text
+      else private.time_cursor(thread.last_inbound_at) || ':' || thread.unread_count end,
     jsonb_build_object(
       'kind', asked.payload ->> 'kind',
       'title', left(coalesce(contact.name, contact.phone, 'A group'), 100),
@@ -463,7 +475,18 @@ begin
       'contact_id', thread.contact_id, 'count', greatest(thread.unread_count, 1)),
     private.quiet_seconds(settings.quiet_from, settings.quiet_until, profile.timezone)
   from unnest(p_ids, p_payloads) as asked (id, payload)
-  join public.wa_threads as thread on thread.id = (asked.payload ->> 'thread_id')::uuid
+  cross join lateral (
+    select (asked.payload ->> 'thread_id')::uuid as thread_id where asked.payload ? 'thread_id'
+    union
+    select message.thread_id
+    from public.outbox_messages as event
+    join public.wa_messages as message on message.workspace_id = event.workspace_id
+    where event.id = asked.id and not asked.payload ? 'thread_id' and asked.payload ->> 'kind' = 'inbound_message'
+      and message.id >= private.first_message_id((asked.payload ->> 'bucket')::bigint * 3 - 10)
+      and message.id < private.first_message_id((asked.payload ->> 'bucket')::bigint * 3 + 3)
+      and message.direction = 'in' and message.source = 'live'
+  ) as news
+  join public.wa_threads as thread on thread.id = news.thread_id
   left join public.contacts as contact on contact.id = thread.contact_id
   join public.workspace_memberships as membership
     on membership.workspace_id = thread.workspace_id
@@ -544,7 +567,8 @@ begin
   ), spread as (
     insert into public.outbox_messages (workspace_id, channel, recipient, payload, idempotency_key)
     select event.workspace_id, 'web_push', device.id::text,
-      event.payload || jsonb_build_object('user_id', wanted.user_id, 'subscription_id', device.id),
+      event.payload || jsonb_strip_nulls(jsonb_build_object(
+        'user_id', wanted.user_id, 'subscription_id', device.id, 'thread_id', wanted.push -> 'thread_id')),
       'push:' || device.id || ':' || (wanted.push ->> 'tag') || ':' || wanted.marker
     from wanted
     join public.outbox_messages as event on event.id = wanted.id and not event.payload ? 'subscription_id'
@@ -614,7 +638,7 @@ revoke all on function
   public.get_badge(), private.push_bucket(), private.push_due(bigint), private.notify_of_chat_messages(),
   private.notify_of_inbound_messages(), private.notify_of_assignment(), private.notify_of_follow_up(),
   private.schedule_follow_up_pushes(uuid), private.quiet_seconds(time, time, text),
-  private.wanted_chat_pushes(uuid[], jsonb[]), private.name_of(public.profiles),
+  private.wanted_chat_pushes(uuid[], jsonb[]), private.name_of(public.profiles), private.first_message_id(bigint),
   private.wanted_thread_pushes(uuid[], jsonb[]), private.wanted_follow_up_pushes(uuid[], jsonb[]),
   public.prepare_pushes(uuid[]), public.record_push_results(jsonb)
   from public, anon, authenticated, service_role;
@@ -624,8 +648,8 @@ grant execute on function
   to authenticated;
 grant execute on function
   private.badge_of(uuid), private.quiet_seconds(time, time, text), private.wanted_chat_pushes(uuid[], jsonb[]),
-  private.name_of(public.profiles), private.wanted_thread_pushes(uuid[], jsonb[]),
-  private.wanted_follow_up_pushes(uuid[], jsonb[]), public.prepare_pushes(uuid[]), public.record_push_results(jsonb)
+  private.name_of(public.profiles), private.first_message_id(bigint),
+  private.wanted_thread_pushes(uuid[], jsonb[]), private.wanted_follow_up_pushes(uuid[], jsonb[]), public.prepare_pushes(uuid[]), public.record_push_results(jsonb)
   to service_role;
 
 ------------------------------------------------------------------------------------------------------------------------
