@@ -114,6 +114,8 @@ function merge(chat, messages) {
 
 async function markRead(chat) {
   await call("mark_messages_as_read", { p_chat_id: chat.id });
+  // What has been read here needn't be shown elsewhere on this device.
+  for (const notification of await registration.getNotifications({ tag: `chat:${chat.id}` })) notification.close();
   await showChats();
 }
 

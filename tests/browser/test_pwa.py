@@ -124,6 +124,11 @@ async def test_a_message_becomes_a_notification_of_the_browser(
         }
     ]
     assert received.push["badge"] == 1
+
+    await page.run("document.querySelector('#chats button').click()")
+    await page.until(
+        "navigator.serviceWorker.ready.then(ready => ready.getNotifications()).then(all => all.length === 0)"
+    )
     assert page.problems == []
 
 
