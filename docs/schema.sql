@@ -2037,6 +2037,19 @@ end $_$;
 ALTER FUNCTION private.find_workspace(p_ref text) OWNER TO postgres;
 
 --
+-- Name: first_message_id(bigint); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.first_message_id(p_seconds bigint) RETURNS uuid
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+  select (lpad(to_hex(p_seconds * 1000), 12, '0') || '70008000000000000000')::uuid
+$$;
+
+ALTER FUNCTION private.first_message_id(p_seconds bigint) OWNER TO postgres;
+
+--
 -- Name: follow_deduction(uuid, bigint, bigint); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
@@ -3119,19 +3132,22 @@ begin
   if not exists (select 1 from public.push_subscriptions) then
     return null;
   end if;
+  -- Which threads it is about is found by the ids of the messages, which begin with the time.
   insert into public.outbox_messages (workspace_id, channel, recipient, payload, idempotency_key, scheduled_at)
-  select came.workspace_id, 'web_push', 'thread:' || came.thread_id,
-    jsonb_build_object('kind', 'inbound_message', 'thread_id', came.thread_id),
-    'push:thread:' || came.thread_id || ':' || v_bucket, private.push_due(v_bucket)
+  select came.workspace_id, 'web_push', 'workspace:' || came.workspace_id,
+    jsonb_build_object('kind', 'inbound_message', 'bucket', v_bucket), 'push:inbound:' || v_bucket,
+    private.push_due(v_bucket)
   from (
-    select distinct inserted.workspace_id, inserted.thread_id from inserted
-    where inserted.direction = 'in' and inserted.source = 'live'
+    select distinct inserted.workspace_id from inserted where inserted.direction = 'in' and inserted.source = 'live'
   ) as came
-  where exists (
-    select 1 from public.workspace_memberships as membership
-    join public.push_subscriptions as subscription on subscription.user_id = membership.user_id
-    where membership.workspace_id = came.workspace_id)
-  order by came.thread_id
+  where not exists (
+      select 1 from public.outbox_messages as outbox
+      where outbox.workspace_id = came.workspace_id and outbox.idempotency_key = 'push:inbound:' || v_bucket)
+    and exists (
+      select 1 from public.workspace_memberships as membership
+      join public.push_subscriptions as subscription on subscription.user_id = membership.user_id
+      where membership.workspace_id = came.workspace_id)
+  order by came.workspace_id
   on conflict on constraint outbox_messages_workspace_id_idempotency_key_key do nothing;
   return null;
 end $$;
@@ -4689,8 +4705,8 @@ CREATE FUNCTION private.wanted_thread_pushes(p_ids uuid[], p_payloads jsonb[]) R
 begin
   return query
   select asked.id, membership.user_id,
-    case asked.payload ->> 'kind' when 'assignment' then asked.id::text else private.time_cursor(thread.last_inbound_at)
-    end,
+    case asked.payload ->> 'kind' when 'assignment' then asked.id::text
+      else private.time_cursor(thread.last_inbound_at) || ':' || thread.unread_count end,
     jsonb_build_object(
       'kind', asked.payload ->> 'kind',
       'title', left(coalesce(contact.name, contact.phone, 'A group'), 100),
@@ -4700,7 +4716,18 @@ begin
       'contact_id', thread.contact_id, 'count', greatest(thread.unread_count, 1)),
     private.quiet_seconds(settings.quiet_from, settings.quiet_until, profile.timezone)
   from unnest(p_ids, p_payloads) as asked (id, payload)
-  join public.wa_threads as thread on thread.id = (asked.payload ->> 'thread_id')::uuid
+  cross join lateral (
+    select (asked.payload ->> 'thread_id')::uuid as thread_id where asked.payload ? 'thread_id'
+    union
+    select message.thread_id
+    from public.outbox_messages as event
+    join public.wa_messages as message on message.workspace_id = event.workspace_id
+    where event.id = asked.id and not asked.payload ? 'thread_id' and asked.payload ->> 'kind' = 'inbound_message'
+      and message.id >= private.first_message_id((asked.payload ->> 'bucket')::bigint * 3 - 10)
+      and message.id < private.first_message_id((asked.payload ->> 'bucket')::bigint * 3 + 3)
+      and message.direction = 'in' and message.source = 'live'
+  ) as news
+  join public.wa_threads as thread on thread.id = news.thread_id
   left join public.contacts as contact on contact.id = thread.contact_id
   join public.workspace_memberships as membership
     on membership.workspace_id = thread.workspace_id
@@ -7670,6 +7697,8 @@ begin
   )
   insert into private.outbox_archive (id, workspace_id, status, settled_at, message)
   select moved.id, moved.workspace_id, moved.status, moved.settled_at, to_jsonb(moved) - 'line_id' from moved
+  -- Of notifications nothing is kept: who was told what isn't a record of anything.
+  where moved.channel <> 'web_push'
   on conflict (id) do nothing;
   get diagnostics v_archived = row_count;
 
@@ -7922,7 +7951,8 @@ begin
   ), spread as (
     insert into public.outbox_messages (workspace_id, channel, recipient, payload, idempotency_key)
     select event.workspace_id, 'web_push', device.id::text,
-      event.payload || jsonb_build_object('user_id', wanted.user_id, 'subscription_id', device.id),
+      event.payload || jsonb_strip_nulls(jsonb_build_object(
+        'user_id', wanted.user_id, 'subscription_id', device.id, 'thread_id', wanted.push -> 'thread_id')),
       'push:' || device.id || ':' || (wanted.push ->> 'tag') || ':' || wanted.marker
     from wanted
     join public.outbox_messages as event on event.id = wanted.id and not event.payload ? 'subscription_id'
@@ -12914,6 +12944,13 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.workspaces TO service_role;
 --
 
 REVOKE ALL ON FUNCTION private.find_workspace(p_ref text) FROM PUBLIC;
+
+--
+-- Name: FUNCTION first_message_id(p_seconds bigint); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.first_message_id(p_seconds bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.first_message_id(p_seconds bigint) TO service_role;
 
 --
 -- Name: FUNCTION follow_deduction(p_workspace_id uuid, p_delta bigint, p_balance bigint); Type: ACL; Schema: private; Owner: postgres

@@ -25,9 +25,15 @@ class EnvironmentProxies:
         return self._known[scheme, host]
 
     @staticmethod
-    def hosts() -> set[str]:
+    def addresses() -> set[tuple[str, int]]:
         """Where the proxies are."""
-        return {host for proxy in getproxies().values() if (host := urlsplit(proxy).hostname)}
+        return {address_of(proxy) for proxy in getproxies().values()}
+
+
+def address_of(url: str) -> tuple[str, int]:
+    """Host and port that a URL leads to."""
+    parts = urlsplit(url)
+    return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
 
 
 class AiohttpTransport(httpx.AsyncBaseTransport):

@@ -32,7 +32,7 @@ from http_ece import ECEException
 from py_vapid import Vapid02
 from pywebpush import WebPusher, WebPushException
 
-from qero.clients.transport import EnvironmentProxies
+from qero.clients.transport import EnvironmentProxies, address_of
 from qero.errors import SettingsError
 from qero.models.outbox import Accepted, FailureAction, Refused, SendOutcome
 from qero.models.push import Device
@@ -245,11 +245,9 @@ class WebPushClient:
     def _open(self) -> aiohttp.ClientSession:
         # Made at the first send, because it belongs to the running event loop.
         if self._session is None:
-            allowed = {urlsplit(origin).hostname or "" for origin in self._allowed_origins}
+            allowed = {address_of(origin) for origin in self._allowed_origins} | self._proxies.addresses()
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(
-                    limit=self._max_connections, resolver=_PublicResolver(allowed | self._proxies.hosts())
-                ),
+                connector=aiohttp.TCPConnector(limit=self._max_connections, resolver=_PublicResolver(allowed)),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=self._timeout,
             )
@@ -342,15 +340,15 @@ class _NotPublicError(OSError):
 class _PublicResolver(AbstractResolver):
     """Refuses names that lead into a private network, at the very look-up that the connection is made with."""
 
-    def __init__(self, allowed_hosts: set[str]) -> None:
-        self._allowed_hosts = allowed_hosts
+    def __init__(self, allowed: set[tuple[str, int]]) -> None:
+        self._allowed = allowed
         self._resolver = DefaultResolver()
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
         found: list[ResolveResult] = await self._resolver.resolve(host, port, family)
-        if host not in self._allowed_hosts and not all(
+        if (host, port) not in self._allowed and not all(
             _is_public(ip_address(entry["host"].partition("%")[0])) for entry in found
         ):
             raise _NotPublicError(_NOT_PUBLIC)

@@ -1853,6 +1853,8 @@ begin
   )
   insert into private.outbox_archive (id, workspace_id, status, settled_at, message)
   select moved.id, moved.workspace_id, moved.status, moved.settled_at, to_jsonb(moved) - 'line_id' from moved
+  -- Of notifications nothing is kept: who was told what isn't a record of anything.
+  where moved.channel <> 'web_push'
   on conflict (id) do nothing;
   get diagnostics v_archived = row_count;
 

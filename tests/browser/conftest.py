@@ -9,7 +9,6 @@ import pytest
 from aiohttp import web
 
 from qero.local.asgi import listen
-from qero.local.push import PushServiceStandIn
 from qero.local.toolchain import ensure_tools
 from tests.browser.chromium import Chromium, ensure_chromium
 from tests.browser.devtools import Browser
@@ -28,14 +27,6 @@ def chromium() -> Chromium:
 async def browser(chromium: Chromium, tmp_path: Path) -> AsyncIterator[Browser]:
     async with Browser.launch(chromium, tmp_path / "profile") as browser:
         yield browser
-
-
-@pytest.fixture
-async def phones(world: World) -> AsyncIterator[Phones]:
-    async with PushServiceStandIn.serve() as service:
-        phones = Phones(world, service)
-        await phones.allow()
-        yield phones
 
 
 @pytest.fixture

@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from qero import Settings
 from qero.clients.webpush import VapidKeys
-from qero.local.push import PushFault, PushServiceStandIn
+from qero.local.push import PushFault
 from tests.cli.test_commands import run
 from tests.phones import Phones
-from tests.support import World
 from tests.worker.support import environment
-
-
-@pytest.fixture
-async def phones(world: World) -> AsyncIterator[Phones]:
-    async with PushServiceStandIn.serve() as service:
-        phones = Phones(world, service)
-        await phones.allow()
-        yield phones
 
 
 @pytest.fixture

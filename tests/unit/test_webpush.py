@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import socket
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -16,6 +17,7 @@ from qero.clients.webpush import VapidKeys, WebPushClient, fit, retry_after
 from qero.local.push import PushServiceStandIn
 from qero.models.outbox import FailureAction, Refused
 from qero.models.push import Device, push_support
+from qero.ops.doctor import examine
 
 NOW = datetime(2026, 2, 16, 12, tzinfo=UTC)
 IPHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS {} like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/15E148"
@@ -186,6 +188,18 @@ def test_iphones_need_a_recent_system_and_an_installed_app(user_agent: str, inst
 
     assert (support.reason, support.supported) == (reason, reason == "supported")
     assert (support.remedy is None) == support.supported
+
+
+def test_the_doctor_notices_keys_that_dont_belong_together(tmp_path: Path) -> None:
+    settings = Settings.load(
+        vapid_public_key=VapidKeys.generate()[0],
+        vapid_private_key=VapidKeys.generate()[1],
+        vapid_subject="mailto:o@x.org",
+    )
+
+    found = [finding for finding in examine(settings, tmp_path, None) if "VAPID" in finding.message]
+
+    assert [(finding.check, finding.state) for finding in found] == [("settings", "problem")]
 
 
 def test_nothing_of_a_device_that_is_secret_shows_in_its_repr() -> None:
