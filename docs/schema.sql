@@ -189,6 +189,20 @@ CREATE TYPE private.timeline_item AS (
 ALTER TYPE private.timeline_item OWNER TO postgres;
 
 --
+-- Name: wanted_push; Type: TYPE; Schema: private; Owner: postgres
+--
+
+CREATE TYPE private.wanted_push AS (
+	id uuid,
+	user_id uuid,
+	marker text,
+	push jsonb,
+	quiet_seconds double precision
+);
+
+ALTER TYPE private.wanted_push OWNER TO postgres;
+
+--
 -- Name: whatsapp_item; Type: TYPE; Schema: private; Owner: postgres
 --
 
@@ -1264,6 +1278,29 @@ begin
 end $$;
 
 ALTER FUNCTION private.begin_takeover(p_thread_id uuid, OUT p_lead_ids uuid[], OUT p_outbox_ids uuid[]) OWNER TO postgres;
+-- Name: badge_of(uuid); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.badge_of(p_user_id uuid) RETURNS bigint
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+  select
+    (select coalesce(sum(greatest(chat.last_seq - member.last_read_seq - member.unread_deleted_count, 0)), 0)::bigint
+     from public.chat_members as member join public.chats as chat on chat.id = member.chat_id
+     where member.user_id = p_user_id and coalesce(member.muted_until, '-infinity') <= now())
+    + (select coalesce(sum(thread.unread_count), 0)
+       from public.workspace_memberships as membership
+       join public.wa_threads as thread
+         on thread.workspace_id = membership.workspace_id and thread.assignee_id = membership.user_id
+       where membership.user_id = p_user_id)
+    + (select count(*) from public.user_contact_settings as settings
+       where settings.user_id = p_user_id and settings.follow_up_at <= now())
+    + (select count(*) from public.user_tma_settings as settings
+       where settings.user_id = p_user_id and settings.follow_up_at <= now())
+$$;
+
+ALTER FUNCTION private.badge_of(p_user_id uuid) OWNER TO postgres;
 
 --
 -- Name: broadcast_message(); Type: FUNCTION; Schema: private; Owner: postgres
@@ -2229,6 +2266,7 @@ declare
   v_ids uuid[];
   v_line_ids bigint[];
   v_heads bigint[];
+  v_again uuid[];
 begin
   with ended as (
     delete from private.outbox_leases as lease
@@ -2242,18 +2280,31 @@ begin
     update public.outbox_messages as outbox
     set status = 'unknown', attempts = outbox.attempts + 1, lease_token = null, error_code = 'lease_expired',
       error_text = 'The worker stopped answering while this message was in its hands.'
-    from held where outbox.id = held.id and outbox.status = 'queued'
+    from held where outbox.id = held.id and outbox.status = 'queued' and outbox.channel <> 'web_push'
     returning outbox.id, outbox.line_id, outbox.sequence
+  ), notification as (
+    update public.outbox_messages as outbox
+    set status = case when outbox.attempts + 1 < outbox.max_attempts then 'queued' else 'dead' end,
+      attempts = outbox.attempts + 1, lease_token = null, error_code = 'lease_expired',
+      error_text = 'The worker stopped answering while this message was in its hands.',
+      settled_at = case when outbox.attempts + 1 >= outbox.max_attempts then clock_timestamp() end
+    from held where outbox.id = held.id and outbox.status = 'queued' and outbox.channel = 'web_push'
+    returning outbox.id
   ), shown as (
     update public.wa_messages as message set status = 'unknown'
     from unknown where message.outbox_id = unknown.id and message.status = 'pending'
   )
-  select array_agg(unknown.id), array_agg(unknown.line_id), array_agg(unknown.sequence)
-  into v_ids, v_line_ids, v_heads from unknown;
+  select array_agg(unknown.id), array_agg(unknown.line_id), array_agg(unknown.sequence),
+    (select array_agg(notification.id) from notification)
+  into v_ids, v_line_ids, v_heads, v_again from unknown;
   if v_ids is not null then
     perform private.note_outbox_problems(v_ids);
     perform private.leave_outbox_lines(v_line_ids, v_heads, true);
     perform private.follow_lead_messages(v_ids);
+  end if;
+  if v_again is not null then
+    perform private.return_outbox(v_again);
+    perform private.note_outbox_problems(v_again);
   end if;
 end $$;
 
@@ -2681,6 +2732,17 @@ CREATE FUNCTION private.first_connection(p_workspace_id uuid) RETURNS uuid
 $$;
 
 ALTER FUNCTION private.first_connection(p_workspace_id uuid) OWNER TO postgres;
+-- Name: first_message_id(bigint); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.first_message_id(p_seconds bigint) RETURNS uuid
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+  select (lpad(to_hex(p_seconds * 1000), 12, '0') || '70008000000000000000')::uuid
+$$;
+
+ALTER FUNCTION private.first_message_id(p_seconds bigint) OWNER TO postgres;
 
 --
 -- Name: follow_deduction(uuid, bigint, bigint); Type: FUNCTION; Schema: private; Owner: postgres
@@ -2999,6 +3061,23 @@ CREATE FUNCTION private.is_search_language(p_language text) RETURNS boolean
 $$;
 
 ALTER FUNCTION private.is_search_language(p_language text) OWNER TO postgres;
+-- Name: is_push_endpoint(text); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.is_push_endpoint(p_endpoint text) RETURNS boolean
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $_$
+  select coalesce(
+    length(p_endpoint) <= 2000 and p_endpoint ~ '^https?://[!-~]+$' and (
+      (p_endpoint ~ '^https://([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z]{2,63}(:443)?/'
+        and p_endpoint !~ '^https://[^/:]*\.(local|localhost|internal|intranet|lan|home|corp|private|test|example|invalid|onion|arpa)[:/]')
+      or exists (
+        select 1 from private.push_allowed_origins as allowed where starts_with(p_endpoint, allowed.origin || '/'))),
+    false)
+$_$;
+
+ALTER FUNCTION private.is_push_endpoint(p_endpoint text) OWNER TO postgres;
 
 --
 -- Name: is_service(); Type: FUNCTION; Schema: private; Owner: postgres
@@ -3872,6 +3951,36 @@ end $$;
 ALTER FUNCTION private.my_workspace_ids_as(VARIADIC p_roles text[]) OWNER TO postgres;
 
 --
+-- Name: profiles; Type: TABLE; Schema: public; Owner: postgres
+--
+
+CREATE TABLE public.profiles (
+    id uuid NOT NULL,
+    email text,
+    full_name text,
+    timezone text DEFAULT 'UTC'::text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT profiles_full_name_check CHECK ((length(full_name) <= 200)),
+    CONSTRAINT profiles_timezone_check CHECK (((length(timezone) <= 100) AND private.is_timezone(timezone)))
+);
+
+ALTER TABLE public.profiles OWNER TO postgres;
+
+--
+-- Name: name_of(public.profiles); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.name_of(p_profile public.profiles) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+  select left(coalesce(nullif(p_profile.full_name, ''), p_profile.email, 'Somebody'), 100)
+$$;
+
+ALTER FUNCTION private.name_of(p_profile public.profiles) OWNER TO postgres;
+
+--
 -- Name: normal_email(text); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
@@ -3915,6 +4024,121 @@ CREATE FUNCTION private.note_outbox_problems(p_ids uuid[]) RETURNS void
 $$;
 
 ALTER FUNCTION private.note_outbox_problems(p_ids uuid[]) OWNER TO postgres;
+
+--
+-- Name: notify_of_assignment(); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.notify_of_assignment() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_bucket bigint := private.push_bucket();
+begin
+  insert into public.outbox_messages (workspace_id, channel, recipient, payload, idempotency_key, scheduled_at)
+  select new.workspace_id, 'web_push', 'user:' || new.assignee_id,
+    jsonb_build_object('kind', 'assignment', 'thread_id', new.id, 'user_id', new.assignee_id),
+    'push:assignment:' || new.id || ':' || new.assignee_id || ':' || v_bucket, private.push_due(v_bucket)
+  -- Nobody has to be told what they have just done.
+  where new.assignee_id is distinct from (select auth.uid()) and exists (
+    select 1 from public.push_subscriptions as subscription where subscription.user_id = new.assignee_id)
+  on conflict on constraint outbox_messages_workspace_id_idempotency_key_key do nothing;
+  return null;
+end $$;
+
+ALTER FUNCTION private.notify_of_assignment() OWNER TO postgres;
+
+--
+-- Name: notify_of_chat_messages(); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.notify_of_chat_messages() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_bucket bigint := private.push_bucket();
+begin
+  if not exists (select 1 from public.push_subscriptions) then
+    return null;
+  end if;
+  insert into public.outbox_messages (workspace_id, channel, recipient, payload, idempotency_key, scheduled_at)
+  select sent.workspace_id, 'web_push', 'chat:' || sent.chat_id,
+    jsonb_build_object('kind', 'chat_message', 'chat_id', sent.chat_id, 'seq', min(sent.seq)),
+    'push:chat:' || sent.chat_id || ':' || v_bucket, private.push_due(v_bucket)
+  from inserted as sent
+  where not exists (
+      select 1 from public.outbox_messages as outbox
+      where outbox.workspace_id = sent.workspace_id
+        and outbox.idempotency_key = 'push:chat:' || sent.chat_id || ':' || v_bucket)
+    and exists (
+      select 1 from public.chat_members as member
+      join public.push_subscriptions as subscription on subscription.user_id = member.user_id
+      where member.chat_id = sent.chat_id and member.user_id is distinct from sent.sender_id)
+  group by sent.workspace_id, sent.chat_id
+  on conflict on constraint outbox_messages_workspace_id_idempotency_key_key do nothing;
+  return null;
+end $$;
+
+ALTER FUNCTION private.notify_of_chat_messages() OWNER TO postgres;
+
+--
+-- Name: notify_of_follow_up(); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.notify_of_follow_up() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  insert into public.outbox_messages (workspace_id, channel, recipient, payload, idempotency_key, scheduled_at)
+  select new.workspace_id, 'web_push', 'user:' || new.user_id,
+    jsonb_build_object('kind', 'follow_up', 'user_id', new.user_id, 'at', private.time_cursor(new.follow_up_at)),
+    'push:follow_up:' || new.user_id || ':' || private.time_cursor(new.follow_up_at), new.follow_up_at
+  where new.follow_up_at > now() and exists (
+    select 1 from public.push_subscriptions as subscription where subscription.user_id = new.user_id)
+  on conflict on constraint outbox_messages_workspace_id_idempotency_key_key do nothing;
+  return null;
+end $$;
+
+ALTER FUNCTION private.notify_of_follow_up() OWNER TO postgres;
+
+--
+-- Name: notify_of_inbound_messages(); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.notify_of_inbound_messages() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_bucket bigint := private.push_bucket();
+begin
+  if not exists (select 1 from public.push_subscriptions) then
+    return null;
+  end if;
+  -- Which threads it is about is found by the ids of the messages, which begin with the time.
+  insert into public.outbox_messages (workspace_id, channel, recipient, payload, idempotency_key, scheduled_at)
+  select came.workspace_id, 'web_push', 'workspace:' || came.workspace_id,
+    jsonb_build_object('kind', 'inbound_message', 'bucket', v_bucket), 'push:inbound:' || v_bucket,
+    private.push_due(v_bucket)
+  from (
+    select distinct inserted.workspace_id from inserted where inserted.direction = 'in' and inserted.source = 'live'
+  ) as came
+  where not exists (
+      select 1 from public.outbox_messages as outbox
+      where outbox.workspace_id = came.workspace_id and outbox.idempotency_key = 'push:inbound:' || v_bucket)
+    and exists (
+      select 1 from public.workspace_memberships as membership
+      join public.push_subscriptions as subscription on subscription.user_id = membership.user_id
+      where membership.workspace_id = came.workspace_id)
+  order by came.workspace_id
+  on conflict on constraint outbox_messages_workspace_id_idempotency_key_key do nothing;
+  return null;
+end $$;
+
+ALTER FUNCTION private.notify_of_inbound_messages() OWNER TO postgres;
 
 --
 -- Name: number_chat_batch(integer); Type: FUNCTION; Schema: private; Owner: postgres
@@ -4382,6 +4606,30 @@ begin
 end $$;
 
 ALTER FUNCTION private.put_back_leads(p_outbox_ids uuid[]) OWNER TO postgres;
+-- Name: push_bucket(); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.push_bucket() RETURNS bigint
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $$
+  select floor(extract(epoch from clock_timestamp()) / 3)::bigint
+$$;
+
+ALTER FUNCTION private.push_bucket() OWNER TO postgres;
+
+--
+-- Name: push_due(bigint); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.push_due(p_bucket bigint) RETURNS timestamp with time zone
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+  select to_timestamp((p_bucket + 1) * 3 + 2)
+$$;
+
+ALTER FUNCTION private.push_due(p_bucket bigint) OWNER TO postgres;
 
 --
 -- Name: queue_inserted_outbox(); Type: FUNCTION; Schema: private; Owner: postgres
@@ -4663,6 +4911,24 @@ begin
 end $$;
 
 ALTER FUNCTION private.queue_whatsapp(p_thread_id uuid, p_payload jsonb, p_idempotency_key text, p_needs_window boolean, OUT outbox public.outbox_messages, OUT is_new boolean) OWNER TO postgres;
+-- Name: quiet_seconds(time without time zone, time without time zone, text); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.quiet_seconds(p_from time without time zone, p_until time without time zone, p_timezone text) RETURNS double precision
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  select extract(epoch from
+    (clock.local::date + p_until + case when clock.local::time >= p_until then interval '1 day' else '0' end)
+      at time zone p_timezone - clock_timestamp())
+  from (select clock_timestamp() at time zone p_timezone as local) as clock
+  where case
+    when p_from < p_until then clock.local::time >= p_from and clock.local::time < p_until
+    else clock.local::time >= p_from or clock.local::time < p_until
+  end
+$$;
+
+ALTER FUNCTION private.quiet_seconds(p_from time without time zone, p_until time without time zone, p_timezone text) OWNER TO postgres;
 
 --
 -- Name: raise_error(integer, text, jsonb, text); Type: FUNCTION; Schema: private; Owner: postgres
@@ -5333,6 +5599,31 @@ begin
 end $$;
 
 ALTER FUNCTION private.return_outbox(p_ids uuid[]) OWNER TO postgres;
+
+--
+-- Name: schedule_follow_up_pushes(uuid); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.schedule_follow_up_pushes(p_user_id uuid) RETURNS void
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $$
+  insert into public.outbox_messages (workspace_id, channel, recipient, payload, idempotency_key, scheduled_at)
+  select due.workspace_id, 'web_push', 'user:' || p_user_id,
+    jsonb_build_object('kind', 'follow_up', 'user_id', p_user_id, 'at', private.time_cursor(due.follow_up_at)),
+    'push:follow_up:' || p_user_id || ':' || private.time_cursor(due.follow_up_at), due.follow_up_at
+  from (
+    select settings.workspace_id, settings.follow_up_at from public.user_contact_settings as settings
+    where settings.user_id = p_user_id and settings.follow_up_at > now()
+    union
+    select settings.workspace_id, settings.follow_up_at from public.user_tma_settings as settings
+    where settings.user_id = p_user_id and settings.follow_up_at > now()
+  ) as due
+  order by due.follow_up_at
+  on conflict on constraint outbox_messages_workspace_id_idempotency_key_key do nothing
+$$;
+
+ALTER FUNCTION private.schedule_follow_up_pushes(p_user_id uuid) OWNER TO postgres;
 
 --
 -- Name: search_patterns(text); Type: FUNCTION; Schema: private; Owner: postgres
@@ -6349,6 +6640,154 @@ begin
 end $$;
 
 ALTER FUNCTION private.wake_outbox_workers() OWNER TO postgres;
+
+--
+-- Name: wanted_chat_pushes(uuid[], jsonb[]); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.wanted_chat_pushes(p_ids uuid[], p_payloads jsonb[]) RETURNS SETOF private.wanted_push
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+begin
+  return query
+  select asked.id, member.user_id, latest.seq::text,
+    jsonb_build_object(
+      'kind', case when unread.is_mention then 'mention' else 'chat_message' end,
+      'title', case when chat.kind = 'direct' then private.name_of(sender) else chat.title end,
+      'body', case when chat.kind = 'direct' then '' else private.name_of(sender) || ': ' end
+        || coalesce(left(latest.body, 300), 'sent a file'),
+      'tag', 'chat:' || chat.id, 'workspace_id', chat.workspace_id, 'chat_id', chat.id, 'seq', latest.seq,
+      'count', unread.count),
+    private.quiet_seconds(settings.quiet_from, settings.quiet_until, profile.timezone)
+  from unnest(p_ids, p_payloads) as asked (id, payload)
+  join public.chats as chat on chat.id = (asked.payload ->> 'chat_id')::uuid
+  join public.chat_members as member
+    on member.chat_id = chat.id
+      and member.user_id = coalesce((asked.payload ->> 'user_id')::uuid, member.user_id)
+  join public.profiles as profile on profile.id = member.user_id
+  left join public.notification_settings as settings on settings.user_id = member.user_id
+  cross join lateral (
+    select count(*) as count, max(message.seq) as seq, bool_or(member.user_id = any (message.mentions)) as is_mention
+    from public.chat_messages as message
+    where message.chat_id = chat.id
+      -- Who has been away for long isn't told more than an app shows at once.
+      and message.seq >= greatest((asked.payload ->> 'seq')::bigint, member.last_read_seq + 1, chat.last_seq - 99)
+      and message.sender_id is distinct from member.user_id and message.deleted_at is null
+      and (coalesce(settings.notify_chats, 'all') = 'all' or member.user_id = any (message.mentions))
+  ) as unread
+  join public.chat_messages as latest on latest.chat_id = chat.id and latest.seq = unread.seq
+  left join public.profiles as sender on sender.id = latest.sender_id
+  where asked.payload ->> 'kind' = 'chat_message'
+    and member.last_read_seq < chat.last_seq and coalesce(member.muted_until, '-infinity') <= now()
+    and coalesce(settings.notify_chats, 'all') <> 'none'
+    and exists (select 1 from public.push_subscriptions as device where device.user_id = member.user_id);
+end $$;
+
+ALTER FUNCTION private.wanted_chat_pushes(p_ids uuid[], p_payloads jsonb[]) OWNER TO postgres;
+
+--
+-- Name: wanted_follow_up_pushes(uuid[], jsonb[]); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.wanted_follow_up_pushes(p_ids uuid[], p_payloads jsonb[]) RETURNS SETOF private.wanted_push
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  return query
+  select asked.id, membership.user_id, asked.payload ->> 'at',
+    jsonb_build_object(
+      'kind', 'follow_up',
+      'title', case when due.count = 1 then left(coalesce(due.name, 'Follow-up'), 100)
+        else due.count || ' follow-ups are due' end,
+      'body', case when due.count = 1 then coalesce(left(due.note, 300), 'Follow-up is due')
+        else left(due.names, 300) end,
+      'tag', 'follow_up:' || (asked.payload ->> 'at'), 'workspace_id', membership.workspace_id,
+      'contact_id', due.contact_id, 'candidate_id', due.candidate_id, 'count', due.count),
+    private.quiet_seconds(settings.quiet_from, settings.quiet_until, profile.timezone)
+  from unnest(p_ids, p_payloads) as asked (id, payload)
+  join public.outbox_messages as outbox on outbox.id = asked.id
+  join public.workspace_memberships as membership
+    on membership.workspace_id = outbox.workspace_id and membership.user_id = (asked.payload ->> 'user_id')::uuid
+  join public.profiles as profile on profile.id = membership.user_id
+  left join public.notification_settings as settings on settings.user_id = membership.user_id
+  cross join lateral (
+    select count(*) as count, min(planned.name) as name, min(planned.note) as note,
+      string_agg(planned.name, ', ' order by planned.name) as names,
+      case when count(*) = 1 then min(planned.contact_id::text) end as contact_id,
+      case when count(*) = 1 then min(planned.candidate_id::text) end as candidate_id
+    from (
+      select coalesce(contact.name, contact.phone, contact.email) as name, mine.follow_up_note as note,
+        mine.contact_id, null::uuid as candidate_id
+      from public.user_contact_settings as mine join public.contacts as contact on contact.id = mine.contact_id
+      where mine.user_id = membership.user_id and mine.workspace_id = membership.workspace_id
+        and mine.follow_up_at = private.cursor_time(asked.payload ->> 'at')
+      union all
+      select coalesce(candidate.name, candidate.phone, candidate.email), mine.follow_up_note, null, mine.tma_id
+      from public.user_tma_settings as mine join public.tma_candidates as candidate on candidate.id = mine.tma_id
+      where mine.user_id = membership.user_id and mine.workspace_id = membership.workspace_id
+        and mine.follow_up_at = private.cursor_time(asked.payload ->> 'at')
+    ) as planned
+  ) as due
+  where asked.payload ->> 'kind' = 'follow_up' and due.count > 0 and coalesce(settings.notify_follow_ups, true)
+    and exists (select 1 from public.push_subscriptions as device where device.user_id = membership.user_id);
+end $$;
+
+ALTER FUNCTION private.wanted_follow_up_pushes(p_ids uuid[], p_payloads jsonb[]) OWNER TO postgres;
+
+--
+-- Name: wanted_thread_pushes(uuid[], jsonb[]); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.wanted_thread_pushes(p_ids uuid[], p_payloads jsonb[]) RETURNS SETOF private.wanted_push
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+begin
+  return query
+  select asked.id, membership.user_id,
+    case asked.payload ->> 'kind' when 'assignment' then asked.id::text
+      else private.time_cursor(thread.last_inbound_at) || ':' || thread.unread_count end,
+    jsonb_build_object(
+      'kind', asked.payload ->> 'kind',
+      'title', left(coalesce(contact.name, contact.phone, 'A group'), 100),
+      'body', case asked.payload ->> 'kind' when 'assignment' then 'Assigned to you'
+        else coalesce(thread.last_message_body, 'New message') end,
+      'tag', 'thread:' || thread.id, 'workspace_id', thread.workspace_id, 'thread_id', thread.id,
+      'contact_id', thread.contact_id, 'count', greatest(thread.unread_count, 1)),
+    private.quiet_seconds(settings.quiet_from, settings.quiet_until, profile.timezone)
+  from unnest(p_ids, p_payloads) as asked (id, payload)
+  cross join lateral (
+    select (asked.payload ->> 'thread_id')::uuid as thread_id where asked.payload ? 'thread_id'
+    union
+    select message.thread_id
+    from public.outbox_messages as event
+    join public.wa_messages as message on message.workspace_id = event.workspace_id
+    where event.id = asked.id and not asked.payload ? 'thread_id' and asked.payload ->> 'kind' = 'inbound_message'
+      and message.id >= private.first_message_id((asked.payload ->> 'bucket')::bigint * 3 - 10)
+      and message.id < private.first_message_id((asked.payload ->> 'bucket')::bigint * 3 + 3)
+      and message.direction = 'in' and message.source = 'live'
+  ) as news
+  join public.wa_threads as thread on thread.id = news.thread_id
+  left join public.contacts as contact on contact.id = thread.contact_id
+  join public.workspace_memberships as membership
+    on membership.workspace_id = thread.workspace_id
+      and membership.user_id = coalesce((asked.payload ->> 'user_id')::uuid, membership.user_id)
+  join public.profiles as profile on profile.id = membership.user_id
+  left join public.notification_settings as settings on settings.user_id = membership.user_id
+  where exists (select 1 from public.push_subscriptions as device where device.user_id = membership.user_id)
+    and case asked.payload ->> 'kind'
+      when 'assignment' then thread.assignee_id = membership.user_id and coalesce(settings.notify_assignments, true)
+      when 'inbound_message' then thread.unread_count > 0 and case coalesce(settings.notify_inbound, 'mine')
+        when 'all' then true
+        when 'mine' then thread.assignee_id = membership.user_id
+          or (thread.assignee_id is null and membership.role <> 'viewer')
+      end
+    end;
+end $$;
+
+ALTER FUNCTION private.wanted_thread_pushes(p_ids uuid[], p_payloads jsonb[]) OWNER TO postgres;
 
 --
 -- Name: whatsapp_error_scope(integer); Type: FUNCTION; Schema: private; Owner: postgres
@@ -8353,10 +8792,10 @@ begin
   if exists (
     select 1 from jsonb_to_recordset(p_failures) as failure (action text, scope text)
     where failure.action is null
-      or failure.action not in ('retry', 'release', 'pause_connection', 'fail', 'dead', 'unknown')
+      or failure.action not in ('retry', 'release', 'pause_connection', 'fail', 'dead', 'unknown', 'cancel')
   ) then
     perform private.raise_error(400, 'invalid_value',
-      '{"field": "action", "allowed": ["retry", "release", "pause_connection", "fail", "dead", "unknown"]}',
+      '{"field": "action", "allowed": ["retry", "release", "pause_connection", "fail", "dead", "unknown", "cancel"]}',
       'Use one of the allowed actions.');
   end if;
   select lease.ids into v_held from private.outbox_leases as lease where lease.token = p_token for update;
@@ -8387,6 +8826,7 @@ begin
         when failure.action = 'retry' and outbox.attempts + 1 < outbox.max_attempts then 'queued'
         when failure.action in ('retry', 'dead') then 'dead'
         when failure.action = 'fail' then 'failed'
+        when failure.action = 'cancel' then 'cancelled'
         else 'unknown'
       end,
       attempts = outbox.attempts + (not failure.blameless)::integer,
@@ -8397,7 +8837,7 @@ begin
           then clock_timestamp() + make_interval(secs => greatest(coalesce(failure.delay_seconds, 0), 0))
         else outbox.scheduled_at
       end,
-      settled_at = case when failure.action in ('fail', 'dead') or (failure.action = 'retry'
+      settled_at = case when failure.action in ('fail', 'dead', 'cancel') or (failure.action = 'retry'
         and not failure.blameless and outbox.attempts + 1 >= outbox.max_attempts) then clock_timestamp() end,
       error_code = failure.error_code, error_text = left(failure.error_text, 2000)
     from failure
@@ -8514,6 +8954,20 @@ CREATE FUNCTION public.get_account_tokens(p_workspace_id uuid) RETURNS TABLE(wab
 $$;
 
 ALTER FUNCTION public.get_account_tokens(p_workspace_id uuid) OWNER TO postgres;
+-- Name: get_badge(); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.get_badge() RETURNS bigint
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_user_id uuid := private.require_user();
+begin
+  return private.badge_of(v_user_id);
+end $$;
+
+ALTER FUNCTION public.get_badge() OWNER TO postgres;
 
 --
 -- Name: get_call_logs(uuid[], integer); Type: FUNCTION; Schema: public; Owner: postgres
@@ -10274,6 +10728,8 @@ begin
   )
   insert into private.outbox_archive (id, workspace_id, status, settled_at, message)
   select moved.id, moved.workspace_id, moved.status, moved.settled_at, to_jsonb(moved) - 'line_id' from moved
+  -- Of notifications nothing is kept: who was told what isn't a record of anything.
+  where moved.channel <> 'web_push'
   on conflict (id) do nothing;
   get diagnostics v_archived = row_count;
 
@@ -10860,6 +11316,71 @@ begin
 end $$;
 
 ALTER FUNCTION public.preview_template_send(p_workspace_id uuid, p_template_id uuid, p_filter jsonb, p_view_id uuid, p_variables jsonb, p_limit integer) OWNER TO postgres;
+-- Name: prepare_pushes(uuid[]); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.prepare_pushes(p_ids uuid[]) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_ids uuid[];
+  v_payloads jsonb[];
+  v_answer jsonb;
+begin
+  select array_agg(outbox.id), array_agg(outbox.payload) into v_ids, v_payloads
+  from public.outbox_messages as outbox where outbox.id = any (p_ids) and outbox.channel = 'web_push';
+
+  with wanted as materialized (
+    select found.* from private.wanted_chat_pushes(v_ids, v_payloads) as found
+    union all select found.* from private.wanted_thread_pushes(v_ids, v_payloads) as found
+    union all select found.* from private.wanted_follow_up_pushes(v_ids, v_payloads) as found
+  ), spread as (
+    insert into public.outbox_messages (workspace_id, channel, recipient, payload, idempotency_key)
+    select event.workspace_id, 'web_push', device.id::text,
+      event.payload || jsonb_strip_nulls(jsonb_build_object(
+        'user_id', wanted.user_id, 'subscription_id', device.id, 'thread_id', wanted.push -> 'thread_id')),
+      'push:' || device.id || ':' || (wanted.push ->> 'tag') || ':' || wanted.marker
+    from wanted
+    join public.outbox_messages as event on event.id = wanted.id and not event.payload ? 'subscription_id'
+    join public.push_subscriptions as device on device.user_id = wanted.user_id
+    where wanted.quiet_seconds is null
+    order by event.workspace_id, device.id
+    on conflict on constraint outbox_messages_workspace_id_idempotency_key_key do nothing
+  ), badge as materialized (
+    select person.user_id, private.badge_of(person.user_id) as count
+    from (
+      select distinct wanted.user_id from wanted
+      join unnest(v_ids, v_payloads) as asked (id, payload)
+        on asked.id = wanted.id and asked.payload ? 'subscription_id'
+    ) as person
+  )
+  select jsonb_agg(jsonb_build_object(
+    'id', asked.id,
+    'outcome', case
+      when wanted.user_id is null then 'unwanted'
+      when wanted.quiet_seconds is not null and wanted.push ->> 'kind' = 'follow_up' then 'quiet'
+      when wanted.quiet_seconds is not null then 'unwanted'
+      when not asked.payload ? 'subscription_id' then 'spread'
+      when device.id is null then 'unwanted'
+      else 'ready'
+    end,
+    'delay_seconds', wanted.quiet_seconds,
+    'push', jsonb_strip_nulls(wanted.push || jsonb_build_object('badge', badge.count)),
+    'device', to_jsonb(device)))
+  into v_answer
+  from unnest(v_ids, v_payloads) as asked (id, payload)
+  left join lateral (
+    select found.* from wanted as found where found.id = asked.id order by found.quiet_seconds nulls first limit 1
+  ) as wanted on true
+  -- A device that has changed hands since isn't told what its former user was to be told.
+  left join public.push_subscriptions as device
+    on device.id = (asked.payload ->> 'subscription_id')::uuid and device.user_id = wanted.user_id
+  left join badge on badge.user_id = wanted.user_id;
+  return coalesce(v_answer, '[]');
+end $$;
+
+ALTER FUNCTION public.prepare_pushes(p_ids uuid[]) OWNER TO postgres;
 
 --
 -- Name: purge_outbox(text, interval, uuid, integer); Type: FUNCTION; Schema: public; Owner: postgres
@@ -10957,6 +11478,27 @@ begin
 end $$;
 
 ALTER FUNCTION public.react_to_whatsapp_message(p_message_id uuid, p_emoji text, p_idempotency_key text) OWNER TO postgres;
+-- Name: record_push_results(jsonb); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.record_push_results(p_results jsonb) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+begin
+  delete from public.push_subscriptions as device
+  using jsonb_to_recordset(p_results) as result (subscription_id uuid, endpoint text, outcome text)
+  -- Not a subscription that took its place meanwhile.
+  where device.id = result.subscription_id and device.endpoint = result.endpoint and result.outcome = 'gone';
+  update public.push_subscriptions as device
+  set failure_count = case result.outcome when 'sent' then 0 else device.failure_count + 1 end,
+    last_error = left(result.error, 500)
+  from jsonb_to_recordset(p_results) as result (subscription_id uuid, endpoint text, outcome text, error text)
+  where device.id = result.subscription_id and device.endpoint = result.endpoint
+    and result.outcome in ('sent', 'failed');
+end $$;
+
+ALTER FUNCTION public.record_push_results(p_results jsonb) OWNER TO postgres;
 
 --
 -- Name: release_lost_claims(text, bigint[]); Type: FUNCTION; Schema: public; Owner: postgres
@@ -11121,6 +11663,21 @@ begin
 end $$;
 
 ALTER FUNCTION public.render_canned_response(p_thread_id uuid, p_shortcut text) OWNER TO postgres;
+-- Name: remove_push_subscription(text); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.remove_push_subscription(p_endpoint text) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+begin
+  perform private.require_user();
+  delete from public.push_subscriptions as subscription
+  where subscription.endpoint = p_endpoint and subscription.user_id = (select auth.uid());
+  return found;
+end $$;
+
+ALTER FUNCTION public.remove_push_subscription(p_endpoint text) OWNER TO postgres;
 
 --
 -- Name: replay_orphan_events(text); Type: FUNCTION; Schema: public; Owner: postgres
@@ -11503,6 +12060,35 @@ ALTER TABLE public.canned_responses OWNER TO postgres;
 --
 
 CREATE FUNCTION public.save_canned_response(p_workspace_id uuid, p_shortcut text, p_body text) RETURNS public.canned_responses
+-- Name: push_subscriptions; Type: TABLE; Schema: public; Owner: postgres
+--
+
+CREATE TABLE public.push_subscriptions (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    user_id uuid NOT NULL,
+    endpoint text NOT NULL,
+    p256dh text NOT NULL,
+    auth text NOT NULL,
+    user_agent text,
+    failure_count integer DEFAULT 0 NOT NULL,
+    last_error text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT push_subscriptions_auth_check CHECK ((auth ~ '^[A-Za-z0-9_-]{22}$'::text)),
+    CONSTRAINT push_subscriptions_endpoint_check CHECK (((endpoint ~ '^https?://[!-~]+$'::text) AND (length(endpoint) <= 2000))),
+    CONSTRAINT push_subscriptions_failure_count_check CHECK ((failure_count >= 0)),
+    CONSTRAINT push_subscriptions_last_error_check CHECK ((length(last_error) <= 500)),
+    CONSTRAINT push_subscriptions_p256dh_check CHECK ((p256dh ~ '^B[A-Za-z0-9_-]{86}$'::text)),
+    CONSTRAINT push_subscriptions_user_agent_check CHECK ((length(user_agent) <= 500))
+);
+
+ALTER TABLE public.push_subscriptions OWNER TO postgres;
+
+--
+-- Name: save_push_subscription(text, text, text, text); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.save_push_subscription(p_endpoint text, p_p256dh text, p_auth text, p_user_agent text DEFAULT NULL::text) RETURNS public.push_subscriptions
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     AS $_$
@@ -11525,6 +12111,37 @@ begin
 end $_$;
 
 ALTER FUNCTION public.save_canned_response(p_workspace_id uuid, p_shortcut text, p_body text) OWNER TO postgres;
+  v_user_id uuid := private.require_user();
+  v_p256dh text := translate(rtrim(p_p256dh, '='), '+/', '-_');
+  v_auth text := translate(rtrim(p_auth, '='), '+/', '-_');
+  v_subscription public.push_subscriptions;
+begin
+  if not private.is_push_endpoint(p_endpoint) then
+    perform private.raise_error(400, 'push_endpoint_invalid', '{"field": "endpoint"}',
+      'Send the endpoint that the browser''s PushManager gave: an https address of a push service on the internet.');
+  elsif (v_p256dh ~ '^B[A-Za-z0-9_-]{86}$') is not true then
+    perform private.raise_error(400, 'invalid_value', '{"field": "p256dh"}',
+      'Send the key p256dh of the browser''s subscription: base64 of 65 bytes.');
+  elsif (v_auth ~ '^[A-Za-z0-9_-]{22}$') is not true then
+    perform private.raise_error(400, 'invalid_value', '{"field": "auth"}',
+      'Send the key auth of the browser''s subscription: base64 of 16 bytes.');
+  end if;
+  insert into public.push_subscriptions as subscription (user_id, endpoint, p256dh, auth, user_agent)
+  values (v_user_id, p_endpoint, v_p256dh, v_auth, left(p_user_agent, 500))
+  -- Whoever is signed in on the device has it now.
+  on conflict on constraint push_subscriptions_endpoint_key do update
+    set user_id = v_user_id, p256dh = v_p256dh, auth = v_auth, failure_count = 0, last_error = null,
+      user_agent = coalesce(excluded.user_agent, subscription.user_agent)
+  returning * into v_subscription;
+  delete from public.push_subscriptions as subscription
+  where subscription.id in (
+    select other.id from public.push_subscriptions as other where other.user_id = v_user_id
+    order by other.updated_at desc, other.id offset 20);
+  perform private.schedule_follow_up_pushes(v_user_id);
+  return v_subscription;
+end $_$;
+
+ALTER FUNCTION public.save_push_subscription(p_endpoint text, p_p256dh text, p_auth text, p_user_agent text) OWNER TO postgres;
 
 --
 -- Name: seal_audit_log(integer); Type: FUNCTION; Schema: public; Owner: postgres
@@ -12242,6 +12859,79 @@ exception when foreign_key_violation then
 end $$;
 
 ALTER FUNCTION public.set_queue_settings(p_workspace_id uuid, p_patch jsonb, p_user_id uuid) OWNER TO postgres;
+-- Name: notification_settings; Type: TABLE; Schema: public; Owner: postgres
+--
+
+CREATE TABLE public.notification_settings (
+    user_id uuid NOT NULL,
+    notify_chats text DEFAULT 'all'::text NOT NULL,
+    notify_inbound text DEFAULT 'mine'::text NOT NULL,
+    notify_assignments boolean DEFAULT true NOT NULL,
+    notify_follow_ups boolean DEFAULT true NOT NULL,
+    quiet_from time without time zone,
+    quiet_until time without time zone,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT notification_settings_notify_chats_check CHECK ((notify_chats = ANY (ARRAY['all'::text, 'mentions'::text, 'none'::text]))),
+    CONSTRAINT notification_settings_notify_inbound_check CHECK ((notify_inbound = ANY (ARRAY['all'::text, 'mine'::text, 'none'::text]))),
+    CONSTRAINT notification_settings_quiet_hours_check CHECK (((num_nulls(quiet_from, quiet_until) = ANY (ARRAY[0, 2])) AND ((quiet_from <> quiet_until) IS NOT FALSE)))
+);
+
+ALTER TABLE public.notification_settings OWNER TO postgres;
+
+--
+-- Name: set_notification_settings(jsonb); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.set_notification_settings(p_patch jsonb DEFAULT '{}'::jsonb) RETURNS public.notification_settings
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $_$
+declare
+  v_allowed constant text[] := array[
+    'notify_chats', 'notify_inbound', 'notify_assignments', 'notify_follow_ups', 'quiet_from', 'quiet_until'];
+  v_user_id uuid := private.require_user();
+  v_field text;
+  v_settings public.notification_settings;
+begin
+  if jsonb_typeof(p_patch) is distinct from 'object' then
+    perform private.raise_error(400, 'invalid_value', '{"field": "patch"}', 'Send an object of settings by name.');
+  end if;
+  select given.key into v_field from jsonb_object_keys(p_patch) as given (key) where given.key <> all (v_allowed) limit 1;
+  if v_field is not null then
+    perform private.raise_error(400, 'field_unknown',
+      jsonb_build_object('field', left(v_field, 100), 'allowed', v_allowed), 'Use the fields that are allowed.');
+  end if;
+  select given.field into v_field from jsonb_each(p_patch) as given (field, value)
+  where case
+    when given.field = 'notify_chats' then given.value #>> '{}' in ('all', 'mentions', 'none')
+    when given.field = 'notify_inbound' then given.value #>> '{}' in ('all', 'mine', 'none')
+    when given.field in ('quiet_from', 'quiet_until') then given.value = 'null'
+      or given.value #>> '{}' ~ '^([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?$'
+    else jsonb_typeof(given.value) = 'boolean'
+  end is not true limit 1;
+  if v_field is not null then
+    perform private.raise_error(400, 'invalid_value', jsonb_build_object('field', v_field),
+      'notify_chats is all, mentions or none; notify_inbound is all, mine or none; quiet hours are times like 22:00.');
+  end if;
+
+  insert into public.notification_settings (user_id) values (v_user_id) on conflict (user_id) do nothing;
+  update public.notification_settings as settings
+  set notify_chats = coalesce(p_patch ->> 'notify_chats', settings.notify_chats),
+    notify_inbound = coalesce(p_patch ->> 'notify_inbound', settings.notify_inbound),
+    notify_assignments = coalesce((p_patch ->> 'notify_assignments')::boolean, settings.notify_assignments),
+    notify_follow_ups = coalesce((p_patch ->> 'notify_follow_ups')::boolean, settings.notify_follow_ups),
+    quiet_from = case when p_patch ? 'quiet_from' then (p_patch ->> 'quiet_from')::time else settings.quiet_from end,
+    quiet_until = case when p_patch ? 'quiet_until' then (p_patch ->> 'quiet_until')::time else settings.quiet_until end
+  where settings.user_id = v_user_id and p_patch <> '{}';
+  select settings.* into v_settings from public.notification_settings as settings where settings.user_id = v_user_id;
+  return v_settings;
+exception when check_violation then
+  perform private.raise_error(400, 'invalid_value', '{"fields": ["quiet_from", "quiet_until"]}',
+    'Give both ends of the quiet hours, at different times, or null for both.');
+end $_$;
+
+ALTER FUNCTION public.set_notification_settings(p_patch jsonb) OWNER TO postgres;
 
 --
 -- Name: user_tma_settings; Type: TABLE; Schema: public; Owner: postgres
@@ -13508,6 +14198,17 @@ CREATE SEQUENCE private.outbox_woken
 ALTER SEQUENCE private.outbox_woken OWNER TO postgres;
 
 --
+-- Name: push_allowed_origins; Type: TABLE; Schema: private; Owner: postgres
+--
+
+CREATE TABLE private.push_allowed_origins (
+    origin text NOT NULL,
+    CONSTRAINT push_allowed_origins_origin_check CHECK ((origin ~ '^https?://[^/[:space:]]+$'::text))
+);
+
+ALTER TABLE private.push_allowed_origins OWNER TO postgres;
+
+--
 -- Name: wa_connection_secrets; Type: TABLE; Schema: private; Owner: postgres
 --
 
@@ -14154,6 +14855,13 @@ ALTER TABLE ONLY private.outbox_waiting
     ADD CONSTRAINT outbox_waiting_pkey PRIMARY KEY (line_id, place);
 
 --
+-- Name: push_allowed_origins push_allowed_origins_pkey; Type: CONSTRAINT; Schema: private; Owner: postgres
+--
+
+ALTER TABLE ONLY private.push_allowed_origins
+    ADD CONSTRAINT push_allowed_origins_pkey PRIMARY KEY (origin);
+
+--
 -- Name: wa_connection_secrets wa_connection_secrets_pkey; Type: CONSTRAINT; Schema: private; Owner: postgres
 --
 
@@ -14334,6 +15042,13 @@ ALTER TABLE ONLY public.meta_webhook_events
     ADD CONSTRAINT meta_webhook_events_pkey PRIMARY KEY (workspace_id, event_key);
 
 --
+-- Name: notification_settings notification_settings_pkey; Type: CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.notification_settings
+    ADD CONSTRAINT notification_settings_pkey PRIMARY KEY (user_id);
+
+--
 -- Name: orphan_webhook_events orphan_webhook_events_phone_number_id_event_key_key; Type: CONSTRAINT; Schema: public; Owner: postgres
 --
 
@@ -14423,6 +15138,18 @@ ALTER TABLE ONLY public.queue_ledger
 
 ALTER TABLE ONLY public.queue_performance_metrics
     ADD CONSTRAINT queue_performance_metrics_pkey PRIMARY KEY (workspace_id, user_id, day);
+-- Name: push_subscriptions push_subscriptions_endpoint_key; Type: CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.push_subscriptions
+    ADD CONSTRAINT push_subscriptions_endpoint_key UNIQUE (endpoint);
+
+--
+-- Name: push_subscriptions push_subscriptions_pkey; Type: CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.push_subscriptions
+    ADD CONSTRAINT push_subscriptions_pkey PRIMARY KEY (id);
 
 --
 -- Name: rate_limit_counters rate_limit_counters_pkey; Type: CONSTRAINT; Schema: public; Owner: postgres
@@ -15026,6 +15753,10 @@ CREATE INDEX queue_ledger_workspace_id_lead_id_idx ON public.queue_ledger USING 
 --
 
 CREATE INDEX queue_performance_metrics_user_id_idx ON public.queue_performance_metrics USING btree (user_id);
+-- Name: push_subscriptions_user_id_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX push_subscriptions_user_id_idx ON public.push_subscriptions USING btree (user_id);
 
 --
 -- Name: tma_candidates_created_by_idx; Type: INDEX; Schema: public; Owner: postgres
@@ -15458,6 +16189,10 @@ CREATE TRIGGER chat_messages_broadcast_update AFTER UPDATE OF rev ON public.chat
 --
 
 CREATE TRIGGER clients_set_updated_at BEFORE UPDATE ON public.clients FOR EACH ROW EXECUTE FUNCTION private.set_updated_at();
+-- Name: chat_messages chat_messages_notify; Type: TRIGGER; Schema: public; Owner: postgres
+--
+
+CREATE TRIGGER chat_messages_notify AFTER INSERT ON public.chat_messages REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION private.notify_of_chat_messages();
 
 --
 -- Name: contact_notes contact_notes_set_updated_at; Type: TRIGGER; Schema: public; Owner: postgres
@@ -15504,6 +16239,10 @@ CREATE TRIGGER leads_set_updated_at BEFORE UPDATE ON public.leads FOR EACH ROW W
 --
 
 CREATE TRIGGER inbox_settings_set_updated_at BEFORE UPDATE ON public.inbox_settings FOR EACH ROW EXECUTE FUNCTION private.set_updated_at();
+-- Name: notification_settings notification_settings_set_updated_at; Type: TRIGGER; Schema: public; Owner: postgres
+--
+
+CREATE TRIGGER notification_settings_set_updated_at BEFORE UPDATE ON public.notification_settings FOR EACH ROW EXECUTE FUNCTION private.set_updated_at();
 
 --
 -- Name: outbox_messages outbox_messages_queue_inserted; Type: TRIGGER; Schema: public; Owner: postgres
@@ -15576,12 +16315,22 @@ ALTER TABLE public.queue_ledger ENABLE ALWAYS TRIGGER queue_ledger_refuse_remova
 --
 
 CREATE TRIGGER queue_performance_metrics_set_updated_at BEFORE UPDATE ON public.queue_performance_metrics FOR EACH ROW WHEN ((new.updated_at = old.updated_at)) EXECUTE FUNCTION private.set_updated_at();
+-- Name: push_subscriptions push_subscriptions_set_updated_at; Type: TRIGGER; Schema: public; Owner: postgres
+--
+
+CREATE TRIGGER push_subscriptions_set_updated_at BEFORE UPDATE ON public.push_subscriptions FOR EACH ROW EXECUTE FUNCTION private.set_updated_at();
 
 --
 -- Name: tma_candidates tma_candidates_set_updated_at; Type: TRIGGER; Schema: public; Owner: postgres
 --
 
 CREATE TRIGGER tma_candidates_set_updated_at BEFORE UPDATE ON public.tma_candidates FOR EACH ROW EXECUTE FUNCTION private.set_updated_at();
+
+--
+-- Name: user_contact_settings user_contact_settings_notify; Type: TRIGGER; Schema: public; Owner: postgres
+--
+
+CREATE TRIGGER user_contact_settings_notify AFTER INSERT OR UPDATE OF follow_up_at ON public.user_contact_settings FOR EACH ROW WHEN ((new.follow_up_at IS NOT NULL)) EXECUTE FUNCTION private.notify_of_follow_up();
 
 --
 -- Name: user_contact_settings user_contact_settings_set_updated_at; Type: TRIGGER; Schema: public; Owner: postgres
@@ -15594,12 +16343,22 @@ CREATE TRIGGER user_contact_settings_set_updated_at BEFORE UPDATE ON public.user
 --
 
 CREATE TRIGGER user_queue_settings_set_updated_at BEFORE UPDATE ON public.user_queue_settings FOR EACH ROW EXECUTE FUNCTION private.set_updated_at();
+-- Name: user_tma_settings user_tma_settings_notify; Type: TRIGGER; Schema: public; Owner: postgres
+--
+
+CREATE TRIGGER user_tma_settings_notify AFTER INSERT OR UPDATE OF follow_up_at ON public.user_tma_settings FOR EACH ROW WHEN ((new.follow_up_at IS NOT NULL)) EXECUTE FUNCTION private.notify_of_follow_up();
 
 --
 -- Name: user_tma_settings user_tma_settings_set_updated_at; Type: TRIGGER; Schema: public; Owner: postgres
 --
 
 CREATE TRIGGER user_tma_settings_set_updated_at BEFORE UPDATE ON public.user_tma_settings FOR EACH ROW EXECUTE FUNCTION private.set_updated_at();
+
+--
+-- Name: wa_messages wa_messages_notify; Type: TRIGGER; Schema: public; Owner: postgres
+--
+
+CREATE TRIGGER wa_messages_notify AFTER INSERT ON public.wa_messages REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION private.notify_of_inbound_messages();
 
 --
 -- Name: wa_messages wa_messages_set_updated_at; Type: TRIGGER; Schema: public; Owner: postgres
@@ -15630,6 +16389,12 @@ CREATE TRIGGER wa_saved_views_set_updated_at BEFORE UPDATE ON public.wa_saved_vi
 --
 
 CREATE TRIGGER wa_templates_set_updated_at BEFORE UPDATE ON public.wa_templates FOR EACH ROW EXECUTE FUNCTION private.set_updated_at();
+
+--
+-- Name: wa_threads wa_threads_notify_assignee; Type: TRIGGER; Schema: public; Owner: postgres
+--
+
+CREATE TRIGGER wa_threads_notify_assignee AFTER UPDATE OF assignee_id ON public.wa_threads FOR EACH ROW WHEN (((new.assignee_id IS NOT NULL) AND (new.assignee_id IS DISTINCT FROM old.assignee_id))) EXECUTE FUNCTION private.notify_of_assignment();
 
 --
 -- Name: wa_threads wa_threads_set_updated_at; Type: TRIGGER; Schema: public; Owner: postgres
@@ -16039,6 +16804,13 @@ ALTER TABLE ONLY public.meta_signup_states
     ADD CONSTRAINT meta_signup_states_workspace_id_user_id_fkey FOREIGN KEY (workspace_id, user_id) REFERENCES public.workspace_memberships(workspace_id, user_id) ON DELETE CASCADE;
 
 --
+-- Name: notification_settings notification_settings_user_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.notification_settings
+    ADD CONSTRAINT notification_settings_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.profiles(id) ON DELETE CASCADE;
+
+--
 -- Name: outbox_messages outbox_messages_created_by_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
 --
 
@@ -16107,6 +16879,11 @@ ALTER TABLE ONLY public.queue_performance_metrics
 
 ALTER TABLE ONLY public.queue_performance_metrics
     ADD CONSTRAINT queue_performance_metrics_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES public.workspaces(id) ON DELETE CASCADE;
+-- Name: push_subscriptions push_subscriptions_user_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.push_subscriptions
+    ADD CONSTRAINT push_subscriptions_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.profiles(id) ON DELETE CASCADE;
 
 --
 -- Name: tma_candidates tma_candidates_created_by_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
@@ -16537,6 +17314,18 @@ ALTER TABLE private.outbox_waiting ENABLE ROW LEVEL SECURITY;
 CREATE POLICY outbox_waiting_all_service ON private.outbox_waiting TO service_role USING (true) WITH CHECK (true);
 
 --
+-- Name: push_allowed_origins; Type: ROW SECURITY; Schema: private; Owner: postgres
+--
+
+ALTER TABLE private.push_allowed_origins ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: push_allowed_origins push_allowed_origins_select_service; Type: POLICY; Schema: private; Owner: postgres
+--
+
+CREATE POLICY push_allowed_origins_select_service ON private.push_allowed_origins FOR SELECT TO service_role USING (true);
+
+--
 -- Name: wa_connection_secrets; Type: ROW SECURITY; Schema: private; Owner: postgres
 --
 
@@ -16763,6 +17552,30 @@ ALTER TABLE public.meta_webhook_events ENABLE ROW LEVEL SECURITY;
 CREATE POLICY meta_webhook_events_select_admin ON public.meta_webhook_events FOR SELECT TO authenticated USING ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids_as(VARIADIC ARRAY['owner'::text, 'admin'::text]) AS my_workspace_ids_as))));
 
 --
+-- Name: notification_settings; Type: ROW SECURITY; Schema: public; Owner: postgres
+--
+
+ALTER TABLE public.notification_settings ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: notification_settings notification_settings_insert_self; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY notification_settings_insert_self ON public.notification_settings FOR INSERT TO authenticated WITH CHECK ((user_id = ( SELECT auth.uid() AS uid)));
+
+--
+-- Name: notification_settings notification_settings_select_self; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY notification_settings_select_self ON public.notification_settings FOR SELECT TO authenticated USING ((user_id = ( SELECT auth.uid() AS uid)));
+
+--
+-- Name: notification_settings notification_settings_update_self; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY notification_settings_update_self ON public.notification_settings FOR UPDATE TO authenticated USING ((user_id = ( SELECT auth.uid() AS uid))) WITH CHECK ((user_id = ( SELECT auth.uid() AS uid)));
+
+--
 -- Name: orphan_webhook_events; Type: ROW SECURITY; Schema: public; Owner: postgres
 --
 
@@ -16784,7 +17597,7 @@ ALTER TABLE public.outbox_messages ENABLE ROW LEVEL SECURITY;
 -- Name: outbox_messages outbox_messages_select_member; Type: POLICY; Schema: public; Owner: postgres
 --
 
-CREATE POLICY outbox_messages_select_member ON public.outbox_messages FOR SELECT TO authenticated USING ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))));
+CREATE POLICY outbox_messages_select_member ON public.outbox_messages FOR SELECT TO authenticated USING (((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND (channel <> 'web_push'::text)));
 
 --
 -- Name: owner_audit_log; Type: ROW SECURITY; Schema: public; Owner: postgres
@@ -16883,6 +17696,22 @@ ALTER TABLE public.queue_performance_metrics ENABLE ROW LEVEL SECURITY;
 --
 
 CREATE POLICY queue_performance_metrics_select_member ON public.queue_performance_metrics FOR SELECT TO authenticated USING ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))));
+-- Name: push_subscriptions; Type: ROW SECURITY; Schema: public; Owner: postgres
+--
+
+ALTER TABLE public.push_subscriptions ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: push_subscriptions push_subscriptions_delete_self; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY push_subscriptions_delete_self ON public.push_subscriptions FOR DELETE TO authenticated USING ((user_id = ( SELECT auth.uid() AS uid)));
+
+--
+-- Name: push_subscriptions push_subscriptions_select_self; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY push_subscriptions_select_self ON public.push_subscriptions FOR SELECT TO authenticated USING ((user_id = ( SELECT auth.uid() AS uid)));
 
 --
 -- Name: rate_limit_counters; Type: ROW SECURITY; Schema: public; Owner: postgres
@@ -17374,6 +18203,11 @@ GRANT ALL ON FUNCTION private.automated_leads(p_contact_ids uuid[]) TO service_r
 --
 
 REVOKE ALL ON FUNCTION private.begin_takeover(p_thread_id uuid, OUT p_lead_ids uuid[], OUT p_outbox_ids uuid[]) FROM PUBLIC;
+-- Name: FUNCTION badge_of(p_user_id uuid); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.badge_of(p_user_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.badge_of(p_user_id uuid) TO service_role;
 
 --
 -- Name: FUNCTION broadcast_message(); Type: ACL; Schema: private; Owner: postgres
@@ -17712,6 +18546,11 @@ REVOKE ALL ON FUNCTION private.find_workspace(p_ref text) FROM PUBLIC;
 --
 
 REVOKE ALL ON FUNCTION private.first_connection(p_workspace_id uuid) FROM PUBLIC;
+-- Name: FUNCTION first_message_id(p_seconds bigint); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.first_message_id(p_seconds bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.first_message_id(p_seconds bigint) TO service_role;
 
 --
 -- Name: FUNCTION follow_deduction(p_workspace_id uuid, p_delta bigint, p_balance bigint); Type: ACL; Schema: private; Owner: postgres
@@ -17790,6 +18629,10 @@ GRANT ALL ON FUNCTION private.is_operator(p_roles text[]) TO service_role;
 --
 
 REVOKE ALL ON FUNCTION private.is_search_language(p_language text) FROM PUBLIC;
+-- Name: FUNCTION is_push_endpoint(p_endpoint text); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.is_push_endpoint(p_endpoint text) FROM PUBLIC;
 
 --
 -- Name: FUNCTION is_service(); Type: ACL; Schema: private; Owner: postgres
@@ -18034,6 +18877,32 @@ GRANT ALL ON FUNCTION private.my_workspace_ids_as(VARIADIC p_roles text[]) TO au
 GRANT ALL ON FUNCTION private.my_workspace_ids_as(VARIADIC p_roles text[]) TO service_role;
 
 --
+-- Name: TABLE profiles; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT SELECT ON TABLE public.profiles TO authenticated;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.profiles TO service_role;
+
+--
+-- Name: COLUMN profiles.full_name; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT UPDATE(full_name) ON TABLE public.profiles TO authenticated;
+
+--
+-- Name: COLUMN profiles.timezone; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT UPDATE(timezone) ON TABLE public.profiles TO authenticated;
+
+--
+-- Name: FUNCTION name_of(p_profile public.profiles); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.name_of(p_profile public.profiles) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.name_of(p_profile public.profiles) TO service_role;
+
+--
 -- Name: FUNCTION normal_email(p_email text); Type: ACL; Schema: private; Owner: postgres
 --
 
@@ -18051,6 +18920,30 @@ REVOKE ALL ON FUNCTION private.normal_phone(p_phone text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION private.note_outbox_problems(p_ids uuid[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.note_outbox_problems(p_ids uuid[]) TO service_role;
+
+--
+-- Name: FUNCTION notify_of_assignment(); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.notify_of_assignment() FROM PUBLIC;
+
+--
+-- Name: FUNCTION notify_of_chat_messages(); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.notify_of_chat_messages() FROM PUBLIC;
+
+--
+-- Name: FUNCTION notify_of_follow_up(); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.notify_of_follow_up() FROM PUBLIC;
+
+--
+-- Name: FUNCTION notify_of_inbound_messages(); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.notify_of_inbound_messages() FROM PUBLIC;
 
 --
 -- Name: FUNCTION number_chat_batch(p_limit integer); Type: ACL; Schema: private; Owner: postgres
@@ -18158,6 +19051,16 @@ REVOKE ALL ON FUNCTION private.post_tokens(p_workspace_id uuid, p_delta bigint, 
 
 REVOKE ALL ON FUNCTION private.put_back_leads(p_outbox_ids uuid[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.put_back_leads(p_outbox_ids uuid[]) TO service_role;
+-- Name: FUNCTION push_bucket(); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.push_bucket() FROM PUBLIC;
+
+--
+-- Name: FUNCTION push_due(p_bucket bigint); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.push_due(p_bucket bigint) FROM PUBLIC;
 
 --
 -- Name: FUNCTION queue_inserted_outbox(); Type: ACL; Schema: private; Owner: postgres
@@ -18200,6 +19103,11 @@ GRANT ALL ON FUNCTION private.queue_timezone(p_workspace_id uuid, p_user_id uuid
 --
 
 REVOKE ALL ON FUNCTION private.queue_whatsapp(p_thread_id uuid, p_payload jsonb, p_idempotency_key text, p_needs_window boolean, OUT outbox public.outbox_messages, OUT is_new boolean) FROM PUBLIC;
+-- Name: FUNCTION quiet_seconds(p_from time without time zone, p_until time without time zone, p_timezone text); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.quiet_seconds(p_from time without time zone, p_until time without time zone, p_timezone text) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.quiet_seconds(p_from time without time zone, p_until time without time zone, p_timezone text) TO service_role;
 
 --
 -- Name: FUNCTION raise_error(p_status integer, p_code text, p_detail jsonb, p_hint text); Type: ACL; Schema: private; Owner: postgres
@@ -18361,6 +19269,12 @@ GRANT ALL ON FUNCTION private.require_user() TO service_role;
 
 REVOKE ALL ON FUNCTION private.return_outbox(p_ids uuid[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.return_outbox(p_ids uuid[]) TO service_role;
+
+--
+-- Name: FUNCTION schedule_follow_up_pushes(p_user_id uuid); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.schedule_follow_up_pushes(p_user_id uuid) FROM PUBLIC;
 
 --
 -- Name: FUNCTION search_patterns(p_search text); Type: ACL; Schema: private; Owner: postgres
@@ -18584,6 +19498,27 @@ GRANT ALL ON FUNCTION private.wa_status_rank(p_status text) TO service_role;
 
 REVOKE ALL ON FUNCTION private.wake_outbox_workers() FROM PUBLIC;
 GRANT ALL ON FUNCTION private.wake_outbox_workers() TO service_role;
+
+--
+-- Name: FUNCTION wanted_chat_pushes(p_ids uuid[], p_payloads jsonb[]); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.wanted_chat_pushes(p_ids uuid[], p_payloads jsonb[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.wanted_chat_pushes(p_ids uuid[], p_payloads jsonb[]) TO service_role;
+
+--
+-- Name: FUNCTION wanted_follow_up_pushes(p_ids uuid[], p_payloads jsonb[]); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.wanted_follow_up_pushes(p_ids uuid[], p_payloads jsonb[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.wanted_follow_up_pushes(p_ids uuid[], p_payloads jsonb[]) TO service_role;
+
+--
+-- Name: FUNCTION wanted_thread_pushes(p_ids uuid[], p_payloads jsonb[]); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.wanted_thread_pushes(p_ids uuid[], p_payloads jsonb[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.wanted_thread_pushes(p_ids uuid[], p_payloads jsonb[]) TO service_role;
 
 --
 -- Name: FUNCTION whatsapp_error_scope(p_code integer); Type: ACL; Schema: private; Owner: postgres
@@ -18986,6 +19921,11 @@ GRANT ALL ON FUNCTION public.find_workspace(p_ref text) TO service_role;
 
 REVOKE ALL ON FUNCTION public.get_account_tokens(p_workspace_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.get_account_tokens(p_workspace_id uuid) TO service_role;
+-- Name: FUNCTION get_badge(); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.get_badge() FROM PUBLIC;
+GRANT ALL ON FUNCTION public.get_badge() TO authenticated;
 
 --
 -- Name: FUNCTION get_call_logs(p_contact_ids uuid[], p_limit integer); Type: ACL; Schema: public; Owner: postgres
@@ -19350,6 +20290,11 @@ GRANT ALL ON FUNCTION public.prepare_queue(p_workspace_id uuid, p_day date, p_li
 REVOKE ALL ON FUNCTION public.preview_template_send(p_workspace_id uuid, p_template_id uuid, p_filter jsonb, p_view_id uuid, p_variables jsonb, p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.preview_template_send(p_workspace_id uuid, p_template_id uuid, p_filter jsonb, p_view_id uuid, p_variables jsonb, p_limit integer) TO authenticated;
 GRANT ALL ON FUNCTION public.preview_template_send(p_workspace_id uuid, p_template_id uuid, p_filter jsonb, p_view_id uuid, p_variables jsonb, p_limit integer) TO service_role;
+-- Name: FUNCTION prepare_pushes(p_ids uuid[]); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.prepare_pushes(p_ids uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.prepare_pushes(p_ids uuid[]) TO service_role;
 
 --
 -- Name: FUNCTION purge_outbox(p_status text, p_older_than interval, p_workspace_id uuid, p_limit integer); Type: ACL; Schema: public; Owner: postgres
@@ -19370,6 +20315,11 @@ GRANT ALL ON FUNCTION public.release_lead(p_lead_id uuid, p_reason text) TO auth
 REVOKE ALL ON FUNCTION public.react_to_whatsapp_message(p_message_id uuid, p_emoji text, p_idempotency_key text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.react_to_whatsapp_message(p_message_id uuid, p_emoji text, p_idempotency_key text) TO authenticated;
 GRANT ALL ON FUNCTION public.react_to_whatsapp_message(p_message_id uuid, p_emoji text, p_idempotency_key text) TO service_role;
+-- Name: FUNCTION record_push_results(p_results jsonb); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.record_push_results(p_results jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.record_push_results(p_results jsonb) TO service_role;
 
 --
 -- Name: FUNCTION release_lost_claims(p_worker text, p_held_tokens bigint[]); Type: ACL; Schema: public; Owner: postgres
@@ -19416,6 +20366,11 @@ GRANT ALL ON FUNCTION public.remove_operator(p_email text) TO service_role;
 REVOKE ALL ON FUNCTION public.render_canned_response(p_thread_id uuid, p_shortcut text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.render_canned_response(p_thread_id uuid, p_shortcut text) TO authenticated;
 GRANT ALL ON FUNCTION public.render_canned_response(p_thread_id uuid, p_shortcut text) TO service_role;
+-- Name: FUNCTION remove_push_subscription(p_endpoint text); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.remove_push_subscription(p_endpoint text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.remove_push_subscription(p_endpoint text) TO authenticated;
 
 --
 -- Name: FUNCTION replay_orphan_events(p_phone_number_id text); Type: ACL; Schema: public; Owner: postgres
@@ -19505,6 +20460,18 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.canned_responses TO service_ro
 REVOKE ALL ON FUNCTION public.save_canned_response(p_workspace_id uuid, p_shortcut text, p_body text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.save_canned_response(p_workspace_id uuid, p_shortcut text, p_body text) TO authenticated;
 GRANT ALL ON FUNCTION public.save_canned_response(p_workspace_id uuid, p_shortcut text, p_body text) TO service_role;
+-- Name: TABLE push_subscriptions; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT SELECT,DELETE ON TABLE public.push_subscriptions TO authenticated;
+GRANT SELECT,DELETE,UPDATE ON TABLE public.push_subscriptions TO service_role;
+
+--
+-- Name: FUNCTION save_push_subscription(p_endpoint text, p_p256dh text, p_auth text, p_user_agent text); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.save_push_subscription(p_endpoint text, p_p256dh text, p_auth text, p_user_agent text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.save_push_subscription(p_endpoint text, p_p256dh text, p_auth text, p_user_agent text) TO authenticated;
 
 --
 -- Name: FUNCTION seal_audit_log(p_limit integer); Type: ACL; Schema: public; Owner: postgres
@@ -19676,6 +20643,60 @@ GRANT ALL ON FUNCTION public.set_member_role(p_workspace_id uuid, p_user_id uuid
 REVOKE ALL ON FUNCTION public.set_queue_settings(p_workspace_id uuid, p_patch jsonb, p_user_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.set_queue_settings(p_workspace_id uuid, p_patch jsonb, p_user_id uuid) TO authenticated;
 GRANT ALL ON FUNCTION public.set_queue_settings(p_workspace_id uuid, p_patch jsonb, p_user_id uuid) TO service_role;
+-- Name: TABLE notification_settings; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT SELECT ON TABLE public.notification_settings TO authenticated;
+GRANT SELECT ON TABLE public.notification_settings TO service_role;
+
+--
+-- Name: COLUMN notification_settings.user_id; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT INSERT(user_id) ON TABLE public.notification_settings TO authenticated;
+
+--
+-- Name: COLUMN notification_settings.notify_chats; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT UPDATE(notify_chats) ON TABLE public.notification_settings TO authenticated;
+
+--
+-- Name: COLUMN notification_settings.notify_inbound; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT UPDATE(notify_inbound) ON TABLE public.notification_settings TO authenticated;
+
+--
+-- Name: COLUMN notification_settings.notify_assignments; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT UPDATE(notify_assignments) ON TABLE public.notification_settings TO authenticated;
+
+--
+-- Name: COLUMN notification_settings.notify_follow_ups; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT UPDATE(notify_follow_ups) ON TABLE public.notification_settings TO authenticated;
+
+--
+-- Name: COLUMN notification_settings.quiet_from; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT UPDATE(quiet_from) ON TABLE public.notification_settings TO authenticated;
+
+--
+-- Name: COLUMN notification_settings.quiet_until; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT UPDATE(quiet_until) ON TABLE public.notification_settings TO authenticated;
+
+--
+-- Name: FUNCTION set_notification_settings(p_patch jsonb); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.set_notification_settings(p_patch jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.set_notification_settings(p_patch jsonb) TO authenticated;
 
 --
 -- Name: TABLE user_tma_settings; Type: ACL; Schema: public; Owner: postgres
@@ -19968,6 +20989,12 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE private.outbox_ready TO service_role;
 --
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE private.outbox_waiting TO service_role;
+
+--
+-- Name: TABLE push_allowed_origins; Type: ACL; Schema: private; Owner: postgres
+--
+
+GRANT SELECT ON TABLE private.push_allowed_origins TO service_role;
 
 --
 -- Name: TABLE wa_connection_secrets; Type: ACL; Schema: private; Owner: postgres

@@ -40,6 +40,7 @@ from qero.models.inbox import (
 from qero.models.lead import LeadFields, LeadPatch
 from qero.models.lead_queue import QueueSettingsPatch
 from qero.models.personal import CandidateSettingsPatch, ContactSettingsPatch
+from qero.models.push import NotificationSettingsPatch, push_support
 from qero.services.audit import Audit
 from qero.services.call_logs import CallLogs
 from qero.services.candidates import Candidates
@@ -47,6 +48,7 @@ from qero.services.canned_responses import CannedResponses
 from qero.services.chats import Chats
 from qero.services.connections import Connections
 from qero.services.contacts import Contacts
+from qero.services.devices import Devices
 from qero.services.entitlements import Entitlements
 from qero.services.events import Events
 from qero.services.follow_ups import FollowUps
@@ -55,6 +57,7 @@ from qero.services.invitations import InvitationAcceptance, Invitations
 from qero.services.lead_queue import LeadQueue
 from qero.services.leads import Leads
 from qero.services.notes import Notes
+from qero.services.notifications import Notifications
 from qero.services.operators import Operators
 from qero.services.outbox import Outbox
 from qero.services.rate_limits import RateLimits
@@ -88,6 +91,7 @@ __all__ = [
     "ContactPatch",
     "ContactSettingsPatch",
     "Contacts",
+    "Devices",
     "Entitlements",
     "Events",
     "FollowUps",
@@ -108,6 +112,8 @@ __all__ = [
     "NotAuthenticated",
     "NotFound",
     "Notes",
+    "NotificationSettingsPatch",
+    "Notifications",
     "Operators",
     "Outbox",
     "PermissionDenied",
@@ -134,5 +140,6 @@ __all__ = [
     "WebhookEndpoint",
     "Webhooks",
     "Workspaces",
+    "push_support",
     "watch_table",
 ]

@@ -415,6 +415,10 @@ REGISTRY: Mapping[str, ErrorSpec] = {
             "Use one that the detail lists.",
         ),
         field_unknown=("A field was named that can't be set.", "Use the fields that the detail lists."),
+        push_endpoint_invalid=(
+            "The address isn't a push service's.",
+            "Send the endpoint that the browser's PushManager gave: https, on the internet.",
+        ),
         file_unreadable=(
             "The file can't be read as a table of people.",
             "Save it as CSV in UTF-8 with a header, or say with --map and --encoding what it is.",

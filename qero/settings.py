@@ -26,8 +26,9 @@ _WHERE: dict[str, tuple[str, str]] = {
     "meta_app_id": ("NEXT_PUBLIC_META_APP_ID", "the Meta app's basic settings"),
     "meta_config_id": ("NEXT_PUBLIC_META_CONFIG_ID", "the embedded signup configuration of the Meta app"),
     "secret_keys": ("QERO_SECRET_KEYS", "`qero secrets new-key`; keep it outside the database"),
-    "vapid_public_key": ("VAPID_PUBLIC_KEY", "a VAPID key pair for web push"),
-    "vapid_private_key": ("VAPID_PRIVATE_KEY", "a VAPID key pair for web push"),
+    "vapid_public_key": ("VAPID_PUBLIC_KEY", "`qero push keys`"),
+    "vapid_private_key": ("VAPID_PRIVATE_KEY", "`qero push keys`; keep it outside the database"),
+    "vapid_subject": ("VAPID_SUBJECT", "you: `mailto:` and an address that push services may write to"),
 }
 
 
@@ -133,8 +134,14 @@ class Settings(BaseSettings):
         validation_alias=_from_env("QERO_SECRET_KEYS"),
         description="Comma-separated Fernet keys that encrypt connection tokens; the first encrypts, all decrypt.",
     )
-    vapid_public_key: str | None = Field(None, validation_alias=_from_env("VAPID_PUBLIC_KEY"))
-    vapid_private_key: SecretStr | None = Field(None, validation_alias=_from_env("VAPID_PRIVATE_KEY"))
+    vapid_public_key: PublicKey | None = Field(None, validation_alias=_from_env("VAPID_PUBLIC_KEY"))
+    vapid_private_key: SecretKey | None = Field(None, validation_alias=_from_env("VAPID_PRIVATE_KEY"))
+    vapid_subject: str | None = Field(None, validation_alias=_from_env("VAPID_SUBJECT"))
+    push_allowed_origins: str | None = Field(
+        None,
+        validation_alias=_from_env("QERO_PUSH_ALLOWED_ORIGINS"),
+        description="Comma-separated origins of push services that aren't on the internet: for tests only.",
+    )
 
     request_timeout_seconds: float = Field(
         15.0, validation_alias=_from_env("QERO_REQUEST_TIMEOUT_SECONDS"), gt=0, le=3600

@@ -13,7 +13,9 @@ import structlog
 
 from qero import Clients, SecretBox, Settings
 from qero.local.graph import GraphStandIn
+from qero.local.push import PushServiceStandIn
 from qero.local.stack import temporary_stack
+from tests.phones import Phones
 from tests.support import APP_SECRET, VERIFY_TOKEN, World
 
 OWN_SETTINGS = {
@@ -59,6 +61,15 @@ async def graph() -> AsyncIterator[GraphStandIn]:
     """A stand-in for Meta's Graph API that checks what it is sent."""
     async with GraphStandIn.serve() as graph:
         yield graph
+
+
+@pytest.fixture
+async def phones(world: World) -> AsyncIterator[Phones]:
+    """Devices at a stand-in for push services, and an outbox that holds only what the test causes."""
+    async with PushServiceStandIn.serve() as service:
+        phones = Phones(world, service)
+        await phones.allow()
+        yield phones
 
 
 @pytest.fixture

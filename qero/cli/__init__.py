@@ -76,6 +76,7 @@ def main() -> None:
             local,
             ops,
             outbox,
+            push,
             queue,
             secrets,
             serve,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from dataclasses import asdict
 from typing import Annotated
 
@@ -17,13 +18,15 @@ from qero.clients.factory import Clients
 from qero.clients.graph import GraphClient
 from qero.clients.secrets import SecretBox
 from qero.clients.transport import AiohttpTransport
+from qero.clients.webpush import WebPushClient
 from qero.errors import QeroError
 from qero.logs import get_logger
 from qero.models.outbox import QueuedMessage
 from qero.services.outbox import Outbox
+from qero.services.pushes import Pushes
 from qero.services.upkeep import Upkeep
 from qero.settings import Settings
-from qero.worker import Metrics, Summary, WhatsAppChannel, Worker, keep_inboxes, listen
+from qero.worker import Channel, Metrics, Summary, WebPushChannel, WhatsAppChannel, Worker, keep_inboxes, listen
 
 STATS_SECONDS = 15.0
 
@@ -47,7 +50,8 @@ def worker(
     """Send what the outbox holds, until SIGTERM or Ctrl-C; what is being sent then is finished first.
 
     Any number of workers may run at once. Needs SUPABASE_URL, both keys and QERO_SECRET_KEYS. With SUPABASE_DB_URL, a
-    direct connection, it is woken when something is queued; without, it looks at least once a second.
+    direct connection, it is woken when something is queued; without, it looks at least once a second. With
+    VAPID_PRIVATE_KEY, VAPID_PUBLIC_KEY and VAPID_SUBJECT it sends notifications too.
     """
     if dry_run:
         _show(asyncio.run(_queued()), as_json=as_json)
@@ -87,12 +91,18 @@ async def _work(
         timeout=httpx.Timeout(settings.request_timeout_seconds, connect=5.0),
         transport=AiohttpTransport(max_connections=concurrency),
     )
-    async with Clients(settings) as clients, meta:
+    async with AsyncExitStack() as stack:
+        clients = await stack.enter_async_context(Clients(settings))
+        await stack.enter_async_context(meta)
         graph = GraphClient(meta, base_url=settings.graph_url, version=settings.graph_version)
         outbox = Outbox(clients.service())
+        channels: dict[str, Channel] = {"whatsapp": WhatsAppChannel(graph, SecretBox.from_settings(settings))}
+        if settings.vapid_private_key is not None:
+            push = WebPushClient.from_settings(settings, max_connections=concurrency)
+            channels["web_push"] = WebPushChannel(Pushes(clients.service()), await stack.enter_async_context(push))
         sender = Worker(
             outbox,
-            {"whatsapp": WhatsAppChannel(graph, SecretBox.from_settings(settings))},
+            channels,
             concurrency=concurrency,
             number_concurrency=number_concurrency,
             wake=wake,

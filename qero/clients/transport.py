@@ -6,10 +6,34 @@ that nothing of the request left; whatever else went wrong, it may have.
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import httpx
+
+
+class EnvironmentProxies:
+    """The proxies that the environment names: aiohttp would look for one, and for a netrc file, at every request."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str], str | None] = {}
+
+    def of(self, scheme: str, host: str) -> str | None:
+        if (scheme, host) not in self._known:
+            self._known[scheme, host] = None if proxy_bypass(host) else getproxies().get(scheme)
+        return self._known[scheme, host]
+
+    @staticmethod
+    def addresses() -> set[tuple[str, int]]:
+        """Where the proxies are."""
+        return {address_of(proxy) for proxy in getproxies().values()}
+
+
+def address_of(url: str) -> tuple[str, int]:
+    """Host and port that a URL leads to."""
+    parts = urlsplit(url)
+    return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
 
 
 class AiohttpTransport(httpx.AsyncBaseTransport):
@@ -18,7 +42,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     def __init__(self, *, max_connections: int) -> None:
         self._max_connections = max_connections
         self._session: aiohttp.ClientSession | None = None
-        self._proxies: dict[tuple[str, str], str | None] = {}
+        self._proxies = EnvironmentProxies()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send one request and read its whole answer."""
@@ -30,7 +54,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                 headers=request.headers.multi_items(),
                 data=await request.aread(),
                 allow_redirects=False,
-                proxy=self._proxy(request.url),
+                proxy=self._proxies.of(request.url.scheme, request.url.host),
                 timeout=aiohttp.ClientTimeout(
                     # aiohttp's `connect` covers the wait for a place in the pool as well.
                     connect=_sum(timeout.get("pool"), timeout.get("connect")),
@@ -62,13 +86,6 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         """Close every connection."""
         if self._session is not None:
             await self._session.close()
-
-    def _proxy(self, url: httpx.URL) -> str | None:
-        """The proxy that the environment names: aiohttp would look for one, and for a netrc file, at every request."""
-        if (url.scheme, url.host) not in self._proxies:
-            bypassed = bool(proxy_bypass(url.host))
-            self._proxies[url.scheme, url.host] = None if bypassed else getproxies().get(url.scheme)
-        return self._proxies[url.scheme, url.host]
 
     def _open(self) -> aiohttp.ClientSession:
         # Made at the first request, because it belongs to the running event loop.

@@ -58,6 +58,8 @@ class FailureAction(StrEnum):
     """It may have been sent: never sent again until a status or a person settles it."""
     RELEASE = "release"
     """Back into the queue, at once or after a delay; sending hadn't begun, so the attempt doesn't count."""
+    CANCEL = "cancel"
+    """Nobody wants it any more."""
     PAUSE_CONNECTION = "pause_connection"
     """Back into the queue without counting the attempt, and its connection is paused with the reason."""
 

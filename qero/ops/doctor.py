@@ -18,6 +18,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from qero.clients.secrets import SecretBox
+from qero.clients.webpush import VapidKeys
 from qero.errors import QeroError
 from qero.ops.push import migrations_workdir, without_password
 from qero.settings import Settings
@@ -75,6 +76,11 @@ def _settings(settings: Settings) -> list[Finding]:
                     f"{error.message} It is needed for {needed_for}.", error.hint,
                 )
             )  # fmt: skip
+    if settings.vapid_private_key is not None:
+        try:
+            VapidKeys.from_settings(settings)
+        except QeroError as error:
+            findings.append(Finding("settings", "problem", f"{error.message} Nobody is notified.", error.hint))
     return findings or [Finding("settings", "ok", "every setting is there")]
 
 

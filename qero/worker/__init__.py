@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qero.worker.channels import Channel, Decrypter, WhatsAppChannel
+from qero.worker.channels import Channel, Decrypter, WebPushChannel, WhatsAppChannel
 from qero.worker.metrics import Metrics
 from qero.worker.upkeep import keep_inboxes
 from qero.worker.waking import listen
@@ -13,6 +13,7 @@ __all__ = [
     "Decrypter",
     "Metrics",
     "Summary",
+    "WebPushChannel",
     "WhatsAppChannel",
     "Worker",
     "keep_inboxes",

@@ -66,6 +66,8 @@ class Summary:
     failed: int = 0
     dead: int = 0
     unknown: int = 0
+    cancelled: int = 0
+    """Not wanted any more when they were to be sent."""
     unsettled: int = 0
     """Not reported: the lease was lost, or the database stayed away until it ended."""
 
@@ -401,6 +403,8 @@ class Worker:
         match outcome:
             case Accepted():
                 self._log.info("message_sent", provider_message_id=outcome.provider_message_id, **ids, **extra)
+            case Refused(action=FailureAction.CANCEL):
+                self._log.info("message_unwanted", code=outcome.error_code, **ids, **extra)
             case Refused():
                 self._log.warning(
                     "message_refused",

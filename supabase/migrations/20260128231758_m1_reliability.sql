@@ -377,9 +377,10 @@ alter table private.outbox_problems enable row level security;
 alter table private.outbox_archive enable row level security;
 alter table public.rate_limit_counters enable row level security;
 
+-- Notifications say who is reminded of what, and who reads which chat: nobody's business but the service's.
 drop policy if exists outbox_messages_select_member on public.outbox_messages;
 create policy outbox_messages_select_member on public.outbox_messages for select to authenticated
-  using (workspace_id = any (array(select private.my_workspace_ids())));
+  using (workspace_id = any (array(select private.my_workspace_ids())) and channel <> 'web_push');
 
 -- Only the service reaches these; the policies say so in words, for people and for the advisor.
 drop policy if exists outbox_lanes_all_service on private.outbox_lanes;
@@ -715,13 +716,14 @@ begin
 end $$;
 
 -- A worker died or stalled with these in hand. They may have left, so they are never sent again blindly: a status with
--- the opaque id settles them, or a person decides.
+-- the opaque id settles them, or a person decides. Notifications are sent again: one shown twice replaces itself.
 create or replace function private.end_outbox_leases() returns void
 language plpgsql security invoker set search_path = '' as $$
 declare
   v_ids uuid[];
   v_line_ids bigint[];
   v_heads bigint[];
+  v_again uuid[];
 begin
   with ended as (
     delete from private.outbox_leases as lease
@@ -735,18 +737,31 @@ begin
     update public.outbox_messages as outbox
     set status = 'unknown', attempts = outbox.attempts + 1, lease_token = null, error_code = 'lease_expired',
       error_text = 'The worker stopped answering while this message was in its hands.'
-    from held where outbox.id = held.id and outbox.status = 'queued'
+    from held where outbox.id = held.id and outbox.status = 'queued' and outbox.channel <> 'web_push'
     returning outbox.id, outbox.line_id, outbox.sequence
+  ), notification as (
+    update public.outbox_messages as outbox
+    set status = case when outbox.attempts + 1 < outbox.max_attempts then 'queued' else 'dead' end,
+      attempts = outbox.attempts + 1, lease_token = null, error_code = 'lease_expired',
+      error_text = 'The worker stopped answering while this message was in its hands.',
+      settled_at = case when outbox.attempts + 1 >= outbox.max_attempts then clock_timestamp() end
+    from held where outbox.id = held.id and outbox.status = 'queued' and outbox.channel = 'web_push'
+    returning outbox.id
   ), shown as (
     update public.wa_messages as message set status = 'unknown'
     from unknown where message.outbox_id = unknown.id and message.status = 'pending'
   )
-  select array_agg(unknown.id), array_agg(unknown.line_id), array_agg(unknown.sequence)
-  into v_ids, v_line_ids, v_heads from unknown;
+  select array_agg(unknown.id), array_agg(unknown.line_id), array_agg(unknown.sequence),
+    (select array_agg(notification.id) from notification)
+  into v_ids, v_line_ids, v_heads, v_again from unknown;
   if v_ids is not null then
     perform private.note_outbox_problems(v_ids);
     perform private.leave_outbox_lines(v_line_ids, v_heads, true);
     perform private.follow_lead_messages(v_ids);
+  end if;
+  if v_again is not null then
+    perform private.return_outbox(v_again);
+    perform private.note_outbox_problems(v_again);
   end if;
 end $$;
 
@@ -1113,10 +1128,10 @@ begin
   if exists (
     select 1 from jsonb_to_recordset(p_failures) as failure (action text, scope text)
     where failure.action is null
-      or failure.action not in ('retry', 'release', 'pause_connection', 'fail', 'dead', 'unknown')
+      or failure.action not in ('retry', 'release', 'pause_connection', 'fail', 'dead', 'unknown', 'cancel')
   ) then
     perform private.raise_error(400, 'invalid_value',
-      '{"field": "action", "allowed": ["retry", "release", "pause_connection", "fail", "dead", "unknown"]}',
+      '{"field": "action", "allowed": ["retry", "release", "pause_connection", "fail", "dead", "unknown", "cancel"]}',
       'Use one of the allowed actions.');
   end if;
   select lease.ids into v_held from private.outbox_leases as lease where lease.token = p_token for update;
@@ -1147,6 +1162,7 @@ begin
         when failure.action = 'retry' and outbox.attempts + 1 < outbox.max_attempts then 'queued'
         when failure.action in ('retry', 'dead') then 'dead'
         when failure.action = 'fail' then 'failed'
+        when failure.action = 'cancel' then 'cancelled'
         else 'unknown'
       end,
       attempts = outbox.attempts + (not failure.blameless)::integer,
@@ -1157,7 +1173,7 @@ begin
           then clock_timestamp() + make_interval(secs => greatest(coalesce(failure.delay_seconds, 0), 0))
         else outbox.scheduled_at
       end,
-      settled_at = case when failure.action in ('fail', 'dead') or (failure.action = 'retry'
+      settled_at = case when failure.action in ('fail', 'dead', 'cancel') or (failure.action = 'retry'
         and not failure.blameless and outbox.attempts + 1 >= outbox.max_attempts) then clock_timestamp() end,
       error_code = failure.error_code, error_text = left(failure.error_text, 2000)
     from failure
@@ -1199,7 +1215,7 @@ begin
   from jsonb_to_recordset(p_failures) as failure (id uuid);
 end $$;
 comment on function public.fail_outbox(bigint, jsonb) is
-  'Settles failed messages of a leased batch by action: retry, release, pause_connection, fail, dead or unknown; a retry of scope number, account or app pauses the numbers concerned.';
+  'Settles what wasn''t sent of a leased batch by action: retry, release, pause_connection, fail, dead, unknown, or cancel for what is no longer wanted; a retry of scope number, account or app pauses the numbers concerned.';
 
 create or replace function public.extend_lease(p_token bigint, p_seconds integer) returns timestamptz
 language plpgsql security invoker set search_path = '' as $$
@@ -1909,6 +1925,8 @@ begin
   )
   insert into private.outbox_archive (id, workspace_id, status, settled_at, message)
   select moved.id, moved.workspace_id, moved.status, moved.settled_at, to_jsonb(moved) - 'line_id' from moved
+  -- Of notifications nothing is kept: who was told what isn't a record of anything.
+  where moved.channel <> 'web_push'
   on conflict (id) do nothing;
   get diagnostics v_archived = row_count;
 

@@ -88,6 +88,7 @@ async def test_help_lists_the_commands(tmp_path: Path) -> None:
         "local",
         "ops",
         "queue",
+        "push",
         "secrets",
         "serve",
         "whoami",

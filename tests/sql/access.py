@@ -172,6 +172,8 @@ async def make_cast(world: World) -> Cast:
     await cast.insert("user_queue_settings", workspace_id=workspace.id, user_id=users["member"].id)
     await cast.insert("queue_performance_metrics", **new_queue_metrics(cast, users["member"].id))
     ledger_id = await cast.insert("queue_ledger", **new_ledger_entry(cast))
+    await cast.rpc("member", "set_notification_settings")
+    device_id = await cast.insert("push_subscriptions", **new_push_subscription(users["member"].id))
     grant_id = await world.scalar("select id from grant_workspace_tokens(%s, 10, 'test')", workspace.id)
     entry_id = await world.scalar("select min(id) from workspace_token_ledger where workspace_id = %s", workspace.id)
     alert_id = await world.scalar("select min(id) from workspace_token_alerts where workspace_id = %s", workspace.id)
@@ -208,6 +210,8 @@ async def make_cast(world: World) -> Cast:
         "owner_members": {"user_id": users["operator"].id},
         "platform_admins": {"user_id": users["operator"].id},
         "profiles": {"id": users["member"].id},
+        "notification_settings": {"user_id": users["member"].id},
+        "push_subscriptions": {"id": device_id},
         "wa_message_changes": {"wa_message_id": wamid},
         "rate_limit_counters": {"key": counter_key},
         "wa_message_statuses": {"wa_message_id": wamid},
@@ -386,6 +390,15 @@ def new_outbox(cast: Cast) -> dict[str, Any]:
         "payload": {"type": "text"},
         "idempotency_key": str(uuid4()),
         "status": "cancelled",
+    }
+
+
+def new_push_subscription(user_id: UUID) -> dict[str, Any]:
+    return {
+        "user_id": user_id,
+        "endpoint": f"https://push.example.com/{uuid4().hex}",
+        "p256dh": "B" + "A" * 86,
+        "auth": "A" * 22,
     }
 
 

@@ -32,6 +32,9 @@ TABLES_WITHOUT_WORKSPACE: Mapping[str, str] = {
     "public.platform_admins": "operates every workspace",
     "public.owner_audit_log": "outlives the workspace, and operators belong to none",
     "private.audit_seals": "a part of the audit log",
+    "public.push_subscriptions": "a person's device, whatever workspaces they are in",
+    "public.notification_settings": "a person's own, whatever workspaces they are in",
+    "private.push_allowed_origins": "allowances for tests",
 }
 
 IDS_WITHOUT_REFERENCE: Mapping[str, str] = {

@@ -100,6 +100,11 @@ TABLES: Mapping[str, Access] = {
     "platform_admins": KEPT,
     # The profile asked for is the member's.
     "profiles": Access(readable(*MEMBERS), update=Rule(("member", "service"), SIGNED_IN)),
+    # Theirs alone; devices come by RPC.
+    "notification_settings": Access(
+        readable("member"), insert=NOBODY, update=Rule(("member",), SIGNED_IN), delete=NOBODY
+    ),
+    "push_subscriptions": Access(readable("member"), insert=NOBODY, delete=Rule(("service",), SIGNED_IN)),
     "wa_message_changes": Access(SERVICE_ONLY),
     "rate_limit_counters": Access(SERVICE_ONLY),
     "wa_message_statuses": Access(SERVICE_ONLY),
@@ -162,6 +167,8 @@ UPDATED = {
     "owner_members": "role",
     "platform_admins": "created_at",
     "profiles": "full_name",
+    "notification_settings": "notify_chats",
+    "push_subscriptions": "failure_count",
     "wa_message_changes": "actor",
     "rate_limit_counters": "used",
     "wa_message_statuses": "status",
@@ -293,6 +300,10 @@ async def new_row(cast: Cast, table: str) -> dict[str, Any]:
         case "workspace_token_balance":
             workspace = await cast.insert("workspaces", slug=f"w-{uuid4().hex[:12]}", name="New")
             return {"workspace_id": workspace}
+        case "notification_settings":
+            return {"user_id": await cast.new_user()}
+        case "push_subscriptions":
+            return access.new_push_subscription(await cast.new_user())
         case "profiles":
             user_id = await cast.new_user()
             await database.execute("delete from profiles where id = %s", [user_id])
@@ -396,6 +407,7 @@ async def test_delete(table: str, cast: Cast) -> None:
     [
         "wa_connection_secrets", "outbox_lanes", "outbox_ready", "outbox_lines", "outbox_waiting", "outbox_leases",
         "outbox_problems", "outbox_archive", "migration_rejects", "chat_backlog", "audit_seals",
+        "push_allowed_origins",
     ],
 )  # fmt: skip
 async def test_private_tables_are_out_of_reach_whatever_the_caller_asks_for(table: str, cast: Cast) -> None:
@@ -849,6 +861,22 @@ RPCS: Mapping[str, tuple[Mapping[str, str], Callable[[Cast], dict[str, Any]]]] =
     ),
     "use_entitlement": (OPERATOR_RPC, of_workspace(p_key="meta_hub")),
     "verify_audit_log": (OPERATOR_RPC, lambda _: {}),
+    "get_badge": (by_role(members=OK, outside=OK, service=REFUSED), lambda _: {}),
+    "prepare_pushes": (SERVICE_RPC, lambda _: {"p_ids": []}),
+    "record_push_results": (SERVICE_RPC, lambda _: {"p_results": []}),
+    "remove_push_subscription": (
+        by_role(members=OK, outside=OK, service=REFUSED),
+        lambda _: {"p_endpoint": "https://push.example.com/none"},
+    ),
+    "save_push_subscription": (
+        by_role(members=OK, outside=OK, service=REFUSED),
+        lambda cast: {
+            f"p_{name}": value
+            for name, value in access.new_push_subscription(cast.user_ids["member"]).items()
+            if name != "user_id"
+        },
+    ),
+    "set_notification_settings": (by_role(members=OK, outside=OK, service=REFUSED), lambda _: {"p_patch": {}}),
     "cancel_outbox": (SERVICE_RPC, lambda _: {"p_ids": []}),
     "claim_outbox": (SERVICE_RPC, lambda _: {"p_limit": 1, "p_worker": "matrix"}),
     "complete_outbox": (SERVICE_RPC, lambda _: {"p_token": 0, "p_results": []}),

@@ -515,6 +515,23 @@ async def templates_of_no_workspace(cast: Cast) -> httpx.Response:
     )
 
 
+def subscribing(**arguments: Any) -> Provocation:
+    given = {"p_endpoint": "https://push.example.com/x", "p_p256dh": "B" + "A" * 86, "p_auth": "A" * 22, **arguments}
+    return calling("member", "save_push_subscription", **given)
+
+
+def preferring(**settings: Any) -> Provocation:
+    return calling("member", "set_notification_settings", p_patch=settings)
+
+
+INSIDE = (
+    None, "", "push.example.com/x", "http://push.example.com/x", "https://push.example.com:8443/x",
+    "https://push.example.com", "https://user@push.example.com/x", "https://push.example.com\\@10.0.0.1/x",
+    "https://127.0.0.1/x", "https://2130706433/x", "https://[::1]/x", "https://localhost/x", "https://db.internal/x",
+    "https://printer.local/x", "https://intranet/x", "https://push.example.com/ x", "https://push.example.com/\n",
+    "https://PUSH.example.com/x", f"https://push.example.com/{'x' * 2000}", "file:///etc/passwd",
+)  # fmt: skip
+
 PROVOKED: list[tuple[str, str, Provocation, dict[str, Any]]] = [
     ("require_queue", "invalid_value", in_queue("set_queue_settings", "service"), {"field": "user_id"}),
     (
@@ -984,6 +1001,31 @@ PROVOKED: list[tuple[str, str, Provocation, dict[str, Any]]] = [
         "workspace_suspended",
         accepting_where_all_is_suspended,
         {"workspace_id": ...},
+    ),
+    *(
+        ("save_push_subscription", "push_endpoint_invalid", subscribing(p_endpoint=endpoint), {"field": "endpoint"})
+        for endpoint in INSIDE
+    ),
+    ("save_push_subscription", "invalid_value", subscribing(p_p256dh="A" * 87), {"field": "p256dh"}),
+    ("save_push_subscription", "invalid_value", subscribing(p_p256dh=None), {"field": "p256dh"}),
+    ("save_push_subscription", "invalid_value", subscribing(p_auth="A" * 21), {"field": "auth"}),
+    (
+        "set_notification_settings",
+        "invalid_value",
+        calling("member", "set_notification_settings", p_patch=[]),
+        {"field": "patch"},
+    ),
+    ("set_notification_settings", "field_unknown", preferring(user_id="me"), {"field": "user_id", "allowed": ...}),
+    ("set_notification_settings", "invalid_value", preferring(notify_chats="some"), {"field": "notify_chats"}),
+    ("set_notification_settings", "invalid_value", preferring(notify_inbound=None), {"field": "notify_inbound"}),
+    ("set_notification_settings", "invalid_value", preferring(notify_follow_ups="yes"), {"field": "notify_follow_ups"}),
+    ("set_notification_settings", "invalid_value", preferring(quiet_from="24:00"), {"field": "quiet_from"}),
+    ("set_notification_settings", "invalid_value", preferring(quiet_from="22:00"), {"fields": ...}),
+    (
+        "set_notification_settings",
+        "invalid_value",
+        preferring(quiet_from="22:00", quiet_until="22:00"),
+        {"fields": ...},
     ),
     ("assign_message_seq", "already_exists", repeated_insert, {"client_generated_id": ..., "id": ...}),
     (
@@ -1910,6 +1952,10 @@ async def test_every_raise_is_provoked(cast: Cast) -> None:
         "public.preview_template_send(gen_random_uuid(), gen_random_uuid())",
         "public.invite_member(gen_random_uuid(), 'a@example.com')",
         "public.accept_invitation('token')",
+        "public.save_push_subscription('https://push.example.com/x', '', '')",
+        "public.remove_push_subscription('https://push.example.com/x')",
+        "public.set_notification_settings()",
+        "public.get_badge()",
     ],
 )
 def test_a_session_without_a_user_is_refused(call: str, rolled_back: RolledBack) -> None:
