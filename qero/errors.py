@@ -259,6 +259,7 @@ REGISTRY: Mapping[str, ErrorSpec] = {
             "Check the ids that the detail names; `qero events list` shows what there is.",
         ),
         outbox_message_not_found=("There is no such message in the outbox.", "Check the id; purged messages are gone."),
+        backup_not_found=("There is no backup here.", "`qero db backup --list` shows those there are."),
     ),
     **_specs(
         Conflict,
@@ -276,6 +277,14 @@ REGISTRY: Mapping[str, ErrorSpec] = {
         migration_version_taken=(
             "Two migrations have the same version, the digits that their names start with.",
             "Rename the one that no database has yet.",
+        ),
+        migration_edited=(
+            "Migrations were applied with another text than their files have now.",
+            "`qero db plan --adopt` shows what running qero's again would do, and `qero db push --adopt` does it.",
+        ),
+        run_in_progress=(
+            "Another run is working on this database.",
+            "Wait until the run that the detail names has ended, then repeat.",
         ),
         slug_taken=("The slug is in use.", "Choose another slug."),
         phone_number_taken=(
@@ -311,6 +320,18 @@ REGISTRY: Mapping[str, ErrorSpec] = {
         window_closed=(
             "The customer's last message is more than 24 hours old, so free text can't be sent.",
             "Send an approved template instead.",
+        ),
+        backup_needed=(
+            "What is pushed loses rows or columns, so it isn't pushed without a backup.",
+            "Push without --skip-backup and SKIP_DB_BACKUP.",
+        ),
+        restore_refused=(
+            "The database has tables where the backup's would go.",
+            "Restore into an empty database, or with --replace, which drops them.",
+        ),
+        run_lost=(
+            "The connection that keeps other runs away was lost; nothing more was done.",
+            "Check the connection to the database, then repeat: what was done stays done.",
         ),
         message_deleted=("The message was deleted.", "Write a new message."),
         chat_is_direct=("A direct chat is between two people.", "Make a group for more people."),
@@ -361,6 +382,10 @@ REGISTRY: Mapping[str, ErrorSpec] = {
         migration_name_invalid=(
             "A migration's name doesn't have the form `<digits>_<name>.sql`, so it would never be pushed.",
             "Rename the files that the detail names, like `20260131120000_add_notes.sql`, or move them elsewhere.",
+        ),
+        migration_refused=(
+            "Migrations do what shouldn't happen by surprise.",
+            "Change them as `qero db lint` says, or pass over a rule on purpose: --allow with the rule's name.",
         ),
         lead_status_invalid=(
             "The lead status isn't one of the allowed values.",
@@ -432,6 +457,10 @@ REGISTRY: Mapping[str, ErrorSpec] = {
             "The database can't be reached.",
             "Repeat later; `qero doctor` shows what is down.",
         ),
+        migration_locked_out=(
+            "A migration gave up waiting for a lock, several times over; it was rolled back.",
+            "Look for long transactions in pg_stat_activity, end them or wait, then repeat.",
+        ),
         try_again=("The database couldn't finish because of concurrent work.", "Repeat the same request."),
         timed_out=("The database took longer than it may.", "Repeat, with fewer rows if it happens again."),
         network_error=("The connection failed before an answer arrived.", "Check the address and repeat."),
@@ -481,6 +510,25 @@ REGISTRY: Mapping[str, ErrorSpec] = {
         migration_failed=(
             "A migration failed; it was rolled back.",
             "Correct the file that the detail names, then repeat.",
+        ),
+        tool_timed_out=(
+            "A program took longer than it may.",
+            "Look at what it waited for, then repeat with a longer --timeout.",
+        ),
+        backup_failed=("The backup couldn't be made; nothing was pushed.", "Read the program's words in the detail."),
+        backup_no_space=(
+            "The disk hasn't the space that a backup may need; nothing was pushed.",
+            "Free space, or name another folder with --backups.",
+        ),
+        backup_unreadable=(
+            "The backup can't be read to its end.",
+            "Make another; if it happens again, check the disk.",
+        ),
+        restore_failed=("The backup couldn't be restored.", "Read the program's words in the detail, then repeat."),
+        schema_differs=(
+            "The database isn't as the migrations make it.",
+            "`qero db verify` shows every difference with the statement that mends it; --write makes a migration of "
+            "them.",
         ),
         migration_file_missing=(
             "The database has migrations whose files are gone.",
