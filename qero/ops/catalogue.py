@@ -242,8 +242,8 @@ def read_catalogue(connection: psycopg.Connection[Any]) -> Catalogue:
     """What stands in the schemas public and private, and what of ours hangs on tables of others."""
     with connection.transaction():
         connection.execute("set local search_path = ''")
-        schemas = connection.execute("select array_agg(oid) from pg_namespace where nspname in ('public', 'private')")
-        parameters = {"schemas": (schemas.fetchone() or ([],))[0]}
+        schemas = connection.execute("select oid from pg_namespace where nspname in ('public', 'private')")
+        parameters = {"schemas": [oid for (oid,) in schemas]}
         items = [
             Item(kind, name, parts)
             for kind, query in _QUERIES.items()

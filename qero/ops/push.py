@@ -21,8 +21,9 @@ _NAME = re.compile(r"(\d+)_.+\.sql", re.ASCII)
 _LOCKED_OUT = ("55P03", "40P01")
 """A lock that wasn't to be had in time, and a deadlock: somebody else's work was in the way."""
 _NO_SUCH_COLUMN = "42703"
-CLI_NAME = "qero db push, its Supabase CLI"
-"""By which the database knows the sessions of the CLI: it may outlive a run that was killed."""
+_APPLICATION_NAME = "qero db push"
+CLI_SESSIONS = (_APPLICATION_NAME, "@effect/sql-pg")
+"""What the CLI's sessions are called in the database, by version 2, which takes our word, and by later ones."""
 _PASSED_ON = frozenset(
     ["PATH", "HOME", "LANG", "TMPDIR", "TEMP", "TMP", "SYSTEMROOT", "USERPROFILE", "APPDATA", "LOCALAPPDATA",
      "PROGRAMDATA", "DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY",
@@ -200,7 +201,7 @@ def run_supabase(
     environment = {
         **child_environment(password),
         "HOME": str(home),
-        "PGAPPNAME": CLI_NAME,
+        "PGAPPNAME": _APPLICATION_NAME,
         "SUPABASE_TELEMETRY_DISABLED": "1",
         "DO_NOT_TRACK": "1",
         "NO_COLOR": "1",

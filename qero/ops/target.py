@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import psycopg
 
 from qero.errors import Conflict, InvalidState, SettingsError, Unavailable
-from qero.ops.push import CLI_NAME, without_password
+from qero.ops.push import CLI_SESSIONS, without_password
 
 CONNECT_SECONDS = 10
 _LOCK = 7_162_507_301
@@ -92,13 +92,14 @@ def alone(target: Target, purpose: str) -> Iterator[psycopg.Connection[Any]]:
         others = connection.execute(
             """
             select application_name, host(client_addr), backend_start::text, pid from pg_stat_activity
-            where pid <> pg_backend_pid() and datname = current_database() and (application_name = %(cli)s or pid in (
+            where pid <> pg_backend_pid() and datname = current_database() and (
+              (application_name = any (%(cli)s) and usename = current_user and state <> 'idle') or pid in (
               select pid from pg_locks
               where locktype = 'advisory' and granted and objsubid = 1
                 and database = (select oid from pg_database where datname = current_database())
                 and (classid::bigint << 32) | objid::bigint = %(lock)s))
             """,
-            {"cli": CLI_NAME, "lock": _LOCK},
+            {"cli": list(CLI_SESSIONS), "lock": _LOCK},
         ).fetchone()
         # A run that was killed leaves the CLI behind, which ends by itself soon.
         if not taken or others:
