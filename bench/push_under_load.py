@@ -1,8 +1,9 @@
 """How long writers wait while migrations are pushed to a big database.
 
 The database has chats from before messages had numbers: 5,000,000 messages, and 200 more a second by ten connections
-while `qero db push --adopt` brings it up, from the first migration to the last, and the numbering procedure runs. Each
-write is due at a moment of its own, so one that comes late because another was stuck counts as late.
+while `qero db push --adopt` brings it up, from the first migration to the last, and numbers the messages. Each write is
+due at a moment of its own, so one that comes late because another was stuck counts as late; one that lost a deadlock is
+repeated, and that is counted in.
 
 `p99` and `longest` are of the writers' inserts; their floor is the same writers on the same database before the push.
 `longest lock wait` is what pg_stat_activity, asked every 50 ms, saw any session of the push wait for a lock at most.
@@ -54,7 +55,7 @@ class Writing:
     """What the writers met: the seconds from when each write was due to when it was done."""
 
     latencies: list[float] = field(default_factory=list)
-    failed: int = 0
+    repeated: int = 0
 
     @property
     def p99(self) -> float:
@@ -76,9 +77,7 @@ async def run(*, quick: bool) -> list[Case]:
         seconds = time.perf_counter() - started
         watched.set()
         longest_wait = await waits
-        progress(f"during: {len(during.latencies)} writes, {during.failed} failed, push took {seconds:.0f} s")
-        if during.failed:
-            raise RuntimeError(f"{during.failed} writes failed")
+        progress(f"during: {len(during.latencies)} writes, {during.repeated} repeated, push took {seconds:.0f} s")
         if longest_wait > LOCK_TIMEOUT_SECONDS + 1:
             raise RuntimeError(f"a statement of the push waited {longest_wait:.1f} s for a lock")
     name = f"push/{messages}/{WRITES_PER_SECOND} writes a second"
@@ -86,7 +85,7 @@ async def run(*, quick: bool) -> list[Case]:
         Case(f"{name}, p99 of writes", during.p99 * 1000, "ms", 1, floor=before.p99 * 1000),
         Case(f"{name}, longest write", max(during.latencies), "s", 1),
         Case(f"{name}, longest lock wait of the push", longest_wait, "s", 1),
-        Case(f"{name}, push and numbering", seconds, "s", 1),
+        Case(f"{name}, whole push", seconds, "s", 1),
     ]
 
 
@@ -134,8 +133,6 @@ def _push(url: str) -> None:
                 raise
         for step in report.steps:
             progress(f"  {step.name}: {step.state}, {step.seconds:.1f} s, {step.said}")
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("call private.number_chat_messages()")
 
 
 async def _write(url: str, until: asyncio.Task[Any]) -> Writing:
@@ -157,15 +154,17 @@ async def _writer(url: str, chats: list[Any], number: int, until: asyncio.Task[A
         count = number
         while not until.done():
             await asyncio.sleep(max(0.0, due - time.perf_counter()))
-            try:
-                await connection.execute(
-                    "insert into public.chat_messages (chat_id, body) values (%s, 'Meanwhile')",
-                    [chats[count % len(chats)]],
-                )
-                writing.latencies.append(time.perf_counter() - due)
-            except psycopg.Error as error:
-                progress(f"a write failed: {error}")
-                writing.failed += 1
+            written = False
+            while not written:
+                try:
+                    await connection.execute(
+                        "insert into public.chat_messages (chat_id, body) values (%s, 'Meanwhile')",
+                        [chats[count % len(chats)]],
+                    )
+                    written = True
+                except psycopg.errors.DeadlockDetected:
+                    writing.repeated += 1
+            writing.latencies.append(time.perf_counter() - due)
             due += pace
             count += WRITERS
 

@@ -160,6 +160,8 @@ def push(
                 report.applied += _push(supabase, target, workdir, options, say)
                 step.said = f"{len(report.applied)} applied"
             require_held(connection)
+            with _step(report, "backfill", say) as step:
+                step.said = f"{len(backfill(connection, say))} procedures run"
         with _step(report, "verify", say) as step:
             report.verification = verify(connection, files, options.expected)
             require_holds(report.verification)
@@ -291,13 +293,37 @@ def _add_index(connection: psycopg.Connection[Any], index: AddedIndex) -> None:
         connection.execute(statement.encode())
 
 
-def _unless_locked(run: Callable[[], None]) -> None:
+def _unless_locked(run: Callable[[], object]) -> None:
     try:
         run()
     except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected) as error:
         raise Unavailable("migration_locked_out", detail={"output": str(error)}) from error
     except psycopg.Error as error:
         raise QeroError("migration_failed", detail={"output": str(error)}) from error
+
+
+def backfill(connection: psycopg.Connection[Any], say: Say) -> list[str]:
+    """Run what migrations leave for afterwards: every procedure of schema private that can be called without arguments.
+    They commit in batches while writers go on, can be interrupted and repeated, and do nothing where nothing is left.
+
+    Returns: the procedures.
+
+    Raises:
+        QeroError: `migration_failed`.
+        Unavailable: `migration_locked_out`.
+    """
+    procedures = connection.execute(
+        """
+        select format('%I.%I', nspname, proname) from pg_proc join pg_namespace on pg_namespace.oid = pronamespace
+        where nspname = 'private' and prokind = 'p' and pronargs = pronargdefaults order by 1
+        """
+    ).fetchall()
+    connection.execute(f"set lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'".encode())
+    for (procedure,) in procedures:
+        say(f"backfill {procedure}")
+        _patiently(partial(_unless_locked, partial(connection.execute, f"call {procedure}()".encode())), say)
+    connection.execute("reset lock_timeout")
+    return [procedure for (procedure,) in procedures]
 
 
 def _backup(

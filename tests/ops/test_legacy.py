@@ -116,7 +116,7 @@ SHAPES: dict[str, Shape] = {
           id uuid primary key default gen_random_uuid(), workspace_id uuid, recipient text, payload jsonb,
           status text not null default 'pending', created_at timestamptz not null default now());
         insert into public.outbox_messages (workspace_id, recipient, payload, status)
-        select id, '+49170', '{}', status from public.workspaces, unnest(array['pending', 'sent', 'odd']) as status;
+        select id, '+49170', '{}', stood from public.workspaces, unnest(array['pending', 'sent', 'odd']) as stood;
         """,
         kept="select count(*) from public.outbox_messages where status <> 'queued'",
     ),
@@ -146,9 +146,6 @@ def test_an_older_database_ends_like_a_new_one(name: str, cluster: Cluster, bare
 
     with writers(bare, shape.writes) as written:
         upgrade(runs)
-        if runs.scalar("select count(*) from private.chat_backlog"):
-            with psycopg.connect(bare, autocommit=True) as connection:
-                connection.execute("call private.number_chat_messages()")
     assert bool(written) == bool(shape.writes)
     if shape.kept:
         assert runs.scalar(shape.kept) > 0
@@ -188,7 +185,7 @@ def upgrade(runs: Runs) -> list[str]:
 
 @contextmanager
 def writers(url: str, statement: LiteralString | None) -> Iterator[list[int]]:
-    """Somebody who writes all the time; every write has to be taken."""
+    """Somebody who writes all the time, and repeats what lost a deadlock; every write has to be taken in the end."""
     written: list[int] = []
     failed: list[str] = []
     stop = threading.Event()
@@ -199,6 +196,8 @@ def writers(url: str, statement: LiteralString | None) -> Iterator[list[int]]:
                 try:
                     connection.execute(statement or "")
                     written.append(1)
+                except psycopg.errors.DeadlockDetected:
+                    continue
                 except psycopg.Error as error:
                     failed.append(str(error))
                     return

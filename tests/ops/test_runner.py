@@ -107,7 +107,7 @@ def test_from_nothing_and_again(cluster: Cluster, bare: str, tmp_path: Path) -> 
     assert first.applied == SHIPPED
     assert [(step.name, step.state) for step in first.steps] == [
         ("files", "done"), ("plan", "done"), ("lint", "done"), ("backup", "skipped"), ("push", "done"),
-        ("verify", "done"),
+        ("backfill", "done"), ("verify", "done"),
     ]  # fmt: skip
     assert first.verification is not None
     assert (first.verification.holds, first.verification.failed_checks) == (True, [])
