@@ -25,7 +25,7 @@ from bench.report import Case, progress
 from qero.local.stack import temporary_stack
 from qero.local.toolchain import ensure_tools
 from qero.ops.backup import Tools
-from qero.ops.push import migrations_workdir
+from qero.ops.push import CLI_SESSIONS, migrations_workdir
 from qero.ops.runner import PushOptions, Report, push
 from qero.ops.target import Target
 
@@ -38,7 +38,8 @@ LOCK_TIMEOUT_SECONDS = 5
 OLDER: LiteralString = """
 create table public.workspaces (
   id uuid primary key default gen_random_uuid(), slug text not null, name text not null,
-  created_at timestamptz not null default now());
+  status text not null default 'active', created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now());
 create table public.chats (
   id uuid primary key default gen_random_uuid(),
   workspace_id uuid not null references public.workspaces (id) on delete cascade,
@@ -178,8 +179,10 @@ async def _watch_locks(url: str, watching: asyncio.Event, watched: asyncio.Event
                 """
                 select coalesce(max(extract(epoch from clock_timestamp() - held.waitstart)), 0)
                 from pg_locks as held join pg_stat_activity as activity using (pid)
-                where not held.granted and activity.application_name like 'qero db%'
-                """
+                where not held.granted
+                  and (activity.application_name like 'qero db%%' or activity.application_name = any (%s))
+                """,
+                [list(CLI_SESSIONS)],
             )
             [waited] = await rows.fetchone() or (0,)
             longest = max(longest, float(waited))
