@@ -7048,7 +7048,7 @@ CREATE TABLE public.workspace_entitlements (
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     value jsonb DEFAULT '{}'::jsonb,
-    CONSTRAINT workspace_entitlements_key_check CHECK ((((length(btrim(key)) >= 1) AND (length(btrim(key)) <= 100)) AND (key = btrim(key)))),
+    CONSTRAINT workspace_entitlements_key_check CHECK (((key = btrim(key)) AND ((length(key) >= 1) AND (length(key) <= 100)))),
     CONSTRAINT workspace_entitlements_payload_check CHECK ((jsonb_typeof(payload) = 'object'::text))
 );
 

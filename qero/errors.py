@@ -281,6 +281,7 @@ REGISTRY: Mapping[str, ErrorSpec] = {
             "Check the ids that the detail names; `qero events list` shows what there is.",
         ),
         outbox_message_not_found=("There is no such message in the outbox.", "Check the id; purged messages are gone."),
+        backup_not_found=("There is no backup here.", "`qero db backup --list` shows those there are."),
     ),
     **_specs(
         Conflict,
@@ -305,6 +306,14 @@ REGISTRY: Mapping[str, ErrorSpec] = {
             "Revoke the open invitation first; its token can't be shown again.",
         ),
         already_member=("The address is a member's already.", "Change their role instead."),
+        migration_edited=(
+            "Migrations were applied with another text than their files have now.",
+            "`qero db plan --adopt` shows what running qero's again would do, and `qero db push --adopt` does it.",
+        ),
+        run_in_progress=(
+            "Another run is working on this database.",
+            "Wait until the run that the detail names has ended, then repeat.",
+        ),
         slug_taken=("The slug is in use.", "Choose another slug."),
         phone_number_taken=(
             "The phone number id is connected already.",
@@ -360,6 +369,18 @@ REGISTRY: Mapping[str, ErrorSpec] = {
         invitation_expired=("The invitation has run out.", "Ask for another invitation."),
         invitation_revoked=("The invitation was taken back.", "Ask for another invitation."),
         invitation_used=("The invitation was used before.", "Ask for another invitation."),
+        backup_needed=(
+            "What is pushed loses rows or columns, so it isn't pushed without a backup.",
+            "Push without --skip-backup and SKIP_DB_BACKUP.",
+        ),
+        restore_refused=(
+            "The database has tables where the backup's would go.",
+            "Restore into an empty database, or with --replace, which drops them.",
+        ),
+        run_lost=(
+            "The connection that keeps other runs away was lost; nothing more was done.",
+            "Check the connection to the database, then repeat: what was done stays done.",
+        ),
         message_deleted=("The message was deleted.", "Write a new message."),
         chat_is_direct=("A direct chat is between two people.", "Make a group for more people."),
         session_closed=("The chat session has ended.", "Open another; what wasn't sent is in its `pending`."),
@@ -409,6 +430,10 @@ REGISTRY: Mapping[str, ErrorSpec] = {
         migration_name_invalid=(
             "A migration's name doesn't have the form `<digits>_<name>.sql`, so it would never be pushed.",
             "Rename the files that the detail names, like `20260131120000_add_notes.sql`, or move them elsewhere.",
+        ),
+        migration_refused=(
+            "Migrations do what shouldn't happen by surprise.",
+            "Change them as `qero db lint` says, or pass over a rule on purpose: --allow with the rule's name.",
         ),
         lead_status_invalid=(
             "The lead status isn't one of the allowed values.",
@@ -488,6 +513,10 @@ REGISTRY: Mapping[str, ErrorSpec] = {
             "The database can't be reached.",
             "Repeat later; `qero doctor` shows what is down.",
         ),
+        migration_locked_out=(
+            "A migration gave up waiting for a lock, several times over; it was rolled back.",
+            "Look for long transactions in pg_stat_activity, end them or wait, then repeat.",
+        ),
         try_again=("The database couldn't finish because of concurrent work.", "Repeat the same request."),
         timed_out=("The database took longer than it may.", "Repeat, with fewer rows if it happens again."),
         network_error=("The connection failed before an answer arrived.", "Check the address and repeat."),
@@ -537,6 +566,25 @@ REGISTRY: Mapping[str, ErrorSpec] = {
         migration_failed=(
             "A migration failed; it was rolled back.",
             "Correct the file that the detail names, then repeat.",
+        ),
+        tool_timed_out=(
+            "A program took longer than it may.",
+            "Look at what it waited for, then repeat with a longer --timeout.",
+        ),
+        backup_failed=("The backup couldn't be made; nothing was pushed.", "Read the program's words in the detail."),
+        backup_no_space=(
+            "The disk hasn't the space that a backup may need; nothing was pushed.",
+            "Free space, or name another folder with --backups.",
+        ),
+        backup_unreadable=(
+            "The backup can't be read to its end.",
+            "Make another; if it happens again, check the disk.",
+        ),
+        restore_failed=("The backup couldn't be restored.", "Read the program's words in the detail, then repeat."),
+        schema_differs=(
+            "The database isn't as the migrations make it.",
+            "`qero db verify` shows every difference with the statement that mends it; --write makes a migration of "
+            "them.",
         ),
         migration_file_missing=(
             "The database has migrations whose files are gone.",

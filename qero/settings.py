@@ -113,6 +113,9 @@ class Settings(BaseSettings):
         description="Only for projects that still sign tokens with a shared secret; saves a request per new token.",
     )
     db_url: SecretStr | None = Field(None, validation_alias=_from_env("SUPABASE_DB_URL"))
+    skip_db_backup: bool = Field(
+        False, validation_alias=_from_env("SKIP_DB_BACKUP"), description="Push and restore without a backup."
+    )
 
     meta_app_id: str | None = Field(None, validation_alias=_from_env("NEXT_PUBLIC_META_APP_ID", "META_APP_ID"))
     meta_config_id: str | None = Field(None, validation_alias=_from_env("NEXT_PUBLIC_META_CONFIG_ID", "META_CONFIG_ID"))

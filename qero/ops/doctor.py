@@ -15,7 +15,6 @@ from typing import Literal
 
 import httpx
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
 
 from qero.clients.secrets import SecretBox
 from qero.clients.webpush import VapidKeys
@@ -114,17 +113,9 @@ def _api(settings: Settings) -> list[Finding]:
 def _database(settings: Settings, project: Path) -> list[Finding]:
     db_url = settings.require("db_url")
     try:
-        host = str(conninfo_to_dict(db_url).get("host", ""))
-    except psycopg.ProgrammingError:
-        host = "@"
-    if "@" in host:
-        # The driver's own words would quote the part it stumbled over, which is the password more often than not.
-        return [
-            Finding(
-                "database", "problem", "SUPABASE_DB_URL can't be read.",
-                "Percent-encode special characters of the password (@ is %40, / is %2F, % is %25, a space is %20).",
-            )
-        ]  # fmt: skip
+        without_password(db_url)
+    except QeroError as error:
+        return [Finding("database", "problem", error.message, error.hint)]
     try:
         with psycopg.connect(db_url, connect_timeout=10, autocommit=True) as connection:
             connection.execute("set statement_timeout = '10s'")
@@ -166,7 +157,7 @@ def _pending_migrations(connection: psycopg.Connection, project: Path) -> Findin
     if pending:
         return Finding(
             "migrations", "problem", f"{len(pending)} pending: {', '.join(pending)}",
-            "Push them with `supabase db push`; locally `qero local up` does.",
+            "Push them with `qero db push`; locally `qero local up` does.",
         )  # fmt: skip
     return Finding("migrations", "ok", f"all {len(wanted)} applied")
 

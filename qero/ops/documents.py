@@ -4,33 +4,60 @@ from __future__ import annotations
 
 import re
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
 import psycopg
 
 from qero.errors import QeroError, registry_markdown
+from qero.ops.catalogue import catalogue_json, read_catalogue
 from qero.ops.permissions import permissions_markdown
+from qero.ops.push import migration_files
 
 SCHEMAS = ("public", "private")
 
 
-def generated_documents(db_url: str, pg_dump: Path) -> dict[str, str]:
+def generated_documents(db_url: str, pg_dump: Path, project: Path) -> dict[str, str]:
     """Each generated file's path within the project, with its text.
 
     Args:
         db_url: a migrated database, as the owner of the tables.
         pg_dump: of the database's major version or newer.
+        project: whose migrations the database has.
 
     Raises:
         QeroError: `tool_failed`.
     """
     with psycopg.connect(db_url, autocommit=True) as connection:
         permissions = permissions_markdown(connection)
+        catalogue = catalogue_json(read_catalogue(connection))
     return {
         "docs/errors.md": registry_markdown(),
+        "docs/rollback.md": rollback_markdown(migration_files(project)),
         "docs/permissions.md": permissions,
         "docs/schema.sql": schema_sql(db_url, pg_dump),
+        "qero/ops/catalogue.json": catalogue,
     }
+
+
+def rollback_markdown(files: Iterable[Path]) -> str:
+    """docs/rollback.md: what the head of each migration says about undoing it, the newest first, as it is done."""
+    lines = [
+        "# Rolling migrations back",
+        "",
+        "What each migration's head says. Undo the newest first, by a new migration; see [operations](operations.md).",
+        "Where rows are lost, `qero db push` wants `--allow destructive` and makes a backup before.",
+        "",
+        "| migration | loses rows | how |",
+        "| --- | --- | --- |",
+    ]
+    for file in sorted(files, reverse=True):
+        head = file.read_text("utf-8").partition("\n\n")[0]
+        said = re.search(r"^-- Roll back: +(.*(?:\n--  .*)*)", head, re.MULTILINE)
+        how = " ".join(line.removeprefix("--").strip() for line in said[1].splitlines()) if said else ""
+        loses = "yes" if re.search(r"\blos(?:es|t)\b", how, re.IGNORECASE) and "no data is lost" not in how else ""
+        lines.append(f"| `{file.stem}` | {loses} | {how.replace('|', chr(92) + '|')} |")
+    return "\n".join(lines) + "\n"
 
 
 def schema_sql(db_url: str, pg_dump: Path) -> str:

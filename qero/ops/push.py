@@ -9,12 +9,26 @@ import subprocess
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import quote, urlencode, urlunsplit
 
-from qero.errors import Conflict, InvalidInput, QeroError, Unavailable
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from qero.errors import Conflict, InvalidInput, QeroError, SettingsError, Unavailable
 
 PUSH_TIMEOUT_SECONDS = 600
 _NAME = re.compile(r"(\d+)_.+\.sql", re.ASCII)
+_LOCKED_OUT = ("55P03", "40P01")
+"""A lock that wasn't to be had in time, and a deadlock: somebody else's work was in the way."""
+_NO_SUCH_COLUMN = "42703"
+_APPLICATION_NAME = "qero db push"
+CLI_SESSIONS = (_APPLICATION_NAME, "@effect/sql-pg")
+"""What the CLI's sessions are called in the database, by version 2, which takes our word, and by later ones."""
+_PASSED_ON = frozenset(
+    ["PATH", "HOME", "LANG", "TMPDIR", "TEMP", "TMP", "SYSTEMROOT", "USERPROFILE", "APPDATA", "LOCALAPPDATA",
+     "PROGRAMDATA", "DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY",
+     "SSL_CERT_FILE", "PGPASSFILE", "PGSSLMODE", "PGSSLROOTCERT", "PGSERVICE", "PGSERVICEFILE"]
+)  # fmt: skip
 
 
 def migrations_workdir(project: Path) -> Path:
@@ -41,6 +55,20 @@ def migration_files(workdir: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     return sorted(file for file in folder.iterdir() if file.suffix.lower() == ".sql" and file.is_file())
+
+
+def version_of(file: Path) -> str:
+    """The digits that a migration's name starts with."""
+    return file.name.partition("_")[0]
+
+
+def is_shipped(file: Path) -> bool:
+    """Whether it is one of qero's own migrations, to the letter."""
+    shipped = _shipped_workdir()
+    if shipped is None:
+        return False
+    own = migrations_folder(shipped) / file.name
+    return own.is_file() and own.read_bytes().split() == file.read_bytes().split()
 
 
 def check_names(files: Iterable[Path]) -> None:
@@ -99,13 +127,16 @@ def _shipped_workdir() -> Path | None:
     return next((folder for folder in (package / "_bundled", package.parent) if migration_files(folder)), None)
 
 
-def push_migrations(supabase: Path, *, db_url: str, workdir: Path) -> list[str]:
+def push_migrations(
+    supabase: Path, *, db_url: str, workdir: Path, timeout_seconds: float = PUSH_TIMEOUT_SECONDS
+) -> list[str]:
     """Push what the database doesn't have yet.
 
     Args:
         supabase: the CLI's binary.
         db_url: a direct connection as the role that owns the migrations.
         workdir: holds `supabase/migrations`.
+        timeout_seconds: for all of them together.
 
     Returns: the names of the migrations that were applied; none when everything was there already.
 
@@ -114,28 +145,20 @@ def push_migrations(supabase: Path, *, db_url: str, workdir: Path) -> list[str]:
             `migration_file_missing` with the versions; nothing was pushed.
         InvalidInput: `migration_name_invalid`; nothing was pushed.
         Conflict: `migration_version_taken`; nothing was pushed.
-        Unavailable: `database_unavailable`.
+        Unavailable: `database_unavailable`; `migration_locked_out`, which a repetition may mend.
     """
     check_names(migration_files(workdir))
-    address, password = without_password(db_url)
     with tempfile.TemporaryDirectory(prefix="qero-push-") as staging:
         # A copy, because the CLI writes beside what it reads, and an installed package is no place to write.
         shutil.copytree(migrations_folder(workdir), migrations_folder(Path(staging)))
         (Path(staging) / "supabase" / "config.toml").write_text('project_id = "qero"\n')
-        environment = {
-            "PATH": os.environ.get("PATH", ""),
-            "HOME": staging,
-            # By environment, because other users of the machine can read a program's arguments.
-            "PGPASSWORD": password,
-            "SUPABASE_TELEMETRY_DISABLED": "1",
-            "DO_NOT_TRACK": "1",
-            "NO_COLOR": "1",
-        }
-        push = [str(supabase), "db", "push", "--workdir", staging, "--include-all", "--yes"]
-        finished = _run([*push, f"--remote={address}"], environment)
-        if finished.returncode != 0 and "unknown flag" in finished.stderr:
-            # Version 2 of the CLI; later ones deprecate this flag, then drop it.
-            finished = _run([*push, "--db-url", address], environment)
+        finished = run_supabase(
+            supabase,
+            ["db", "push", "--workdir", staging, "--include-all", "--yes"],
+            db_url=db_url,
+            home=Path(staging),
+            timeout_seconds=timeout_seconds,
+        )
     output = finished.stdout + finished.stderr
     if "failed to connect" in output:
         raise Unavailable(
@@ -152,28 +175,71 @@ def push_migrations(supabase: Path, *, db_url: str, workdir: Path) -> list[str]:
                 "versions": reverted[1].split() if reverted else [],
             },
         )
+    if finished.returncode != 0 and any(f"SQLSTATE {state}" in output for state in _LOCKED_OUT):
+        raise Unavailable("migration_locked_out", detail={"output": output.strip()[-3000:]})
     if finished.returncode != 0:
         raise QeroError(
             "migration_failed",
             detail={"workdir": str(workdir), "output": output.strip()[-3000:]},
-            hint="Correct the migration that the output names, then repeat; it was rolled back as a whole.",
+            hint="A table stands there in another shape: `qero db verify --write mend.sql` writes what would mend it; "
+            "review it, then `qero db push --adopt --first mend.sql`."
+            if f"SQLSTATE {_NO_SUCH_COLUMN}" in output
+            else "Correct the migration that the output names, then repeat; it was rolled back as a whole.",
         )
     return re.findall(r"Applying migration (.+\.sql)\.\.\.", output)
 
 
-def _run(command: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+def run_supabase(
+    supabase: Path, arguments: list[str], *, db_url: str, home: Path, timeout_seconds: float
+) -> subprocess.CompletedProcess[str]:
+    """Run a command of the Supabase CLI against a database, with the flag that its version knows.
+
+    Raises:
+        QeroError: `tool_missing`; `tool_timed_out`.
+    """
+    address, password = without_password(db_url)
+    environment = {
+        **child_environment(password),
+        "HOME": str(home),
+        "PGAPPNAME": _APPLICATION_NAME,
+        "SUPABASE_TELEMETRY_DISABLED": "1",
+        "DO_NOT_TRACK": "1",
+        "NO_COLOR": "1",
+    }
+    command = [str(supabase), *arguments]
+    finished = _run([*command, f"--remote={address}"], environment, timeout_seconds)
+    if finished.returncode != 0 and "unknown flag" in finished.stderr:
+        # Version 2 of the CLI; later ones deprecate this flag, then drop it.
+        finished = _run([*command, "--db-url", address], environment, timeout_seconds)
+    return finished
+
+
+def child_environment(password: str) -> dict[str, str]:
+    """What a program needs to reach a database. The password comes by environment, because other users of the machine
+    can read a program's arguments; of ours, it gets no other secret."""
+    kept = {name: value for name, value in os.environ.items() if name.upper() in _PASSED_ON}
+    if password:
+        return {**kept, "PGPASSWORD": password}
+    return {"PGPASSFILE": str(Path.home() / ".pgpass"), **kept}
+
+
+def _run(command: list[str], environment: dict[str, str], timeout_seconds: float) -> subprocess.CompletedProcess[str]:
     try:
         return subprocess.run(
             command,
             env=environment,
             capture_output=True,
             text=True,
-            timeout=PUSH_TIMEOUT_SECONDS,
+            timeout=timeout_seconds,
             check=False,
             stdin=subprocess.DEVNULL,
         )
     except subprocess.TimeoutExpired as error:
-        raise QeroError("migration_failed", f"Pushing took longer than {PUSH_TIMEOUT_SECONDS} s.") from error
+        raise QeroError(
+            "tool_timed_out",
+            f"`{' '.join([Path(command[0]).name, *command[1:3]])}` took longer than {timeout_seconds:g} s.",
+            detail={"timeout_seconds": timeout_seconds},
+        ) from error
     except OSError as error:
         raise QeroError(
             "tool_missing",
@@ -184,8 +250,25 @@ def _run(command: list[str], environment: dict[str, str]) -> subprocess.Complete
 
 
 def without_password(db_url: str) -> tuple[str, str]:
-    """A database URL without its password, and the password."""
-    parts = urlsplit(db_url)
-    userinfo, _, host = parts.netloc.rpartition("@")
-    user = userinfo.partition(":")[0]
-    return urlunsplit(parts._replace(netloc=f"{user}@{host}" if user else host)), unquote(parts.password or "")
+    """A database's address as a URL without its password, and the password.
+
+    Raises:
+        SettingsError: `setting_invalid`; it never shows what it stumbled over.
+    """
+    try:
+        parts = {name: str(value) for name, value in conninfo_to_dict(db_url).items() if value is not None}
+    except psycopg.ProgrammingError:
+        parts = {"host": "@"}
+    if "@" in parts.get("host", "") or not parts:
+        # The driver's own words would quote the part it stumbled over, which is the password more often than not.
+        raise SettingsError(
+            "setting_invalid",
+            "SUPABASE_DB_URL can't be read.",
+            detail={"setting": "SUPABASE_DB_URL"},
+            hint="Percent-encode special characters of the password (@ is %40, / is %2F, % is %25, a space is %20).",
+        )
+    user, password, host = parts.pop("user", ""), parts.pop("password", ""), parts.pop("host", "")
+    port, database = parts.pop("port", ""), parts.pop("dbname", "")
+    place = (f"[{host}]" if ":" in host else quote(host, safe="")) + (f":{port}" if port else "")
+    netloc = f"{quote(user, safe='')}@{place}" if user else place
+    return urlunsplit(("postgresql", netloc, "/" + quote(database), urlencode(parts), "")), password

@@ -333,7 +333,7 @@ begin
       'foreign key (workspace_id) references public.workspaces (id) on delete cascade'),
     ('workspace_entitlements', 'granted_by_fkey',
       'foreign key (granted_by) references public.profiles (id) on delete set null'),
-    ('workspace_entitlements', 'key_check', 'check (length(btrim(key)) between 1 and 100 and key = btrim(key))'),
+    ('workspace_entitlements', 'key_check', 'check (key = btrim(key) and length(key) between 1 and 100)'),
     ('workspace_entitlement_usage', 'workspace_id_key_fkey',
       'foreign key (workspace_id, key) references public.workspace_entitlements (workspace_id, key) on delete cascade'),
     ('workspace_entitlement_usage', 'used_check', 'check (used >= 0)'),
