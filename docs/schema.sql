@@ -1259,25 +1259,6 @@ end $$;
 ALTER FUNCTION private.automated_leads(p_contact_ids uuid[]) OWNER TO postgres;
 
 --
--- Name: begin_takeover(uuid); Type: FUNCTION; Schema: private; Owner: postgres
---
-
-CREATE FUNCTION private.begin_takeover(p_thread_id uuid, OUT p_lead_ids uuid[], OUT p_outbox_ids uuid[]) RETURNS record
-    LANGUAGE plpgsql
-    SET search_path TO ''
-    AS $$
-declare
-  v_thread public.wa_threads;
-begin
-  select thread.* into v_thread from public.wa_threads as thread where thread.id = p_thread_id;
-  p_lead_ids := private.automated_leads(array[v_thread.contact_id]);
-  if p_lead_ids <> '{}' then
-    perform pg_advisory_xact_lock_shared(hashtextextended(v_thread.workspace_id::text, 512));
-    p_outbox_ids := private.lock_automation(p_lead_ids);
-  end if;
-end $$;
-
-ALTER FUNCTION private.begin_takeover(p_thread_id uuid, OUT p_lead_ids uuid[], OUT p_outbox_ids uuid[]) OWNER TO postgres;
 -- Name: badge_of(uuid); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
@@ -1301,6 +1282,27 @@ CREATE FUNCTION private.badge_of(p_user_id uuid) RETURNS bigint
 $$;
 
 ALTER FUNCTION private.badge_of(p_user_id uuid) OWNER TO postgres;
+
+--
+-- Name: begin_takeover(uuid); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.begin_takeover(p_thread_id uuid, OUT p_lead_ids uuid[], OUT p_outbox_ids uuid[]) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_thread public.wa_threads;
+begin
+  select thread.* into v_thread from public.wa_threads as thread where thread.id = p_thread_id;
+  p_lead_ids := private.automated_leads(array[v_thread.contact_id]);
+  if p_lead_ids <> '{}' then
+    perform pg_advisory_xact_lock_shared(hashtextextended(v_thread.workspace_id::text, 512));
+    p_outbox_ids := private.lock_automation(p_lead_ids);
+  end if;
+end $$;
+
+ALTER FUNCTION private.begin_takeover(p_thread_id uuid, OUT p_lead_ids uuid[], OUT p_outbox_ids uuid[]) OWNER TO postgres;
 
 --
 -- Name: broadcast_message(); Type: FUNCTION; Schema: private; Owner: postgres
@@ -1659,6 +1661,8 @@ begin
 end $_$;
 
 ALTER FUNCTION private.check_queue_settings(p_patch jsonb) OWNER TO postgres;
+
+--
 -- Name: check_template_variables(public.wa_templates, jsonb); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
@@ -1921,7 +1925,9 @@ begin
       message.body, existing.is_live
   ), latest as (
     select completed.thread_id, max(completed.occurred_at) as occurred_at,
-      min(completed.occurred_at) filter (where completed.direction = 'in' and completed.source = 'live') as first_inbound_at,
+      -- When it came may be another time now.
+      min(timestamptz '-infinity') filter (where completed.direction = 'in' and completed.source = 'live')
+        as first_inbound_at,
       max(completed.occurred_at) filter (where completed.direction = 'in' and completed.source = 'live') as inbound_at,
       max(completed.occurred_at) filter (where completed.direction = 'out' and completed.source = 'phone') as answered_at,
       max(completed.occurred_at) filter (where completed.source <> 'history') as replied_at,
@@ -2732,6 +2738,8 @@ CREATE FUNCTION private.first_connection(p_workspace_id uuid) RETURNS uuid
 $$;
 
 ALTER FUNCTION private.first_connection(p_workspace_id uuid) OWNER TO postgres;
+
+--
 -- Name: first_message_id(bigint); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
@@ -3048,19 +3056,6 @@ $$;
 ALTER FUNCTION private.is_operator(p_roles text[]) OWNER TO postgres;
 
 --
--- Name: is_search_language(text); Type: FUNCTION; Schema: private; Owner: postgres
---
-
-CREATE FUNCTION private.is_search_language(p_language text) RETURNS boolean
-    LANGUAGE sql STABLE PARALLEL SAFE
-    SET search_path TO ''
-    AS $$
-  select exists (
-    select from pg_ts_config as configuration
-    where configuration.cfgname = p_language and configuration.cfgnamespace = 'pg_catalog'::regnamespace)
-$$;
-
-ALTER FUNCTION private.is_search_language(p_language text) OWNER TO postgres;
 -- Name: is_push_endpoint(text); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
@@ -3078,6 +3073,21 @@ CREATE FUNCTION private.is_push_endpoint(p_endpoint text) RETURNS boolean
 $_$;
 
 ALTER FUNCTION private.is_push_endpoint(p_endpoint text) OWNER TO postgres;
+
+--
+-- Name: is_search_language(text); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.is_search_language(p_language text) RETURNS boolean
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path TO ''
+    AS $$
+  select exists (
+    select from pg_ts_config as configuration
+    where configuration.cfgname = p_language and configuration.cfgnamespace = 'pg_catalog'::regnamespace)
+$$;
+
+ALTER FUNCTION private.is_search_language(p_language text) OWNER TO postgres;
 
 --
 -- Name: is_service(); Type: FUNCTION; Schema: private; Owner: postgres
@@ -3469,10 +3479,11 @@ ALTER FUNCTION private.lock_unsettled_outbox(p_ids uuid[]) OWNER TO postgres;
 --
 
 CREATE FUNCTION private.wrong_view_filter(p_filters jsonb) RETURNS text
-    LANGUAGE sql IMMUTABLE
+    LANGUAGE plpgsql IMMUTABLE
     SET search_path TO ''
     AS $_$
-  select case when jsonb_typeof(p_filters) is distinct from 'object' then 'filters' else (
+begin
+  return case when jsonb_typeof(p_filters) is distinct from 'object' then 'filters' else (
     select min(filter.key) from jsonb_each(p_filters) as filter
     where case filter.key
       when 'status' then not coalesce(
@@ -3490,8 +3501,8 @@ CREATE FUNCTION private.wrong_view_filter(p_filters jsonb) RETURNS text
       when 'q' then not coalesce(
         jsonb_typeof(filter.value) = 'string' and length(btrim(filter.value #>> '{}')) between 1 and 500, false)
       else true
-    end) end
-$_$;
+    end) end;
+end $_$;
 
 ALTER FUNCTION private.wrong_view_filter(p_filters jsonb) OWNER TO postgres;
 
@@ -3872,22 +3883,25 @@ begin
     unread_count = thread.unread_count + latest.unread_count,
     inbound_count = thread.inbound_count + latest.unread_count,
     answered_at = greatest(thread.answered_at, latest.answered_at),
-    -- The earliest message after the latest answer. Only where one came late, the messages have to be asked.
+    -- The earliest message after the latest answer. Only where one came late, or an earlier one got another time, the
+    -- messages have to be asked.
     waiting_since = case
-      when latest.answered_at is null and coalesce(latest.first_inbound_at > thread.answered_at, true)
+      when latest.answered_at is null
+        and coalesce(latest.first_inbound_at > coalesce(thread.answered_at, '-infinity'), true)
         then least(thread.waiting_since, latest.first_inbound_at)
-      when greatest(thread.last_inbound_at, latest.inbound_at) > greatest(thread.answered_at, latest.answered_at)
+      when greatest(thread.last_inbound_at, latest.inbound_at)
+        > coalesce(greatest(thread.answered_at, latest.answered_at), '-infinity')
         then (
           select min(message.occurred_at) from public.wa_messages as message
           where message.thread_id = thread.id and message.connection_id = thread.connection_id
             and message.workspace_id = thread.workspace_id and message.direction = 'in' and message.source = 'live'
-            and message.occurred_at > greatest(thread.answered_at, latest.answered_at))
+            and message.occurred_at > coalesce(greatest(thread.answered_at, latest.answered_at), '-infinity'))
     end,
     first_response_seconds = case
       when latest.unread_count > 0 and thread.status = 'closed' then null
-      when latest.answered_at > coalesce(thread.waiting_since, latest.first_inbound_at)
-        then coalesce(thread.first_response_seconds, extract(epoch from
-          latest.answered_at - coalesce(thread.waiting_since, latest.first_inbound_at))::integer)
+      when latest.answered_at > coalesce(thread.waiting_since, nullif(latest.first_inbound_at, '-infinity'))
+        then coalesce(thread.first_response_seconds, extract(epoch from latest.answered_at - coalesce(
+          thread.waiting_since, nullif(latest.first_inbound_at, '-infinity')))::integer)
       else thread.first_response_seconds
     end,
     -- A closed conversation is one that waits for the customer, who has just written.
@@ -4581,6 +4595,32 @@ end $$;
 ALTER FUNCTION private.post_tokens(p_workspace_id uuid, p_delta bigint, p_reason text, p_reference_type text, p_reference_id text, p_granted bigint, p_released bigint, p_by_time boolean) OWNER TO postgres;
 
 --
+-- Name: push_bucket(); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.push_bucket() RETURNS bigint
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $$
+  select floor(extract(epoch from clock_timestamp()) / 3)::bigint
+$$;
+
+ALTER FUNCTION private.push_bucket() OWNER TO postgres;
+
+--
+-- Name: push_due(bigint); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.push_due(p_bucket bigint) RETURNS timestamp with time zone
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+  select to_timestamp((p_bucket + 1) * 3 + 2)
+$$;
+
+ALTER FUNCTION private.push_due(p_bucket bigint) OWNER TO postgres;
+
+--
 -- Name: put_back_leads(uuid[]); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
@@ -4606,30 +4646,6 @@ begin
 end $$;
 
 ALTER FUNCTION private.put_back_leads(p_outbox_ids uuid[]) OWNER TO postgres;
--- Name: push_bucket(); Type: FUNCTION; Schema: private; Owner: postgres
---
-
-CREATE FUNCTION private.push_bucket() RETURNS bigint
-    LANGUAGE sql
-    SET search_path TO ''
-    AS $$
-  select floor(extract(epoch from clock_timestamp()) / 3)::bigint
-$$;
-
-ALTER FUNCTION private.push_bucket() OWNER TO postgres;
-
---
--- Name: push_due(bigint); Type: FUNCTION; Schema: private; Owner: postgres
---
-
-CREATE FUNCTION private.push_due(p_bucket bigint) RETURNS timestamp with time zone
-    LANGUAGE sql IMMUTABLE
-    SET search_path TO ''
-    AS $$
-  select to_timestamp((p_bucket + 1) * 3 + 2)
-$$;
-
-ALTER FUNCTION private.push_due(p_bucket bigint) OWNER TO postgres;
 
 --
 -- Name: queue_inserted_outbox(); Type: FUNCTION; Schema: private; Owner: postgres
@@ -4854,6 +4870,8 @@ CREATE FUNCTION private.queue_timezone(p_workspace_id uuid, p_user_id uuid) RETU
 $$;
 
 ALTER FUNCTION private.queue_timezone(p_workspace_id uuid, p_user_id uuid) OWNER TO postgres;
+
+--
 -- Name: queue_whatsapp(uuid, jsonb, text, boolean); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
@@ -4865,6 +4883,8 @@ declare
   v_thread public.wa_threads;
   v_connection public.wa_phone_numbers;
   v_recipient text;
+  v_taken_leads uuid[] := '{}';
+  v_automatic uuid[];
 begin
   if p_idempotency_key is null or length(p_idempotency_key) not between 1 and 200 then
     perform private.raise_error(400, 'invalid_value', '{"field": "idempotency_key"}',
@@ -4876,6 +4896,11 @@ begin
   where known.workspace_id = v_thread.workspace_id and known.idempotency_key = p_idempotency_key;
   is_new := false;
   if not found then
+    -- A person who writes takes the lead. A receipt, which has no type, says nothing.
+    if (select auth.uid()) is not null and p_payload ? 'type' then
+      select takeover.p_lead_ids, takeover.p_outbox_ids into v_taken_leads, v_automatic
+      from private.begin_takeover(p_thread_id) as takeover;
+    end if;
     -- Messages of one thread are numbered in the order in which they become visible: a smaller number that came to
     -- light later could overtake a message that is already on its way.
     select thread.* into v_thread from public.wa_threads as thread where thread.id = p_thread_id for no key update;
@@ -4902,6 +4927,8 @@ begin
       -- Someone else won the race for this key between the look-up and the insert.
       select known.* into outbox from public.outbox_messages as known
       where known.workspace_id = v_thread.workspace_id and known.idempotency_key = p_idempotency_key;
+    elsif v_taken_leads <> '{}' then
+      perform private.end_automation(v_taken_leads, v_automatic, 'A person wrote to them.', (select auth.uid()));
     end if;
   end if;
   if outbox.thread_id is distinct from p_thread_id or outbox.payload <> p_payload then
@@ -4911,6 +4938,8 @@ begin
 end $$;
 
 ALTER FUNCTION private.queue_whatsapp(p_thread_id uuid, p_payload jsonb, p_idempotency_key text, p_needs_window boolean, OUT outbox public.outbox_messages, OUT is_new boolean) OWNER TO postgres;
+
+--
 -- Name: quiet_seconds(time without time zone, time without time zone, text); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
@@ -5647,6 +5676,44 @@ end $_$;
 ALTER FUNCTION private.search_patterns(p_search text) OWNER TO postgres;
 
 --
+-- Name: search_query(uuid, text); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.search_query(p_workspace_id uuid, p_text text) RETURNS tsquery
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+declare
+  v_language text;
+  v_query tsquery := websearch_to_tsquery('pg_catalog.simple', p_text);
+begin
+  for v_language in
+    select distinct language.name from public.wa_phone_numbers as connection
+    cross join lateral unnest(connection.search_languages) as language (name)
+    where connection.workspace_id = p_workspace_id and language.name <> 'simple'
+  loop
+    v_query := v_query || websearch_to_tsquery(('pg_catalog.' || v_language)::regconfig, p_text);
+  end loop;
+  return v_query;
+end $$;
+
+ALTER FUNCTION private.search_query(p_workspace_id uuid, p_text text) OWNER TO postgres;
+
+--
+-- Name: search_vector(text, text); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.search_vector(p_language text, p_text text) RETURNS tsvector
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO ''
+    AS $$
+begin
+  return to_tsvector(('pg_catalog.' || coalesce(p_language, 'simple'))::regconfig, left(p_text, 50000));
+end $$;
+
+ALTER FUNCTION private.search_vector(p_language text, p_text text) OWNER TO postgres;
+
+--
 -- Name: sendable_messages(public.user_queue_settings, uuid[]); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
@@ -5698,42 +5765,6 @@ CREATE FUNCTION private.sendable_messages(p_settings public.user_queue_settings,
 $$;
 
 ALTER FUNCTION private.sendable_messages(p_settings public.user_queue_settings, p_ids uuid[]) OWNER TO postgres;
--- Name: search_query(uuid, text); Type: FUNCTION; Schema: private; Owner: postgres
---
-
-CREATE FUNCTION private.search_query(p_workspace_id uuid, p_text text) RETURNS tsquery
-    LANGUAGE plpgsql STABLE
-    SET search_path TO ''
-    AS $$
-declare
-  v_language text;
-  v_query tsquery := websearch_to_tsquery('pg_catalog.simple', p_text);
-begin
-  for v_language in
-    select distinct language.name from public.wa_phone_numbers as connection
-    cross join lateral unnest(connection.search_languages) as language (name)
-    where connection.workspace_id = p_workspace_id and language.name <> 'simple'
-  loop
-    v_query := v_query || websearch_to_tsquery(('pg_catalog.' || v_language)::regconfig, p_text);
-  end loop;
-  return v_query;
-end $$;
-
-ALTER FUNCTION private.search_query(p_workspace_id uuid, p_text text) OWNER TO postgres;
-
---
--- Name: search_vector(text, text); Type: FUNCTION; Schema: private; Owner: postgres
---
-
-CREATE FUNCTION private.search_vector(p_language text, p_text text) RETURNS tsvector
-    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
-    SET search_path TO ''
-    AS $$
-begin
-  return to_tsvector(('pg_catalog.' || coalesce(p_language, 'simple'))::regconfig, left(p_text, 50000));
-end $$;
-
-ALTER FUNCTION private.search_vector(p_language text, p_text text) OWNER TO postgres;
 
 --
 -- Name: sendable_template(uuid, uuid); Type: FUNCTION; Schema: private; Owner: postgres
@@ -6407,8 +6438,9 @@ begin
   if p_filter = '{}' then
     return v_conditions;
   end if;
-  v_wrong := private.wrong_view_filter(p_filter - '{connection_id, contact_id, priority, unread, waiting, breached}'::text[]);
-  if v_wrong is null then
+  v_wrong := private.wrong_view_filter(
+    p_filter - '{connection_id, contact_id, priority, unread, waiting, breached}'::text[]);
+  if v_wrong is null and p_filter ?| '{connection_id, contact_id, priority, unread, waiting, breached}' then
     select min(filter.key) into v_wrong from jsonb_each(p_filter) as filter
     where case
       when filter.key in ('connection_id', 'contact_id')
@@ -6463,10 +6495,11 @@ begin
       end::text) || ')';
   end if;
   if p_filter ? 'unread' then
-    v_conditions := v_conditions || ' and thread.has_unread and thread.inbound_count > coalesce((
-      select mine.read_count from public.wa_thread_reads as mine
+    v_conditions := v_conditions || ' and thread.has_unread and not exists (
+      select from public.wa_thread_reads as mine
       where mine.thread_id = thread.id and mine.connection_id = thread.connection_id
-        and mine.workspace_id = thread.workspace_id and mine.user_id = ' || v_user_id || '), 0)';
+        and mine.workspace_id = thread.workspace_id and mine.user_id = ' || v_user_id || '
+        and mine.read_count >= thread.inbound_count)';
   end if;
   if p_filter ? 'waiting' then
     v_conditions := v_conditions || ' and thread.waiting_since is not null';
@@ -6547,30 +6580,76 @@ end $$;
 ALTER FUNCTION private.threads_found(p_columns text, p_workspace_id uuid, p_filter jsonb, p_view_id uuid, p_page text) OWNER TO postgres;
 
 --
--- Name: threads_shown(text, text); Type: FUNCTION; Schema: private; Owner: postgres
+-- Name: wa_threads; Type: TABLE; Schema: public; Owner: postgres
 --
 
-CREATE FUNCTION private.threads_shown(p_found text, p_cursor text) RETURNS text
-    LANGUAGE sql IMMUTABLE
+CREATE TABLE public.wa_threads (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    workspace_id uuid NOT NULL,
+    connection_id uuid NOT NULL,
+    contact_id uuid,
+    group_id text,
+    status text DEFAULT 'open'::text NOT NULL,
+    assignee_id uuid,
+    tags text[] DEFAULT '{}'::text[] NOT NULL,
+    priority text DEFAULT 'normal'::text NOT NULL,
+    snoozed_until timestamp with time zone,
+    last_inbound_at timestamp with time zone,
+    last_message_at timestamp with time zone,
+    last_message_hour timestamp with time zone GENERATED ALWAYS AS (date_bin('01:00:00'::interval, last_message_at, '2000-01-01 00:00:00+00'::timestamp with time zone)) STORED,
+    last_message_body text,
+    unread_count integer DEFAULT 0 NOT NULL,
+    has_unread boolean GENERATED ALWAYS AS ((unread_count > 0)) STORED,
+    inbound_count bigint DEFAULT 0 NOT NULL,
+    waiting_since timestamp with time zone,
+    answered_at timestamp with time zone,
+    first_response_seconds integer,
+    automation_stopped_at timestamp with time zone,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT wa_threads_counterpart_check CHECK ((num_nonnulls(contact_id, group_id) = 1)),
+    CONSTRAINT wa_threads_priority_check CHECK ((priority = ANY (ARRAY['low'::text, 'normal'::text, 'high'::text, 'urgent'::text]))),
+    CONSTRAINT wa_threads_status_check CHECK ((status = ANY (ARRAY['open'::text, 'pending'::text, 'snoozed'::text, 'closed'::text]))),
+    CONSTRAINT wa_threads_unread_count_check CHECK ((unread_count >= 0))
+)
+WITH (fillfactor='70');
+
+ALTER TABLE public.wa_threads OWNER TO postgres;
+
+--
+-- Name: threads_shown(public.wa_threads[], text); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.threads_shown(p_threads public.wa_threads[], p_sort text) RETURNS SETOF private.inbox_thread
+    LANGUAGE plpgsql STABLE ROWS 50
     SET search_path TO ''
-    AS $_$
-  select 'select thread.id, thread.workspace_id, thread.connection_id, thread.contact_id, thread.group_id, contact.name,
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+begin
+  return query
+  select thread.id, thread.workspace_id, thread.connection_id, thread.contact_id, thread.group_id, contact.name,
     contact.phone, thread.status, thread.assignee_id, thread.tags, thread.priority, thread.snoozed_until,
     thread.last_inbound_at, thread.last_message_at, thread.last_message_body, thread.unread_count,
     greatest(least(thread.unread_count, thread.inbound_count - coalesce(mine.read_count, 0)), 0)::integer,
     thread.waiting_since,
     thread.waiting_since + make_interval(secs => case when thread.first_response_seconds is null
       then settings.first_response_target_seconds else settings.next_response_target_seconds end),
-    thread.first_response_seconds, thread.created_at, thread.id || '':'' || ' || p_cursor || '
-  from ' || p_found || ' as thread
+    thread.first_response_seconds, thread.created_at,
+    thread.id || ':' || case p_sort
+      when 'first_response_seconds' then thread.first_response_seconds
+      else (extract(epoch from
+        case p_sort when 'waiting_since' then thread.waiting_since else thread.last_message_at end) * 1000000)::bigint
+    end
+  from unnest(p_threads) with ordinality as thread
   left join public.contacts as contact on contact.id = thread.contact_id
   left join public.inbox_settings as settings on settings.workspace_id = thread.workspace_id
   left join public.wa_thread_reads as mine
     on mine.thread_id = thread.id and mine.connection_id = thread.connection_id
-      and mine.workspace_id = thread.workspace_id and mine.user_id = $1'
-$_$;
+      and mine.workspace_id = thread.workspace_id and mine.user_id = (select auth.uid())
+  order by thread.ordinality;
+end $$;
 
-ALTER FUNCTION private.threads_shown(p_found text, p_cursor text) OWNER TO postgres;
+ALTER FUNCTION private.threads_shown(p_threads public.wa_threads[], p_sort text) OWNER TO postgres;
 
 --
 -- Name: time_cursor(timestamp with time zone); Type: FUNCTION; Schema: private; Owner: postgres
@@ -8275,6 +8354,8 @@ begin
 end $$;
 
 ALTER FUNCTION public.create_leads(p_workspace_id uuid, p_contact_ids uuid[], p_fields jsonb) OWNER TO postgres;
+
+--
 -- Name: create_saved_view(uuid, text, jsonb, boolean, boolean); Type: FUNCTION; Schema: public; Owner: postgres
 --
 
@@ -8954,6 +9035,8 @@ CREATE FUNCTION public.get_account_tokens(p_workspace_id uuid) RETURNS TABLE(wab
 $$;
 
 ALTER FUNCTION public.get_account_tokens(p_workspace_id uuid) OWNER TO postgres;
+
+--
 -- Name: get_badge(); Type: FUNCTION; Schema: public; Owner: postgres
 --
 
@@ -9357,23 +9440,25 @@ begin
 end $$;
 
 ALTER FUNCTION public.get_queue_status(p_workspace_id uuid, p_day date) OWNER TO postgres;
+
+--
 -- Name: get_thread(uuid); Type: FUNCTION; Schema: public; Owner: postgres
 --
 
 CREATE FUNCTION public.get_thread(p_thread_id uuid) RETURNS private.inbox_thread
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO ''
-    AS $_$
+    AS $$
 declare
-  v_workspace_id constant uuid := (select thread.workspace_id from public.wa_threads as thread where thread.id = p_thread_id);
+  v_found public.wa_threads;
   v_thread private.inbox_thread;
 begin
-  perform private.require_role(v_workspace_id, array['owner', 'admin', 'member', 'viewer'], 'thread_not_found',
+  select thread.* into v_found from public.wa_threads as thread where thread.id = p_thread_id;
+  perform private.require_role(v_found.workspace_id, array['owner', 'admin', 'member', 'viewer'], 'thread_not_found',
     jsonb_build_object('thread_id', p_thread_id));
-  execute private.threads_shown('public.wa_threads', '''''') || ' where thread.id = $2' into v_thread
-    using (select auth.uid()), p_thread_id;
+  select shown.* into v_thread from private.threads_shown(array[v_found], 'last_message_at') as shown;
   return v_thread;
-end $_$;
+end $$;
 
 ALTER FUNCTION public.get_thread(p_thread_id uuid) OWNER TO postgres;
 
@@ -10556,8 +10641,8 @@ declare
   v_user_id constant uuid := (select auth.uid());
   v_order text;
   v_page text;
-  v_key text;
   v_after text := substr(p_after, 38);
+  v_threads public.wa_threads[];
 begin
   if v_user_id is null or not exists (
     select from public.workspace_memberships as membership
@@ -10584,25 +10669,25 @@ begin
     v_page := ' and thread.first_response_seconds is not null' || coalesce(
       ' and (thread.first_response_seconds, thread.id) < (' || v_after || ', ' || quote_literal(left(p_after, 36))
       || '::uuid)', '');
-    v_key := 'thread.first_response_seconds';
   elsif p_sort = 'waiting_since' then
     v_order := ' order by thread.waiting_since, thread.id';
     v_page := ' and thread.waiting_since is not null' || coalesce(
       ' and (thread.waiting_since, thread.id) > (' || quote_literal(private.cursor_time(v_after)::text)
       || '::timestamptz, ' || quote_literal(left(p_after, 36)) || '::uuid)', '');
-    v_key := '(extract(epoch from thread.waiting_since) * 1000000)::bigint';
   else
     -- The hour first, because the indexes that give the order are by the hour.
     v_order := ' order by thread.last_message_hour desc, thread.last_message_at desc, thread.id desc';
     v_page := ' and thread.last_message_hour is not null' || coalesce(
-      ' and (thread.last_message_hour, thread.last_message_at, thread.id) < (date_bin(''1 hour'', $2, '
-      || quote_literal('2000-01-01 00:00:00+00') || '::timestamptz), $2, ' || quote_literal(left(p_after, 36))
+      ' and (thread.last_message_hour, thread.last_message_at, thread.id) < (date_bin(''1 hour'', $1, '
+      || quote_literal('2000-01-01 00:00:00+00') || '::timestamptz), $1, ' || quote_literal(left(p_after, 36))
       || '::uuid)', '');
-    v_key := '(extract(epoch from thread.last_message_at) * 1000000)::bigint';
   end if;
   v_page := private.threads_found('thread.*', p_workspace_id, p_filter, p_view_id, v_page || v_order || ' limit ' || p_limit);
-  return query execute private.threads_shown('(' || v_page || ')', v_key) || v_order || ' limit ' || p_limit
-    using v_user_id, case when p_sort = 'last_message_at' and p_after is not null then private.cursor_time(v_after) end;
+  execute 'select array(select row(thread.*)::public.wa_threads from (' || v_page || ') as thread' || v_order
+      || ' limit ' || p_limit || ')'
+    into v_threads
+    using case when p_sort = 'last_message_at' and p_after is not null then private.cursor_time(v_after) end;
+  return query select shown.* from private.threads_shown(v_threads, p_sort) as shown;
 end $_$;
 
 ALTER FUNCTION public.list_threads(p_workspace_id uuid, p_filter jsonb, p_view_id uuid, p_sort text, p_after text, p_limit integer) OWNER TO postgres;
@@ -10965,43 +11050,6 @@ end $$;
 ALTER FUNCTION public.mute_chat(p_chat_id uuid, p_until timestamp with time zone) OWNER TO postgres;
 
 --
--- Name: wa_threads; Type: TABLE; Schema: public; Owner: postgres
---
-
-CREATE TABLE public.wa_threads (
-    id uuid DEFAULT gen_random_uuid() NOT NULL,
-    workspace_id uuid NOT NULL,
-    connection_id uuid NOT NULL,
-    contact_id uuid,
-    group_id text,
-    status text DEFAULT 'open'::text NOT NULL,
-    assignee_id uuid,
-    tags text[] DEFAULT '{}'::text[] NOT NULL,
-    priority text DEFAULT 'normal'::text NOT NULL,
-    snoozed_until timestamp with time zone,
-    last_inbound_at timestamp with time zone,
-    last_message_at timestamp with time zone,
-    last_message_hour timestamp with time zone GENERATED ALWAYS AS (date_bin('01:00:00'::interval, last_message_at, '2000-01-01 00:00:00+00'::timestamp with time zone)) STORED,
-    last_message_body text,
-    unread_count integer DEFAULT 0 NOT NULL,
-    has_unread boolean GENERATED ALWAYS AS ((unread_count > 0)) STORED,
-    inbound_count bigint DEFAULT 0 NOT NULL,
-    waiting_since timestamp with time zone,
-    answered_at timestamp with time zone,
-    first_response_seconds integer,
-    automation_stopped_at timestamp with time zone,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT wa_threads_counterpart_check CHECK ((num_nonnulls(contact_id, group_id) = 1)),
-    CONSTRAINT wa_threads_priority_check CHECK ((priority = ANY (ARRAY['low'::text, 'normal'::text, 'high'::text, 'urgent'::text]))),
-    CONSTRAINT wa_threads_status_check CHECK ((status = ANY (ARRAY['open'::text, 'pending'::text, 'snoozed'::text, 'closed'::text]))),
-    CONSTRAINT wa_threads_unread_count_check CHECK ((unread_count >= 0))
-)
-WITH (fillfactor='70');
-
-ALTER TABLE public.wa_threads OWNER TO postgres;
-
---
 -- Name: open_thread(uuid, uuid); Type: FUNCTION; Schema: public; Owner: postgres
 --
 
@@ -11076,6 +11124,73 @@ begin
 end $$;
 
 ALTER FUNCTION public.pause_connection(p_connection_id uuid, p_reason text) OWNER TO postgres;
+
+--
+-- Name: prepare_pushes(uuid[]); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.prepare_pushes(p_ids uuid[]) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_ids uuid[];
+  v_payloads jsonb[];
+  v_answer jsonb;
+begin
+  select array_agg(outbox.id), array_agg(outbox.payload) into v_ids, v_payloads
+  from public.outbox_messages as outbox where outbox.id = any (p_ids) and outbox.channel = 'web_push';
+
+  with wanted as materialized (
+    select found.* from private.wanted_chat_pushes(v_ids, v_payloads) as found
+    union all select found.* from private.wanted_thread_pushes(v_ids, v_payloads) as found
+    union all select found.* from private.wanted_follow_up_pushes(v_ids, v_payloads) as found
+  ), spread as (
+    insert into public.outbox_messages (workspace_id, channel, recipient, payload, idempotency_key)
+    select event.workspace_id, 'web_push', device.id::text,
+      event.payload || jsonb_strip_nulls(jsonb_build_object(
+        'user_id', wanted.user_id, 'subscription_id', device.id, 'thread_id', wanted.push -> 'thread_id')),
+      'push:' || device.id || ':' || (wanted.push ->> 'tag') || ':' || wanted.marker
+    from wanted
+    join public.outbox_messages as event on event.id = wanted.id and not event.payload ? 'subscription_id'
+    join public.push_subscriptions as device on device.user_id = wanted.user_id
+    where wanted.quiet_seconds is null
+    order by event.workspace_id, device.id
+    on conflict on constraint outbox_messages_workspace_id_idempotency_key_key do nothing
+  ), badge as materialized (
+    select person.user_id, private.badge_of(person.user_id) as count
+    from (
+      select distinct wanted.user_id from wanted
+      join unnest(v_ids, v_payloads) as asked (id, payload)
+        on asked.id = wanted.id and asked.payload ? 'subscription_id'
+    ) as person
+  )
+  select jsonb_agg(jsonb_build_object(
+    'id', asked.id,
+    'outcome', case
+      when wanted.user_id is null then 'unwanted'
+      when wanted.quiet_seconds is not null and wanted.push ->> 'kind' = 'follow_up' then 'quiet'
+      when wanted.quiet_seconds is not null then 'unwanted'
+      when not asked.payload ? 'subscription_id' then 'spread'
+      when device.id is null then 'unwanted'
+      else 'ready'
+    end,
+    'delay_seconds', wanted.quiet_seconds,
+    'push', jsonb_strip_nulls(wanted.push || jsonb_build_object('badge', badge.count)),
+    'device', to_jsonb(device)))
+  into v_answer
+  from unnest(v_ids, v_payloads) as asked (id, payload)
+  left join lateral (
+    select found.* from wanted as found where found.id = asked.id order by found.quiet_seconds nulls first limit 1
+  ) as wanted on true
+  -- A device that has changed hands since isn't told what its former user was to be told.
+  left join public.push_subscriptions as device
+    on device.id = (asked.payload ->> 'subscription_id')::uuid and device.user_id = wanted.user_id
+  left join badge on badge.user_id = wanted.user_id;
+  return coalesce(v_answer, '[]');
+end $$;
+
+ALTER FUNCTION public.prepare_pushes(p_ids uuid[]) OWNER TO postgres;
 
 --
 -- Name: prepare_queue(uuid, date, integer, uuid); Type: FUNCTION; Schema: public; Owner: postgres
@@ -11283,6 +11398,8 @@ begin
 end $$;
 
 ALTER FUNCTION public.prepare_queue(p_workspace_id uuid, p_day date, p_limit integer, p_user_id uuid) OWNER TO postgres;
+
+--
 -- Name: preview_template_send(uuid, uuid, jsonb, uuid, jsonb, integer); Type: FUNCTION; Schema: public; Owner: postgres
 --
 
@@ -11316,71 +11433,6 @@ begin
 end $$;
 
 ALTER FUNCTION public.preview_template_send(p_workspace_id uuid, p_template_id uuid, p_filter jsonb, p_view_id uuid, p_variables jsonb, p_limit integer) OWNER TO postgres;
--- Name: prepare_pushes(uuid[]); Type: FUNCTION; Schema: public; Owner: postgres
---
-
-CREATE FUNCTION public.prepare_pushes(p_ids uuid[]) RETURNS jsonb
-    LANGUAGE plpgsql
-    SET search_path TO ''
-    AS $$
-declare
-  v_ids uuid[];
-  v_payloads jsonb[];
-  v_answer jsonb;
-begin
-  select array_agg(outbox.id), array_agg(outbox.payload) into v_ids, v_payloads
-  from public.outbox_messages as outbox where outbox.id = any (p_ids) and outbox.channel = 'web_push';
-
-  with wanted as materialized (
-    select found.* from private.wanted_chat_pushes(v_ids, v_payloads) as found
-    union all select found.* from private.wanted_thread_pushes(v_ids, v_payloads) as found
-    union all select found.* from private.wanted_follow_up_pushes(v_ids, v_payloads) as found
-  ), spread as (
-    insert into public.outbox_messages (workspace_id, channel, recipient, payload, idempotency_key)
-    select event.workspace_id, 'web_push', device.id::text,
-      event.payload || jsonb_strip_nulls(jsonb_build_object(
-        'user_id', wanted.user_id, 'subscription_id', device.id, 'thread_id', wanted.push -> 'thread_id')),
-      'push:' || device.id || ':' || (wanted.push ->> 'tag') || ':' || wanted.marker
-    from wanted
-    join public.outbox_messages as event on event.id = wanted.id and not event.payload ? 'subscription_id'
-    join public.push_subscriptions as device on device.user_id = wanted.user_id
-    where wanted.quiet_seconds is null
-    order by event.workspace_id, device.id
-    on conflict on constraint outbox_messages_workspace_id_idempotency_key_key do nothing
-  ), badge as materialized (
-    select person.user_id, private.badge_of(person.user_id) as count
-    from (
-      select distinct wanted.user_id from wanted
-      join unnest(v_ids, v_payloads) as asked (id, payload)
-        on asked.id = wanted.id and asked.payload ? 'subscription_id'
-    ) as person
-  )
-  select jsonb_agg(jsonb_build_object(
-    'id', asked.id,
-    'outcome', case
-      when wanted.user_id is null then 'unwanted'
-      when wanted.quiet_seconds is not null and wanted.push ->> 'kind' = 'follow_up' then 'quiet'
-      when wanted.quiet_seconds is not null then 'unwanted'
-      when not asked.payload ? 'subscription_id' then 'spread'
-      when device.id is null then 'unwanted'
-      else 'ready'
-    end,
-    'delay_seconds', wanted.quiet_seconds,
-    'push', jsonb_strip_nulls(wanted.push || jsonb_build_object('badge', badge.count)),
-    'device', to_jsonb(device)))
-  into v_answer
-  from unnest(v_ids, v_payloads) as asked (id, payload)
-  left join lateral (
-    select found.* from wanted as found where found.id = asked.id order by found.quiet_seconds nulls first limit 1
-  ) as wanted on true
-  -- A device that has changed hands since isn't told what its former user was to be told.
-  left join public.push_subscriptions as device
-    on device.id = (asked.payload ->> 'subscription_id')::uuid and device.user_id = wanted.user_id
-  left join badge on badge.user_id = wanted.user_id;
-  return coalesce(v_answer, '[]');
-end $$;
-
-ALTER FUNCTION public.prepare_pushes(p_ids uuid[]) OWNER TO postgres;
 
 --
 -- Name: purge_outbox(text, interval, uuid, integer); Type: FUNCTION; Schema: public; Owner: postgres
@@ -11415,14 +11467,64 @@ end $$;
 ALTER FUNCTION public.purge_outbox(p_status text, p_older_than interval, p_workspace_id uuid, p_limit integer) OWNER TO postgres;
 
 --
--- Name: release_lead(uuid, text); Type: FUNCTION; Schema: public; Owner: postgres
---
-
-CREATE FUNCTION public.release_lead(p_lead_id uuid, p_reason text DEFAULT NULL::text) RETURNS public.leads
 -- Name: react_to_whatsapp_message(uuid, text, text); Type: FUNCTION; Schema: public; Owner: postgres
 --
 
 CREATE FUNCTION public.react_to_whatsapp_message(p_message_id uuid, p_emoji text, p_idempotency_key text) RETURNS uuid
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_target public.wa_messages := private.whatsapp_target(p_message_id);
+  v_queued record;
+begin
+  if length(p_emoji) > 20 or p_emoji ~ '[[:alnum:][:space:]]{2}' then
+    perform private.raise_error(400, 'invalid_value', '{"field": "emoji"}',
+      'React with one emoji, or with none to take the reaction back.');
+  end if;
+  v_queued := private.queue_whatsapp(v_target.thread_id, jsonb_build_object('type', 'reaction', 'reaction',
+    jsonb_build_object('message_id', v_target.wa_message_id, 'emoji', coalesce(p_emoji, ''))), p_idempotency_key, true);
+  if v_queued.is_new then
+    -- Shown at once. Meta's own id of it will be known to nobody.
+    insert into public.wa_message_changes (connection_id, wa_message_id, kind, target_id, direction, actor, body,
+      occurred_at)
+    values (v_target.connection_id, 'outbox:' || (v_queued.outbox).id, 'reaction', v_target.wa_message_id, 'out',
+      'business', nullif(p_emoji, ''), now());
+    perform private.refresh_whatsapp_messages(array[p_message_id]);
+  end if;
+  return (v_queued.outbox).id;
+end $$;
+
+ALTER FUNCTION public.react_to_whatsapp_message(p_message_id uuid, p_emoji text, p_idempotency_key text) OWNER TO postgres;
+
+--
+-- Name: record_push_results(jsonb); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.record_push_results(p_results jsonb) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+begin
+  delete from public.push_subscriptions as device
+  using jsonb_to_recordset(p_results) as result (subscription_id uuid, endpoint text, outcome text)
+  -- Not a subscription that took its place meanwhile.
+  where device.id = result.subscription_id and device.endpoint = result.endpoint and result.outcome = 'gone';
+  update public.push_subscriptions as device
+  set failure_count = case result.outcome when 'sent' then 0 else device.failure_count + 1 end,
+    last_error = left(result.error, 500)
+  from jsonb_to_recordset(p_results) as result (subscription_id uuid, endpoint text, outcome text, error text)
+  where device.id = result.subscription_id and device.endpoint = result.endpoint
+    and result.outcome in ('sent', 'failed');
+end $$;
+
+ALTER FUNCTION public.record_push_results(p_results jsonb) OWNER TO postgres;
+
+--
+-- Name: release_lead(uuid, text); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.release_lead(p_lead_id uuid, p_reason text DEFAULT NULL::text) RETURNS public.leads
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     AS $$
@@ -11457,48 +11559,6 @@ begin
 end $$;
 
 ALTER FUNCTION public.release_lead(p_lead_id uuid, p_reason text) OWNER TO postgres;
-  v_target public.wa_messages := private.whatsapp_target(p_message_id);
-  v_queued record;
-begin
-  if length(p_emoji) > 20 or p_emoji ~ '[[:alnum:][:space:]]{2}' then
-    perform private.raise_error(400, 'invalid_value', '{"field": "emoji"}',
-      'React with one emoji, or with none to take the reaction back.');
-  end if;
-  v_queued := private.queue_whatsapp(v_target.thread_id, jsonb_build_object('type', 'reaction', 'reaction',
-    jsonb_build_object('message_id', v_target.wa_message_id, 'emoji', coalesce(p_emoji, ''))), p_idempotency_key, true);
-  if v_queued.is_new then
-    -- Shown at once. Meta's own id of it will be known to nobody.
-    insert into public.wa_message_changes (connection_id, wa_message_id, kind, target_id, direction, actor, body,
-      occurred_at)
-    values (v_target.connection_id, 'outbox:' || (v_queued.outbox).id, 'reaction', v_target.wa_message_id, 'out',
-      'business', nullif(p_emoji, ''), now());
-    perform private.refresh_whatsapp_messages(array[p_message_id]);
-  end if;
-  return (v_queued.outbox).id;
-end $$;
-
-ALTER FUNCTION public.react_to_whatsapp_message(p_message_id uuid, p_emoji text, p_idempotency_key text) OWNER TO postgres;
--- Name: record_push_results(jsonb); Type: FUNCTION; Schema: public; Owner: postgres
---
-
-CREATE FUNCTION public.record_push_results(p_results jsonb) RETURNS void
-    LANGUAGE plpgsql
-    SET search_path TO ''
-    AS $$
-begin
-  delete from public.push_subscriptions as device
-  using jsonb_to_recordset(p_results) as result (subscription_id uuid, endpoint text, outcome text)
-  -- Not a subscription that took its place meanwhile.
-  where device.id = result.subscription_id and device.endpoint = result.endpoint and result.outcome = 'gone';
-  update public.push_subscriptions as device
-  set failure_count = case result.outcome when 'sent' then 0 else device.failure_count + 1 end,
-    last_error = left(result.error, 500)
-  from jsonb_to_recordset(p_results) as result (subscription_id uuid, endpoint text, outcome text, error text)
-  where device.id = result.subscription_id and device.endpoint = result.endpoint
-    and result.outcome in ('sent', 'failed');
-end $$;
-
-ALTER FUNCTION public.record_push_results(p_results jsonb) OWNER TO postgres;
 
 --
 -- Name: release_lost_claims(text, bigint[]); Type: FUNCTION; Schema: public; Owner: postgres
@@ -11628,6 +11688,23 @@ end $$;
 ALTER FUNCTION public.remove_operator(p_email text) OWNER TO postgres;
 
 --
+-- Name: remove_push_subscription(text); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.remove_push_subscription(p_endpoint text) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+begin
+  perform private.require_user();
+  delete from public.push_subscriptions as subscription
+  where subscription.endpoint = p_endpoint and subscription.user_id = (select auth.uid());
+  return found;
+end $$;
+
+ALTER FUNCTION public.remove_push_subscription(p_endpoint text) OWNER TO postgres;
+
+--
 -- Name: render_canned_response(uuid, text); Type: FUNCTION; Schema: public; Owner: postgres
 --
 
@@ -11663,21 +11740,6 @@ begin
 end $$;
 
 ALTER FUNCTION public.render_canned_response(p_thread_id uuid, p_shortcut text) OWNER TO postgres;
--- Name: remove_push_subscription(text); Type: FUNCTION; Schema: public; Owner: postgres
---
-
-CREATE FUNCTION public.remove_push_subscription(p_endpoint text) RETURNS boolean
-    LANGUAGE plpgsql
-    SET search_path TO ''
-    AS $$
-begin
-  perform private.require_user();
-  delete from public.push_subscriptions as subscription
-  where subscription.endpoint = p_endpoint and subscription.user_id = (select auth.uid());
-  return found;
-end $$;
-
-ALTER FUNCTION public.remove_push_subscription(p_endpoint text) OWNER TO postgres;
 
 --
 -- Name: replay_orphan_events(text); Type: FUNCTION; Schema: public; Owner: postgres
@@ -12060,6 +12122,30 @@ ALTER TABLE public.canned_responses OWNER TO postgres;
 --
 
 CREATE FUNCTION public.save_canned_response(p_workspace_id uuid, p_shortcut text, p_body text) RETURNS public.canned_responses
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $_$
+declare
+  v_response public.canned_responses;
+begin
+  perform private.require_role(p_workspace_id, array['owner', 'admin', 'member'], 'workspace_not_found',
+    jsonb_build_object('workspace', p_workspace_id));
+  if p_shortcut is null or p_shortcut !~ '^[a-z0-9][a-z0-9_-]{0,49}$' then
+    perform private.raise_error(400, 'invalid_value', '{"field": "shortcut"}',
+      'Use 1 to 50 lower-case letters, digits, dashes and underscores.');
+  elsif not coalesce(length(btrim(p_body)) between 1 and 4096, false) then
+    perform private.raise_error(400, 'invalid_value', '{"field": "body"}', 'Write 1 to 4096 characters.');
+  end if;
+  insert into public.canned_responses as response (workspace_id, shortcut, body, created_by)
+  values (p_workspace_id, p_shortcut, p_body, (select auth.uid()))
+  on conflict on constraint canned_responses_workspace_id_shortcut_key do update set body = excluded.body
+  returning * into v_response;
+  return v_response;
+end $_$;
+
+ALTER FUNCTION public.save_canned_response(p_workspace_id uuid, p_shortcut text, p_body text) OWNER TO postgres;
+
+--
 -- Name: push_subscriptions; Type: TABLE; Schema: public; Owner: postgres
 --
 
@@ -12093,24 +12179,6 @@ CREATE FUNCTION public.save_push_subscription(p_endpoint text, p_p256dh text, p_
     SET search_path TO ''
     AS $_$
 declare
-  v_response public.canned_responses;
-begin
-  perform private.require_role(p_workspace_id, array['owner', 'admin', 'member'], 'workspace_not_found',
-    jsonb_build_object('workspace', p_workspace_id));
-  if p_shortcut is null or p_shortcut !~ '^[a-z0-9][a-z0-9_-]{0,49}$' then
-    perform private.raise_error(400, 'invalid_value', '{"field": "shortcut"}',
-      'Use 1 to 50 lower-case letters, digits, dashes and underscores.');
-  elsif not coalesce(length(btrim(p_body)) between 1 and 4096, false) then
-    perform private.raise_error(400, 'invalid_value', '{"field": "body"}', 'Write 1 to 4096 characters.');
-  end if;
-  insert into public.canned_responses as response (workspace_id, shortcut, body, created_by)
-  values (p_workspace_id, p_shortcut, p_body, (select auth.uid()))
-  on conflict on constraint canned_responses_workspace_id_shortcut_key do update set body = excluded.body
-  returning * into v_response;
-  return v_response;
-end $_$;
-
-ALTER FUNCTION public.save_canned_response(p_workspace_id uuid, p_shortcut text, p_body text) OWNER TO postgres;
   v_user_id uuid := private.require_user();
   v_p256dh text := translate(rtrim(p_p256dh, '='), '+/', '-_');
   v_auth text := translate(rtrim(p_auth, '='), '+/', '-_');
@@ -12243,9 +12311,11 @@ ALTER FUNCTION public.search_audit_log(p_workspace_id uuid, p_action text, p_act
 CREATE FUNCTION public.search_messages(p_workspace_id uuid, p_query text, p_thread_id uuid DEFAULT NULL::uuid, p_after text DEFAULT NULL::text, p_limit integer DEFAULT 50) RETURNS SETOF private.found_message
     LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 50
     SET search_path TO ''
+    SET plan_cache_mode TO 'force_generic_plan'
     AS $_$
 declare
   v_query tsquery;
+  v_messages public.wa_messages[];
 begin
   if not exists (
     select from public.workspace_memberships as membership
@@ -12263,24 +12333,24 @@ begin
     perform private.raise_error(400, 'invalid_value', '{"field": "after"}', 'Send the cursor of the page before.');
   end if;
   v_query := private.search_query(p_workspace_id, p_query);
-  return query execute 'select message.id, message.workspace_id, message.thread_id, thread.contact_id, contact.name,
-      message.direction, message.type,
-      ts_headline((''pg_catalog.'' || coalesce(message.search_language, ''simple''))::regconfig, message.body, $2,
-        ''StartSel=«, StopSel=», MaxWords=30, MinWords=10''),
-      message.occurred_at, message.id || '':'' || (extract(epoch from message.occurred_at) * 1000000)::bigint
-    from (
-      select message.* from public.wa_messages as message
+  execute 'select array(select message from public.wa_messages as message
       where message.workspace_id = ' || quote_literal(p_workspace_id) || '::uuid and message.body is not null
         and private.search_vector(message.search_language, message.body) @@ ' || quote_literal(v_query) || '::tsquery'
     || case when p_thread_id is null then '' else ' and message.thread_id = ' || quote_literal(p_thread_id) end
     || coalesce(' and (message.occurred_at, message.id) < (' || quote_literal(
         private.cursor_time(substr(p_after, 38))::text) || '::timestamptz, ' || quote_literal(left(p_after, 36)) || ')', '')
-    || ' order by message.occurred_at desc, message.id desc limit $1
-    ) as message
-    join public.wa_threads as thread on thread.id = message.thread_id
-    left join public.contacts as contact on contact.id = thread.contact_id
-    order by message.occurred_at desc, message.id desc'
-    using p_limit, v_query;
+    || ' order by message.occurred_at desc, message.id desc limit ' || p_limit || ')'
+    into v_messages;
+  return query
+  select message.id, message.workspace_id, message.thread_id, thread.contact_id, contact.name, message.direction,
+    message.type,
+    ts_headline(('pg_catalog.' || coalesce(message.search_language, 'simple'))::regconfig, message.body, v_query,
+      'StartSel=«, StopSel=», MaxWords=30, MinWords=10'),
+    message.occurred_at, message.id || ':' || (extract(epoch from message.occurred_at) * 1000000)::bigint
+  from unnest(v_messages) with ordinality as message
+  join public.wa_threads as thread on thread.id = message.thread_id
+  left join public.contacts as contact on contact.id = thread.contact_id
+  order by message.ordinality;
 end $_$;
 
 ALTER FUNCTION public.search_messages(p_workspace_id uuid, p_query text, p_thread_id uuid, p_after text, p_limit integer) OWNER TO postgres;
@@ -12521,7 +12591,6 @@ declare
   v_workspace_id uuid;
   v_queued record;
   v_message public.wa_messages;
-  v_takeover record;
 begin
   select thread.workspace_id into v_workspace_id from public.wa_threads as thread where thread.id = p_thread_id;
   perform private.require_role(v_workspace_id, array['owner', 'admin', 'member'], 'thread_not_found',
@@ -12534,63 +12603,6 @@ begin
       jsonb_build_object('field', 'body', 'length', length(p_body), 'limit', 4096),
       'Split the text; WhatsApp takes at most 4096 characters.');
   end if;
-  v_payload := jsonb_build_object('type', 'text', 'text', jsonb_build_object('body', p_body));
-
-  -- A repeated request gets its first answer, even when the window or the connection has closed since.
-  select outbox.* into v_outbox from public.outbox_messages as outbox
-  where outbox.workspace_id = v_thread.workspace_id and outbox.idempotency_key = p_idempotency_key;
-  if not found then
-    if v_user_id is not null then
-      select takeover.* into v_takeover from private.begin_takeover(p_thread_id) as takeover;
-    end if;
-    -- Messages of one thread are numbered in the order in which they become visible: a smaller number that came to
-    -- light later could overtake a message that is already on its way.
-    select thread.* into v_thread from public.wa_threads as thread where thread.id = p_thread_id for no key update;
-    v_connection := public.resolve_connection_for_thread(p_thread_id);
-    if coalesce(v_thread.last_inbound_at, '-infinity') <= now() - interval '24 hours' then
-      perform private.raise_error(409, 'window_closed',
-        jsonb_build_object('thread_id', p_thread_id, 'last_inbound_at', v_thread.last_inbound_at),
-        'Send an approved template instead.');
-    end if;
-    select coalesce(
-      (select '+' || identity.value from public.contact_identities as identity
-       where identity.workspace_id = v_thread.workspace_id and identity.contact_id = v_thread.contact_id
-         and identity.kind = 'wa_id' order by identity.created_at desc, identity.id limit 1),
-      (select contact.phone from public.contacts as contact where contact.id = v_thread.contact_id),
-      (select identity.value from public.contact_identities as identity
-       where identity.workspace_id = v_thread.workspace_id and identity.contact_id = v_thread.contact_id
-         and identity.kind = 'bsuid' and identity.scope = v_connection.waba_id
-       order by identity.created_at desc, identity.id limit 1)
-    ) into v_recipient;
-    if v_recipient is null then
-      perform private.raise_error(400, 'recipient_missing', jsonb_build_object('thread_id', p_thread_id),
-        'Add a phone number to the contact.');
-    end if;
-    insert into public.outbox_messages
-      (workspace_id, channel, connection_id, thread_id, recipient, payload, idempotency_key, created_by)
-    values (v_thread.workspace_id, 'whatsapp', v_connection.id, p_thread_id, v_recipient, v_payload,
-      p_idempotency_key, v_user_id)
-    on conflict on constraint outbox_messages_workspace_id_idempotency_key_key do nothing
-    returning * into v_outbox;
-    if found then
-      insert into public.wa_messages (workspace_id, connection_id, thread_id, direction, type, body, content, status,
-        sent_by, outbox_id, occurred_at)
-      values (v_thread.workspace_id, v_connection.id, p_thread_id, 'out', 'text', p_body, v_payload, 'pending',
-        v_user_id, v_outbox.id, now())
-      returning * into v_message;
-      update public.wa_threads as thread
-      set last_message_at = greatest(thread.last_message_at, v_message.occurred_at),
-        last_message_body = left(p_body, 200), unread_count = 0
-      where thread.id = p_thread_id;
-      if v_user_id is not null and v_takeover.p_lead_ids <> '{}' then
-        perform private.end_automation(v_takeover.p_lead_ids, v_takeover.p_outbox_ids, 'A person wrote to them.',
-          v_user_id);
-      end if;
-      return v_message;
-    end if;
-    -- Someone else won the race for this key between the look-up and the insert.
-    select outbox.* into v_outbox from public.outbox_messages as outbox
-    where outbox.workspace_id = v_thread.workspace_id and outbox.idempotency_key = p_idempotency_key;
   v_queued := private.queue_whatsapp(p_thread_id,
     jsonb_build_object('type', 'text', 'text', jsonb_build_object('body', p_body)), p_idempotency_key, true);
   if v_queued.is_new then
@@ -12823,42 +12835,6 @@ end $$;
 ALTER FUNCTION public.set_member_role(p_workspace_id uuid, p_user_id uuid, p_role text) OWNER TO postgres;
 
 --
--- Name: set_queue_settings(uuid, jsonb, uuid); Type: FUNCTION; Schema: public; Owner: postgres
---
-
-CREATE FUNCTION public.set_queue_settings(p_workspace_id uuid, p_patch jsonb DEFAULT '{}'::jsonb, p_user_id uuid DEFAULT NULL::uuid) RETURNS public.user_queue_settings
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO ''
-    AS $$
-declare
-  v_settings public.user_queue_settings := private.require_queue(p_workspace_id, p_user_id);
-begin
-  perform private.check_queue_settings(p_patch);
-  if p_patch = '{}' then
-    return v_settings;
-  end if;
-  select settings.* into v_settings from public.user_queue_settings as settings
-  where settings.workspace_id = p_workspace_id and settings.user_id = v_settings.user_id
-  for no key update;
-  v_settings := jsonb_populate_record(v_settings, p_patch);
-  if v_settings.sends_from >= v_settings.sends_until then
-    perform private.raise_error(400, 'invalid_value',
-      jsonb_build_object('field', 'sends_until', 'value', v_settings.sends_until, 'allowed', 'after sends_from'),
-      'Let the hours end after they begin.');
-  end if;
-  update public.user_queue_settings as settings
-  set daily_capacity = v_settings.daily_capacity, batch_size = v_settings.batch_size, timezone = v_settings.timezone,
-    sends_from = v_settings.sends_from, sends_until = v_settings.sends_until, paused = v_settings.paused,
-    takes_unassigned = v_settings.takes_unassigned, connection_id = v_settings.connection_id, steps = v_settings.steps
-  where settings.workspace_id = p_workspace_id and settings.user_id = v_settings.user_id
-  returning * into v_settings;
-  return v_settings;
-exception when foreign_key_violation then
-  perform private.raise_error(400, 'reference_not_found', '{"field": "connection_id"}',
-    'Use a number that is connected to this workspace.');
-end $$;
-
-ALTER FUNCTION public.set_queue_settings(p_workspace_id uuid, p_patch jsonb, p_user_id uuid) OWNER TO postgres;
 -- Name: notification_settings; Type: TABLE; Schema: public; Owner: postgres
 --
 
@@ -12932,6 +12908,44 @@ exception when check_violation then
 end $_$;
 
 ALTER FUNCTION public.set_notification_settings(p_patch jsonb) OWNER TO postgres;
+
+--
+-- Name: set_queue_settings(uuid, jsonb, uuid); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.set_queue_settings(p_workspace_id uuid, p_patch jsonb DEFAULT '{}'::jsonb, p_user_id uuid DEFAULT NULL::uuid) RETURNS public.user_queue_settings
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_settings public.user_queue_settings := private.require_queue(p_workspace_id, p_user_id);
+begin
+  perform private.check_queue_settings(p_patch);
+  if p_patch = '{}' then
+    return v_settings;
+  end if;
+  select settings.* into v_settings from public.user_queue_settings as settings
+  where settings.workspace_id = p_workspace_id and settings.user_id = v_settings.user_id
+  for no key update;
+  v_settings := jsonb_populate_record(v_settings, p_patch);
+  if v_settings.sends_from >= v_settings.sends_until then
+    perform private.raise_error(400, 'invalid_value',
+      jsonb_build_object('field', 'sends_until', 'value', v_settings.sends_until, 'allowed', 'after sends_from'),
+      'Let the hours end after they begin.');
+  end if;
+  update public.user_queue_settings as settings
+  set daily_capacity = v_settings.daily_capacity, batch_size = v_settings.batch_size, timezone = v_settings.timezone,
+    sends_from = v_settings.sends_from, sends_until = v_settings.sends_until, paused = v_settings.paused,
+    takes_unassigned = v_settings.takes_unassigned, connection_id = v_settings.connection_id, steps = v_settings.steps
+  where settings.workspace_id = p_workspace_id and settings.user_id = v_settings.user_id
+  returning * into v_settings;
+  return v_settings;
+exception when foreign_key_violation then
+  perform private.raise_error(400, 'reference_not_found', '{"field": "connection_id"}',
+    'Use a number that is connected to this workspace.');
+end $$;
+
+ALTER FUNCTION public.set_queue_settings(p_workspace_id uuid, p_patch jsonb, p_user_id uuid) OWNER TO postgres;
 
 --
 -- Name: user_tma_settings; Type: TABLE; Schema: public; Owner: postgres
@@ -13358,6 +13372,60 @@ $$;
 ALTER FUNCTION public.status(p_message public.chat_messages) OWNER TO postgres;
 
 --
+-- Name: sync_templates(uuid, text, jsonb, timestamp with time zone); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.sync_templates(p_workspace_id uuid, p_waba_id text, p_templates jsonb, p_asked_at timestamp with time zone) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_synced integer;
+  v_gone integer;
+begin
+  insert into public.wa_templates as template (workspace_id, waba_id, template_id, name, language, status, category,
+    quality, rejected_reason, components, status_changed_at, category_changed_at, quality_changed_at,
+    components_changed_at)
+  select distinct on (given.id) p_workspace_id, p_waba_id, given.id, given.name, given.language, given.status, given.category,
+    given.quality_score ->> 'score', nullif(given.rejected_reason, 'NONE'), given.components, p_asked_at, p_asked_at,
+    p_asked_at, p_asked_at
+  from jsonb_to_recordset(p_templates) as given (
+    id text, name text, language text, status text, category text, quality_score jsonb, rejected_reason text,
+    components jsonb)
+  order by given.id
+  on conflict on constraint wa_templates_template_id_key do update
+  -- A webhook that came meanwhile is newer than the list.
+  set name = excluded.name, language = excluded.language,
+    status = case when p_asked_at >= coalesce(template.status_changed_at, '-infinity')
+      then excluded.status else template.status end,
+    rejected_reason = case when p_asked_at >= coalesce(template.status_changed_at, '-infinity')
+      then excluded.rejected_reason else template.rejected_reason end,
+    category = case when p_asked_at >= coalesce(template.category_changed_at, '-infinity')
+      then excluded.category else template.category end,
+    quality = case when p_asked_at >= coalesce(template.quality_changed_at, '-infinity')
+      then excluded.quality else template.quality end,
+    components = case when p_asked_at >= coalesce(template.components_changed_at, '-infinity')
+      then excluded.components else template.components end,
+    status_changed_at = greatest(template.status_changed_at, p_asked_at),
+    category_changed_at = greatest(template.category_changed_at, p_asked_at),
+    quality_changed_at = greatest(template.quality_changed_at, p_asked_at),
+    components_changed_at = greatest(template.components_changed_at, p_asked_at);
+  get diagnostics v_synced = row_count;
+  update public.wa_templates as template set status = 'DELETED', status_changed_at = p_asked_at
+  where template.workspace_id = p_workspace_id and template.waba_id = p_waba_id
+    and template.status is distinct from 'DELETED' and coalesce(template.status_changed_at, '-infinity') < p_asked_at
+    and not exists (
+      select from jsonb_to_recordset(p_templates) as given (id text) where given.id = template.template_id);
+  get diagnostics v_gone = row_count;
+  return jsonb_build_object('synced', v_synced, 'gone', v_gone);
+exception when foreign_key_violation then
+  perform private.raise_error(404, 'workspace_not_found', jsonb_build_object('workspace', p_workspace_id),
+    'Check the workspace''s id.');
+end $$;
+
+ALTER FUNCTION public.sync_templates(p_workspace_id uuid, p_waba_id text, p_templates jsonb, p_asked_at timestamp with time zone) OWNER TO postgres;
+
+--
 -- Name: take_lead(uuid, text); Type: FUNCTION; Schema: public; Owner: postgres
 --
 
@@ -13412,58 +13480,6 @@ begin
 end $$;
 
 ALTER FUNCTION public.take_lead(p_lead_id uuid, p_reason text) OWNER TO postgres;
--- Name: sync_templates(uuid, text, jsonb, timestamp with time zone); Type: FUNCTION; Schema: public; Owner: postgres
---
-
-CREATE FUNCTION public.sync_templates(p_workspace_id uuid, p_waba_id text, p_templates jsonb, p_asked_at timestamp with time zone) RETURNS jsonb
-    LANGUAGE plpgsql
-    SET search_path TO ''
-    AS $$
-declare
-  v_synced integer;
-  v_gone integer;
-begin
-  insert into public.wa_templates as template (workspace_id, waba_id, template_id, name, language, status, category,
-    quality, rejected_reason, components, status_changed_at, category_changed_at, quality_changed_at,
-    components_changed_at)
-  select distinct on (given.id) p_workspace_id, p_waba_id, given.id, given.name, given.language, given.status, given.category,
-    given.quality_score ->> 'score', nullif(given.rejected_reason, 'NONE'), given.components, p_asked_at, p_asked_at,
-    p_asked_at, p_asked_at
-  from jsonb_to_recordset(p_templates) as given (
-    id text, name text, language text, status text, category text, quality_score jsonb, rejected_reason text,
-    components jsonb)
-  order by given.id
-  on conflict on constraint wa_templates_template_id_key do update
-  -- A webhook that came meanwhile is newer than the list.
-  set name = excluded.name, language = excluded.language,
-    status = case when p_asked_at >= coalesce(template.status_changed_at, '-infinity')
-      then excluded.status else template.status end,
-    rejected_reason = case when p_asked_at >= coalesce(template.status_changed_at, '-infinity')
-      then excluded.rejected_reason else template.rejected_reason end,
-    category = case when p_asked_at >= coalesce(template.category_changed_at, '-infinity')
-      then excluded.category else template.category end,
-    quality = case when p_asked_at >= coalesce(template.quality_changed_at, '-infinity')
-      then excluded.quality else template.quality end,
-    components = case when p_asked_at >= coalesce(template.components_changed_at, '-infinity')
-      then excluded.components else template.components end,
-    status_changed_at = greatest(template.status_changed_at, p_asked_at),
-    category_changed_at = greatest(template.category_changed_at, p_asked_at),
-    quality_changed_at = greatest(template.quality_changed_at, p_asked_at),
-    components_changed_at = greatest(template.components_changed_at, p_asked_at);
-  get diagnostics v_synced = row_count;
-  update public.wa_templates as template set status = 'DELETED', status_changed_at = p_asked_at
-  where template.workspace_id = p_workspace_id and template.waba_id = p_waba_id
-    and template.status is distinct from 'DELETED' and coalesce(template.status_changed_at, '-infinity') < p_asked_at
-    and not exists (
-      select from jsonb_to_recordset(p_templates) as given (id text) where given.id = template.template_id);
-  get diagnostics v_gone = row_count;
-  return jsonb_build_object('synced', v_synced, 'gone', v_gone);
-exception when foreign_key_violation then
-  perform private.raise_error(404, 'workspace_not_found', jsonb_build_object('workspace', p_workspace_id),
-    'Check the workspace''s id.');
-end $$;
-
-ALTER FUNCTION public.sync_templates(p_workspace_id uuid, p_waba_id text, p_templates jsonb, p_asked_at timestamp with time zone) OWNER TO postgres;
 
 --
 -- Name: take_rate_limit_slot(text, integer, integer); Type: FUNCTION; Schema: public; Owner: postgres
@@ -13631,10 +13647,6 @@ ALTER FUNCTION public.update_contact_status(p_contact_id uuid, p_lead_status tex
 --
 
 CREATE FUNCTION public.update_lead(p_lead_id uuid, p_patch jsonb) RETURNS public.leads
--- Name: update_saved_view(uuid, jsonb); Type: FUNCTION; Schema: public; Owner: postgres
---
-
-CREATE FUNCTION public.update_saved_view(p_view_id uuid, p_patch jsonb) RETURNS public.wa_saved_views
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     AS $$
@@ -13664,6 +13676,16 @@ begin
 end $$;
 
 ALTER FUNCTION public.update_lead(p_lead_id uuid, p_patch jsonb) OWNER TO postgres;
+
+--
+-- Name: update_saved_view(uuid, jsonb); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.update_saved_view(p_view_id uuid, p_patch jsonb) RETURNS public.wa_saved_views
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
   v_view public.wa_saved_views := private.lock_view(p_view_id);
   v_unknown constant text := (
     select min(given.key) from jsonb_object_keys(p_patch) as given (key)
@@ -14315,6 +14337,18 @@ CREATE VIEW public.conversations WITH (security_invoker='true') AS
 ALTER VIEW public.conversations OWNER TO postgres;
 
 --
+-- Name: inbox_assignees; Type: TABLE; Schema: public; Owner: postgres
+--
+
+CREATE TABLE public.inbox_assignees (
+    workspace_id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    last_assigned_at timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL
+);
+
+ALTER TABLE public.inbox_assignees OWNER TO postgres;
+
+--
 -- Name: lead_processing_queue; Type: TABLE; Schema: public; Owner: postgres
 --
 
@@ -14338,16 +14372,6 @@ CREATE TABLE public.lead_processing_queue (
 WITH (fillfactor='70');
 
 ALTER TABLE public.lead_processing_queue OWNER TO postgres;
--- Name: inbox_assignees; Type: TABLE; Schema: public; Owner: postgres
---
-
-CREATE TABLE public.inbox_assignees (
-    workspace_id uuid NOT NULL,
-    user_id uuid NOT NULL,
-    last_assigned_at timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL
-);
-
-ALTER TABLE public.inbox_assignees OWNER TO postgres;
 
 --
 -- Name: meta_signup_states; Type: TABLE; Schema: public; Owner: postgres
@@ -14468,23 +14492,6 @@ CREATE TABLE public.platform_admins (
 );
 
 ALTER TABLE public.platform_admins OWNER TO postgres;
-
---
--- Name: profiles; Type: TABLE; Schema: public; Owner: postgres
---
-
-CREATE TABLE public.profiles (
-    id uuid NOT NULL,
-    email text,
-    full_name text,
-    timezone text DEFAULT 'UTC'::text NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT profiles_full_name_check CHECK ((length(full_name) <= 200)),
-    CONSTRAINT profiles_timezone_check CHECK (((length(timezone) <= 100) AND private.is_timezone(timezone)))
-);
-
-ALTER TABLE public.profiles OWNER TO postgres;
 
 --
 -- Name: projects; Type: TABLE; Schema: public; Owner: postgres
@@ -14995,6 +15002,20 @@ ALTER TABLE ONLY public.contacts
     ADD CONSTRAINT contacts_workspace_id_id_key UNIQUE (workspace_id, id);
 
 --
+-- Name: inbox_assignees inbox_assignees_pkey; Type: CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.inbox_assignees
+    ADD CONSTRAINT inbox_assignees_pkey PRIMARY KEY (workspace_id, user_id);
+
+--
+-- Name: inbox_settings inbox_settings_pkey; Type: CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.inbox_settings
+    ADD CONSTRAINT inbox_settings_pkey PRIMARY KEY (workspace_id);
+
+--
 -- Name: lead_processing_queue lead_processing_queue_pkey; Type: CONSTRAINT; Schema: public; Owner: postgres
 --
 
@@ -15014,18 +15035,6 @@ ALTER TABLE ONLY public.leads
 
 ALTER TABLE ONLY public.leads
     ADD CONSTRAINT leads_workspace_id_id_key UNIQUE (workspace_id, id);
--- Name: inbox_assignees inbox_assignees_pkey; Type: CONSTRAINT; Schema: public; Owner: postgres
---
-
-ALTER TABLE ONLY public.inbox_assignees
-    ADD CONSTRAINT inbox_assignees_pkey PRIMARY KEY (workspace_id, user_id);
-
---
--- Name: inbox_settings inbox_settings_pkey; Type: CONSTRAINT; Schema: public; Owner: postgres
---
-
-ALTER TABLE ONLY public.inbox_settings
-    ADD CONSTRAINT inbox_settings_pkey PRIMARY KEY (workspace_id);
 
 --
 -- Name: meta_signup_states meta_signup_states_pkey; Type: CONSTRAINT; Schema: public; Owner: postgres
@@ -15126,18 +15135,6 @@ ALTER TABLE ONLY public.projects
     ADD CONSTRAINT projects_workspace_id_id_key UNIQUE (workspace_id, id);
 
 --
--- Name: queue_ledger queue_ledger_pkey; Type: CONSTRAINT; Schema: public; Owner: postgres
---
-
-ALTER TABLE ONLY public.queue_ledger
-    ADD CONSTRAINT queue_ledger_pkey PRIMARY KEY (id);
-
---
--- Name: queue_performance_metrics queue_performance_metrics_pkey; Type: CONSTRAINT; Schema: public; Owner: postgres
---
-
-ALTER TABLE ONLY public.queue_performance_metrics
-    ADD CONSTRAINT queue_performance_metrics_pkey PRIMARY KEY (workspace_id, user_id, day);
 -- Name: push_subscriptions push_subscriptions_endpoint_key; Type: CONSTRAINT; Schema: public; Owner: postgres
 --
 
@@ -15150,6 +15147,20 @@ ALTER TABLE ONLY public.push_subscriptions
 
 ALTER TABLE ONLY public.push_subscriptions
     ADD CONSTRAINT push_subscriptions_pkey PRIMARY KEY (id);
+
+--
+-- Name: queue_ledger queue_ledger_pkey; Type: CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.queue_ledger
+    ADD CONSTRAINT queue_ledger_pkey PRIMARY KEY (id);
+
+--
+-- Name: queue_performance_metrics queue_performance_metrics_pkey; Type: CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.queue_performance_metrics
+    ADD CONSTRAINT queue_performance_metrics_pkey PRIMARY KEY (workspace_id, user_id, day);
 
 --
 -- Name: rate_limit_counters rate_limit_counters_pkey; Type: CONSTRAINT; Schema: public; Owner: postgres
@@ -15577,6 +15588,12 @@ CREATE INDEX contacts_workspace_id_merged_into_idx ON public.contacts USING btre
 CREATE INDEX contacts_workspace_id_name_idx ON public.contacts USING btree (workspace_id, lower(COALESCE(name, ''::text)), id) WHERE (deleted_at IS NULL);
 
 --
+-- Name: inbox_settings_assignment_policy_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX inbox_settings_assignment_policy_idx ON public.inbox_settings USING btree (assignment_policy) WHERE (assignment_policy <> 'manual'::text);
+
+--
 -- Name: lead_processing_queue_open_lead_id_idx; Type: INDEX; Schema: public; Owner: postgres
 --
 
@@ -15653,10 +15670,6 @@ CREATE INDEX leads_workspace_id_contact_id_idx ON public.leads USING btree (work
 --
 
 CREATE INDEX leads_workspace_id_project_id_idx ON public.leads USING btree (workspace_id, project_id) WHERE (project_id IS NOT NULL);
--- Name: inbox_settings_assignment_policy_idx; Type: INDEX; Schema: public; Owner: postgres
---
-
-CREATE INDEX inbox_settings_assignment_policy_idx ON public.inbox_settings USING btree (assignment_policy) WHERE (assignment_policy <> 'manual'::text);
 
 --
 -- Name: meta_signup_states_expires_at_idx; Type: INDEX; Schema: public; Owner: postgres
@@ -15743,6 +15756,12 @@ CREATE INDEX owner_audit_log_workspace_id_idx ON public.owner_audit_log USING bt
 CREATE INDEX projects_workspace_id_client_id_idx ON public.projects USING btree (workspace_id, client_id);
 
 --
+-- Name: push_subscriptions_user_id_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX push_subscriptions_user_id_idx ON public.push_subscriptions USING btree (user_id);
+
+--
 -- Name: queue_ledger_workspace_id_lead_id_idx; Type: INDEX; Schema: public; Owner: postgres
 --
 
@@ -15753,10 +15772,6 @@ CREATE INDEX queue_ledger_workspace_id_lead_id_idx ON public.queue_ledger USING 
 --
 
 CREATE INDEX queue_performance_metrics_user_id_idx ON public.queue_performance_metrics USING btree (user_id);
--- Name: push_subscriptions_user_id_idx; Type: INDEX; Schema: public; Owner: postgres
---
-
-CREATE INDEX push_subscriptions_user_id_idx ON public.push_subscriptions USING btree (user_id);
 
 --
 -- Name: tma_candidates_created_by_idx; Type: INDEX; Schema: public; Owner: postgres
@@ -15957,6 +15972,24 @@ CREATE INDEX wa_threads_workspace_id_contact_id_idx ON public.wa_threads USING b
 CREATE INDEX wa_threads_workspace_id_last_message_hour_idx ON public.wa_threads USING btree (workspace_id, last_message_hour DESC);
 
 --
+-- Name: wa_threads_workspace_id_status_last_message_hour_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX wa_threads_workspace_id_status_last_message_hour_idx ON public.wa_threads USING btree (workspace_id, status, last_message_hour DESC);
+
+--
+-- Name: wa_threads_workspace_id_tags_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX wa_threads_workspace_id_tags_idx ON public.wa_threads USING gin (workspace_id, tags) WHERE (tags <> '{}'::text[]);
+
+--
+-- Name: wa_threads_workspace_id_waiting_since_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX wa_threads_workspace_id_waiting_since_idx ON public.wa_threads USING btree (workspace_id, waiting_since) WHERE (waiting_since IS NOT NULL);
+
+--
 -- Name: whatsapp_message_queue_open_lead_id_idx; Type: INDEX; Schema: public; Owner: postgres
 --
 
@@ -15997,22 +16030,6 @@ CREATE INDEX whatsapp_message_queue_workspace_id_lead_id_idx ON public.whatsapp_
 --
 
 CREATE INDEX whatsapp_message_queue_workspace_id_queue_day_idx ON public.whatsapp_message_queue USING btree (workspace_id, queue_day, id);
--- Name: wa_threads_workspace_id_status_last_message_hour_idx; Type: INDEX; Schema: public; Owner: postgres
---
-
-CREATE INDEX wa_threads_workspace_id_status_last_message_hour_idx ON public.wa_threads USING btree (workspace_id, status, last_message_hour DESC);
-
---
--- Name: wa_threads_workspace_id_tags_idx; Type: INDEX; Schema: public; Owner: postgres
---
-
-CREATE INDEX wa_threads_workspace_id_tags_idx ON public.wa_threads USING gin (workspace_id, tags) WHERE (tags <> '{}'::text[]);
-
---
--- Name: wa_threads_workspace_id_waiting_since_idx; Type: INDEX; Schema: public; Owner: postgres
---
-
-CREATE INDEX wa_threads_workspace_id_waiting_since_idx ON public.wa_threads USING btree (workspace_id, waiting_since) WHERE (waiting_since IS NOT NULL);
 
 --
 -- Name: workspace_entitlements_granted_by_idx; Type: INDEX; Schema: public; Owner: postgres
@@ -16185,14 +16202,16 @@ CREATE TRIGGER chat_messages_broadcast_insert AFTER INSERT ON public.chat_messag
 CREATE TRIGGER chat_messages_broadcast_update AFTER UPDATE OF rev ON public.chat_messages FOR EACH ROW WHEN (((old.seq IS NOT NULL) AND (new.rev > old.rev))) EXECUTE FUNCTION private.broadcast_message();
 
 --
--- Name: clients clients_set_updated_at; Type: TRIGGER; Schema: public; Owner: postgres
---
-
-CREATE TRIGGER clients_set_updated_at BEFORE UPDATE ON public.clients FOR EACH ROW EXECUTE FUNCTION private.set_updated_at();
 -- Name: chat_messages chat_messages_notify; Type: TRIGGER; Schema: public; Owner: postgres
 --
 
 CREATE TRIGGER chat_messages_notify AFTER INSERT ON public.chat_messages REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION private.notify_of_chat_messages();
+
+--
+-- Name: clients clients_set_updated_at; Type: TRIGGER; Schema: public; Owner: postgres
+--
+
+CREATE TRIGGER clients_set_updated_at BEFORE UPDATE ON public.clients FOR EACH ROW EXECUTE FUNCTION private.set_updated_at();
 
 --
 -- Name: contact_notes contact_notes_set_updated_at; Type: TRIGGER; Schema: public; Owner: postgres
@@ -16211,6 +16230,12 @@ CREATE TRIGGER contacts_record_lead_status AFTER UPDATE OF lead_status ON public
 --
 
 CREATE TRIGGER contacts_set_updated_at BEFORE UPDATE ON public.contacts FOR EACH ROW EXECUTE FUNCTION private.set_updated_at();
+
+--
+-- Name: inbox_settings inbox_settings_set_updated_at; Type: TRIGGER; Schema: public; Owner: postgres
+--
+
+CREATE TRIGGER inbox_settings_set_updated_at BEFORE UPDATE ON public.inbox_settings FOR EACH ROW EXECUTE FUNCTION private.set_updated_at();
 
 --
 -- Name: lead_processing_queue lead_processing_queue_record_updated; Type: TRIGGER; Schema: public; Owner: postgres
@@ -16235,10 +16260,8 @@ CREATE TRIGGER leads_record_updated AFTER UPDATE ON public.leads REFERENCING OLD
 --
 
 CREATE TRIGGER leads_set_updated_at BEFORE UPDATE ON public.leads FOR EACH ROW WHEN ((new.updated_at = old.updated_at)) EXECUTE FUNCTION private.set_updated_at();
--- Name: inbox_settings inbox_settings_set_updated_at; Type: TRIGGER; Schema: public; Owner: postgres
---
 
-CREATE TRIGGER inbox_settings_set_updated_at BEFORE UPDATE ON public.inbox_settings FOR EACH ROW EXECUTE FUNCTION private.set_updated_at();
+--
 -- Name: notification_settings notification_settings_set_updated_at; Type: TRIGGER; Schema: public; Owner: postgres
 --
 
@@ -16289,6 +16312,12 @@ CREATE TRIGGER profiles_set_updated_at BEFORE UPDATE ON public.profiles FOR EACH
 CREATE TRIGGER projects_set_updated_at BEFORE UPDATE ON public.projects FOR EACH ROW EXECUTE FUNCTION private.set_updated_at();
 
 --
+-- Name: push_subscriptions push_subscriptions_set_updated_at; Type: TRIGGER; Schema: public; Owner: postgres
+--
+
+CREATE TRIGGER push_subscriptions_set_updated_at BEFORE UPDATE ON public.push_subscriptions FOR EACH ROW EXECUTE FUNCTION private.set_updated_at();
+
+--
 -- Name: queue_ledger queue_ledger_count_inserted; Type: TRIGGER; Schema: public; Owner: postgres
 --
 
@@ -16315,10 +16344,6 @@ ALTER TABLE public.queue_ledger ENABLE ALWAYS TRIGGER queue_ledger_refuse_remova
 --
 
 CREATE TRIGGER queue_performance_metrics_set_updated_at BEFORE UPDATE ON public.queue_performance_metrics FOR EACH ROW WHEN ((new.updated_at = old.updated_at)) EXECUTE FUNCTION private.set_updated_at();
--- Name: push_subscriptions push_subscriptions_set_updated_at; Type: TRIGGER; Schema: public; Owner: postgres
---
-
-CREATE TRIGGER push_subscriptions_set_updated_at BEFORE UPDATE ON public.push_subscriptions FOR EACH ROW EXECUTE FUNCTION private.set_updated_at();
 
 --
 -- Name: tma_candidates tma_candidates_set_updated_at; Type: TRIGGER; Schema: public; Owner: postgres
@@ -16343,6 +16368,8 @@ CREATE TRIGGER user_contact_settings_set_updated_at BEFORE UPDATE ON public.user
 --
 
 CREATE TRIGGER user_queue_settings_set_updated_at BEFORE UPDATE ON public.user_queue_settings FOR EACH ROW EXECUTE FUNCTION private.set_updated_at();
+
+--
 -- Name: user_tma_settings user_tma_settings_notify; Type: TRIGGER; Schema: public; Owner: postgres
 --
 
@@ -16708,6 +16735,27 @@ ALTER TABLE ONLY public.contacts
     ADD CONSTRAINT contacts_workspace_id_merged_into_fkey FOREIGN KEY (workspace_id, merged_into) REFERENCES public.contacts(workspace_id, id) ON DELETE CASCADE;
 
 --
+-- Name: inbox_assignees inbox_assignees_workspace_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.inbox_assignees
+    ADD CONSTRAINT inbox_assignees_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES public.inbox_settings(workspace_id) ON DELETE CASCADE;
+
+--
+-- Name: inbox_assignees inbox_assignees_workspace_id_user_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.inbox_assignees
+    ADD CONSTRAINT inbox_assignees_workspace_id_user_id_fkey FOREIGN KEY (workspace_id, user_id) REFERENCES public.workspace_memberships(workspace_id, user_id) ON DELETE CASCADE;
+
+--
+-- Name: inbox_settings inbox_settings_workspace_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.inbox_settings
+    ADD CONSTRAINT inbox_settings_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES public.workspaces(id) ON DELETE CASCADE;
+
+--
 -- Name: lead_processing_queue lead_processing_queue_user_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
 --
 
@@ -16776,25 +16824,6 @@ ALTER TABLE ONLY public.leads
 
 ALTER TABLE ONLY public.leads
     ADD CONSTRAINT leads_workspace_id_project_id_fkey FOREIGN KEY (workspace_id, project_id) REFERENCES public.projects(workspace_id, id) ON DELETE SET NULL (project_id);
--- Name: inbox_assignees inbox_assignees_workspace_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
---
-
-ALTER TABLE ONLY public.inbox_assignees
-    ADD CONSTRAINT inbox_assignees_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES public.inbox_settings(workspace_id) ON DELETE CASCADE;
-
---
--- Name: inbox_assignees inbox_assignees_workspace_id_user_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
---
-
-ALTER TABLE ONLY public.inbox_assignees
-    ADD CONSTRAINT inbox_assignees_workspace_id_user_id_fkey FOREIGN KEY (workspace_id, user_id) REFERENCES public.workspace_memberships(workspace_id, user_id) ON DELETE CASCADE;
-
---
--- Name: inbox_settings inbox_settings_workspace_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
---
-
-ALTER TABLE ONLY public.inbox_settings
-    ADD CONSTRAINT inbox_settings_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES public.workspaces(id) ON DELETE CASCADE;
 
 --
 -- Name: meta_signup_states meta_signup_states_workspace_id_user_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
@@ -16860,6 +16889,13 @@ ALTER TABLE ONLY public.projects
     ADD CONSTRAINT projects_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES public.workspaces(id) ON DELETE CASCADE;
 
 --
+-- Name: push_subscriptions push_subscriptions_user_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.push_subscriptions
+    ADD CONSTRAINT push_subscriptions_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.profiles(id) ON DELETE CASCADE;
+
+--
 -- Name: queue_ledger queue_ledger_workspace_id_lead_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
 --
 
@@ -16879,11 +16915,6 @@ ALTER TABLE ONLY public.queue_performance_metrics
 
 ALTER TABLE ONLY public.queue_performance_metrics
     ADD CONSTRAINT queue_performance_metrics_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES public.workspaces(id) ON DELETE CASCADE;
--- Name: push_subscriptions push_subscriptions_user_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
---
-
-ALTER TABLE ONLY public.push_subscriptions
-    ADD CONSTRAINT push_subscriptions_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.profiles(id) ON DELETE CASCADE;
 
 --
 -- Name: tma_candidates tma_candidates_created_by_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres
@@ -17482,28 +17513,6 @@ CREATE POLICY contacts_insert_member ON public.contacts FOR INSERT TO authentica
 CREATE POLICY contacts_select_member ON public.contacts FOR SELECT TO authenticated USING (((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND (deleted_at IS NULL)));
 
 --
--- Name: lead_processing_queue; Type: ROW SECURITY; Schema: public; Owner: postgres
---
-
-ALTER TABLE public.lead_processing_queue ENABLE ROW LEVEL SECURITY;
-
---
--- Name: lead_processing_queue lead_processing_queue_select_member; Type: POLICY; Schema: public; Owner: postgres
---
-
-CREATE POLICY lead_processing_queue_select_member ON public.lead_processing_queue FOR SELECT TO authenticated USING ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))));
-
---
--- Name: leads; Type: ROW SECURITY; Schema: public; Owner: postgres
---
-
-ALTER TABLE public.leads ENABLE ROW LEVEL SECURITY;
-
---
--- Name: leads leads_select_member; Type: POLICY; Schema: public; Owner: postgres
---
-
-CREATE POLICY leads_select_member ON public.leads FOR SELECT TO authenticated USING ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))));
 -- Name: inbox_assignees; Type: ROW SECURITY; Schema: public; Owner: postgres
 --
 
@@ -17526,6 +17535,30 @@ ALTER TABLE public.inbox_settings ENABLE ROW LEVEL SECURITY;
 --
 
 CREATE POLICY inbox_settings_select_member ON public.inbox_settings FOR SELECT TO authenticated USING ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))));
+
+--
+-- Name: lead_processing_queue; Type: ROW SECURITY; Schema: public; Owner: postgres
+--
+
+ALTER TABLE public.lead_processing_queue ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: lead_processing_queue lead_processing_queue_select_member; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY lead_processing_queue_select_member ON public.lead_processing_queue FOR SELECT TO authenticated USING ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))));
+
+--
+-- Name: leads; Type: ROW SECURITY; Schema: public; Owner: postgres
+--
+
+ALTER TABLE public.leads ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: leads leads_select_member; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY leads_select_member ON public.leads FOR SELECT TO authenticated USING ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))));
 
 --
 -- Name: meta_signup_states; Type: ROW SECURITY; Schema: public; Owner: postgres
@@ -17674,6 +17707,24 @@ CREATE POLICY projects_insert_member ON public.projects FOR INSERT TO authentica
 CREATE POLICY projects_select_member ON public.projects FOR SELECT TO authenticated USING ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))));
 
 --
+-- Name: push_subscriptions; Type: ROW SECURITY; Schema: public; Owner: postgres
+--
+
+ALTER TABLE public.push_subscriptions ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: push_subscriptions push_subscriptions_delete_self; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY push_subscriptions_delete_self ON public.push_subscriptions FOR DELETE TO authenticated USING ((user_id = ( SELECT auth.uid() AS uid)));
+
+--
+-- Name: push_subscriptions push_subscriptions_select_self; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY push_subscriptions_select_self ON public.push_subscriptions FOR SELECT TO authenticated USING ((user_id = ( SELECT auth.uid() AS uid)));
+
+--
 -- Name: queue_ledger; Type: ROW SECURITY; Schema: public; Owner: postgres
 --
 
@@ -17696,22 +17747,6 @@ ALTER TABLE public.queue_performance_metrics ENABLE ROW LEVEL SECURITY;
 --
 
 CREATE POLICY queue_performance_metrics_select_member ON public.queue_performance_metrics FOR SELECT TO authenticated USING ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))));
--- Name: push_subscriptions; Type: ROW SECURITY; Schema: public; Owner: postgres
---
-
-ALTER TABLE public.push_subscriptions ENABLE ROW LEVEL SECURITY;
-
---
--- Name: push_subscriptions push_subscriptions_delete_self; Type: POLICY; Schema: public; Owner: postgres
---
-
-CREATE POLICY push_subscriptions_delete_self ON public.push_subscriptions FOR DELETE TO authenticated USING ((user_id = ( SELECT auth.uid() AS uid)));
-
---
--- Name: push_subscriptions push_subscriptions_select_self; Type: POLICY; Schema: public; Owner: postgres
---
-
-CREATE POLICY push_subscriptions_select_self ON public.push_subscriptions FOR SELECT TO authenticated USING ((user_id = ( SELECT auth.uid() AS uid)));
 
 --
 -- Name: rate_limit_counters; Type: ROW SECURITY; Schema: public; Owner: postgres
@@ -18199,15 +18234,17 @@ REVOKE ALL ON FUNCTION private.automated_leads(p_contact_ids uuid[]) FROM PUBLIC
 GRANT ALL ON FUNCTION private.automated_leads(p_contact_ids uuid[]) TO service_role;
 
 --
--- Name: FUNCTION begin_takeover(p_thread_id uuid, OUT p_lead_ids uuid[], OUT p_outbox_ids uuid[]); Type: ACL; Schema: private; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION private.begin_takeover(p_thread_id uuid, OUT p_lead_ids uuid[], OUT p_outbox_ids uuid[]) FROM PUBLIC;
 -- Name: FUNCTION badge_of(p_user_id uuid); Type: ACL; Schema: private; Owner: postgres
 --
 
 REVOKE ALL ON FUNCTION private.badge_of(p_user_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.badge_of(p_user_id uuid) TO service_role;
+
+--
+-- Name: FUNCTION begin_takeover(p_thread_id uuid, OUT p_lead_ids uuid[], OUT p_outbox_ids uuid[]); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.begin_takeover(p_thread_id uuid, OUT p_lead_ids uuid[], OUT p_outbox_ids uuid[]) FROM PUBLIC;
 
 --
 -- Name: FUNCTION broadcast_message(); Type: ACL; Schema: private; Owner: postgres
@@ -18292,6 +18329,8 @@ GRANT ALL ON FUNCTION private.check_page(p_sort text, p_after text, p_limit inte
 --
 
 REVOKE ALL ON FUNCTION private.check_queue_settings(p_patch jsonb) FROM PUBLIC;
+
+--
 -- Name: FUNCTION check_template_variables(p_template public.wa_templates, p_variables jsonb); Type: ACL; Schema: private; Owner: postgres
 --
 
@@ -18546,6 +18585,8 @@ REVOKE ALL ON FUNCTION private.find_workspace(p_ref text) FROM PUBLIC;
 --
 
 REVOKE ALL ON FUNCTION private.first_connection(p_workspace_id uuid) FROM PUBLIC;
+
+--
 -- Name: FUNCTION first_message_id(p_seconds bigint); Type: ACL; Schema: private; Owner: postgres
 --
 
@@ -18625,14 +18666,16 @@ GRANT ALL ON FUNCTION private.is_operator(p_roles text[]) TO authenticated;
 GRANT ALL ON FUNCTION private.is_operator(p_roles text[]) TO service_role;
 
 --
--- Name: FUNCTION is_search_language(p_language text); Type: ACL; Schema: private; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION private.is_search_language(p_language text) FROM PUBLIC;
 -- Name: FUNCTION is_push_endpoint(p_endpoint text); Type: ACL; Schema: private; Owner: postgres
 --
 
 REVOKE ALL ON FUNCTION private.is_push_endpoint(p_endpoint text) FROM PUBLIC;
+
+--
+-- Name: FUNCTION is_search_language(p_language text); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.is_search_language(p_language text) FROM PUBLIC;
 
 --
 -- Name: FUNCTION is_service(); Type: ACL; Schema: private; Owner: postgres
@@ -19046,11 +19089,6 @@ REVOKE ALL ON FUNCTION private.plan_token_balance(p_workspace_id uuid) FROM PUBL
 REVOKE ALL ON FUNCTION private.post_tokens(p_workspace_id uuid, p_delta bigint, p_reason text, p_reference_type text, p_reference_id text, p_granted bigint, p_released bigint, p_by_time boolean) FROM PUBLIC;
 
 --
--- Name: FUNCTION put_back_leads(p_outbox_ids uuid[]); Type: ACL; Schema: private; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION private.put_back_leads(p_outbox_ids uuid[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION private.put_back_leads(p_outbox_ids uuid[]) TO service_role;
 -- Name: FUNCTION push_bucket(); Type: ACL; Schema: private; Owner: postgres
 --
 
@@ -19061,6 +19099,13 @@ REVOKE ALL ON FUNCTION private.push_bucket() FROM PUBLIC;
 --
 
 REVOKE ALL ON FUNCTION private.push_due(p_bucket bigint) FROM PUBLIC;
+
+--
+-- Name: FUNCTION put_back_leads(p_outbox_ids uuid[]); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.put_back_leads(p_outbox_ids uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.put_back_leads(p_outbox_ids uuid[]) TO service_role;
 
 --
 -- Name: FUNCTION queue_inserted_outbox(); Type: ACL; Schema: private; Owner: postgres
@@ -19099,10 +19144,14 @@ REVOKE ALL ON FUNCTION private.queue_steps_problem(p_steps jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION private.queue_timezone(p_workspace_id uuid, p_user_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.queue_timezone(p_workspace_id uuid, p_user_id uuid) TO service_role;
+
+--
 -- Name: FUNCTION queue_whatsapp(p_thread_id uuid, p_payload jsonb, p_idempotency_key text, p_needs_window boolean, OUT outbox public.outbox_messages, OUT is_new boolean); Type: ACL; Schema: private; Owner: postgres
 --
 
 REVOKE ALL ON FUNCTION private.queue_whatsapp(p_thread_id uuid, p_payload jsonb, p_idempotency_key text, p_needs_window boolean, OUT outbox public.outbox_messages, OUT is_new boolean) FROM PUBLIC;
+
+--
 -- Name: FUNCTION quiet_seconds(p_from time without time zone, p_until time without time zone, p_timezone text); Type: ACL; Schema: private; Owner: postgres
 --
 
@@ -19284,10 +19333,6 @@ REVOKE ALL ON FUNCTION private.search_patterns(p_search text) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.search_patterns(p_search text) TO authenticated;
 
 --
--- Name: FUNCTION sendable_messages(p_settings public.user_queue_settings, p_ids uuid[]); Type: ACL; Schema: private; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION private.sendable_messages(p_settings public.user_queue_settings, p_ids uuid[]) FROM PUBLIC;
 -- Name: FUNCTION search_query(p_workspace_id uuid, p_text text); Type: ACL; Schema: private; Owner: postgres
 --
 
@@ -19300,6 +19345,12 @@ REVOKE ALL ON FUNCTION private.search_query(p_workspace_id uuid, p_text text) FR
 REVOKE ALL ON FUNCTION private.search_vector(p_language text, p_text text) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.search_vector(p_language text, p_text text) TO authenticated;
 GRANT ALL ON FUNCTION private.search_vector(p_language text, p_text text) TO service_role;
+
+--
+-- Name: FUNCTION sendable_messages(p_settings public.user_queue_settings, p_ids uuid[]); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.sendable_messages(p_settings public.user_queue_settings, p_ids uuid[]) FROM PUBLIC;
 
 --
 -- Name: FUNCTION sendable_template(p_workspace_id uuid, p_template_id uuid); Type: ACL; Schema: private; Owner: postgres
@@ -19466,10 +19517,17 @@ REVOKE ALL ON FUNCTION private.thread_searches(p_workspace_id uuid, p_filter jso
 REVOKE ALL ON FUNCTION private.threads_found(p_columns text, p_workspace_id uuid, p_filter jsonb, p_view_id uuid, p_page text) FROM PUBLIC;
 
 --
--- Name: FUNCTION threads_shown(p_found text, p_cursor text); Type: ACL; Schema: private; Owner: postgres
+-- Name: TABLE wa_threads; Type: ACL; Schema: public; Owner: postgres
 --
 
-REVOKE ALL ON FUNCTION private.threads_shown(p_found text, p_cursor text) FROM PUBLIC;
+GRANT SELECT ON TABLE public.wa_threads TO authenticated;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.wa_threads TO service_role;
+
+--
+-- Name: FUNCTION threads_shown(p_threads public.wa_threads[], p_sort text); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.threads_shown(p_threads public.wa_threads[], p_sort text) FROM PUBLIC;
 
 --
 -- Name: FUNCTION time_cursor(p_at timestamp with time zone); Type: ACL; Schema: private; Owner: postgres
@@ -19782,6 +19840,8 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.leads TO service_role;
 REVOKE ALL ON FUNCTION public.create_leads(p_workspace_id uuid, p_contact_ids uuid[], p_fields jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.create_leads(p_workspace_id uuid, p_contact_ids uuid[], p_fields jsonb) TO authenticated;
 GRANT ALL ON FUNCTION public.create_leads(p_workspace_id uuid, p_contact_ids uuid[], p_fields jsonb) TO service_role;
+
+--
 -- Name: FUNCTION create_saved_view(p_workspace_id uuid, p_name text, p_filters jsonb, p_is_default boolean, p_is_shared boolean); Type: ACL; Schema: public; Owner: postgres
 --
 
@@ -19921,6 +19981,8 @@ GRANT ALL ON FUNCTION public.find_workspace(p_ref text) TO service_role;
 
 REVOKE ALL ON FUNCTION public.get_account_tokens(p_workspace_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.get_account_tokens(p_workspace_id uuid) TO service_role;
+
+--
 -- Name: FUNCTION get_badge(); Type: ACL; Schema: public; Owner: postgres
 --
 
@@ -19998,6 +20060,8 @@ GRANT ALL ON FUNCTION public.get_outbox_wait() TO service_role;
 REVOKE ALL ON FUNCTION public.get_queue_status(p_workspace_id uuid, p_day date) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.get_queue_status(p_workspace_id uuid, p_day date) TO authenticated;
 GRANT ALL ON FUNCTION public.get_queue_status(p_workspace_id uuid, p_day date) TO service_role;
+
+--
 -- Name: FUNCTION get_thread(p_thread_id uuid); Type: ACL; Schema: public; Owner: postgres
 --
 
@@ -20249,13 +20313,6 @@ REVOKE ALL ON FUNCTION public.mute_chat(p_chat_id uuid, p_until timestamp with t
 GRANT ALL ON FUNCTION public.mute_chat(p_chat_id uuid, p_until timestamp with time zone) TO authenticated;
 
 --
--- Name: TABLE wa_threads; Type: ACL; Schema: public; Owner: postgres
---
-
-GRANT SELECT ON TABLE public.wa_threads TO authenticated;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.wa_threads TO service_role;
-
---
 -- Name: FUNCTION open_thread(p_contact_id uuid, p_connection_id uuid); Type: ACL; Schema: public; Owner: postgres
 --
 
@@ -20278,23 +20335,27 @@ REVOKE ALL ON FUNCTION public.pause_connection(p_connection_id uuid, p_reason te
 GRANT ALL ON FUNCTION public.pause_connection(p_connection_id uuid, p_reason text) TO service_role;
 
 --
+-- Name: FUNCTION prepare_pushes(p_ids uuid[]); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.prepare_pushes(p_ids uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.prepare_pushes(p_ids uuid[]) TO service_role;
+
+--
 -- Name: FUNCTION prepare_queue(p_workspace_id uuid, p_day date, p_limit integer, p_user_id uuid); Type: ACL; Schema: public; Owner: postgres
 --
 
 REVOKE ALL ON FUNCTION public.prepare_queue(p_workspace_id uuid, p_day date, p_limit integer, p_user_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.prepare_queue(p_workspace_id uuid, p_day date, p_limit integer, p_user_id uuid) TO authenticated;
 GRANT ALL ON FUNCTION public.prepare_queue(p_workspace_id uuid, p_day date, p_limit integer, p_user_id uuid) TO service_role;
+
+--
 -- Name: FUNCTION preview_template_send(p_workspace_id uuid, p_template_id uuid, p_filter jsonb, p_view_id uuid, p_variables jsonb, p_limit integer); Type: ACL; Schema: public; Owner: postgres
 --
 
 REVOKE ALL ON FUNCTION public.preview_template_send(p_workspace_id uuid, p_template_id uuid, p_filter jsonb, p_view_id uuid, p_variables jsonb, p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.preview_template_send(p_workspace_id uuid, p_template_id uuid, p_filter jsonb, p_view_id uuid, p_variables jsonb, p_limit integer) TO authenticated;
 GRANT ALL ON FUNCTION public.preview_template_send(p_workspace_id uuid, p_template_id uuid, p_filter jsonb, p_view_id uuid, p_variables jsonb, p_limit integer) TO service_role;
--- Name: FUNCTION prepare_pushes(p_ids uuid[]); Type: ACL; Schema: public; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION public.prepare_pushes(p_ids uuid[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.prepare_pushes(p_ids uuid[]) TO service_role;
 
 --
 -- Name: FUNCTION purge_outbox(p_status text, p_older_than interval, p_workspace_id uuid, p_limit integer); Type: ACL; Schema: public; Owner: postgres
@@ -20304,22 +20365,26 @@ REVOKE ALL ON FUNCTION public.purge_outbox(p_status text, p_older_than interval,
 GRANT ALL ON FUNCTION public.purge_outbox(p_status text, p_older_than interval, p_workspace_id uuid, p_limit integer) TO service_role;
 
 --
--- Name: FUNCTION release_lead(p_lead_id uuid, p_reason text); Type: ACL; Schema: public; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION public.release_lead(p_lead_id uuid, p_reason text) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.release_lead(p_lead_id uuid, p_reason text) TO authenticated;
 -- Name: FUNCTION react_to_whatsapp_message(p_message_id uuid, p_emoji text, p_idempotency_key text); Type: ACL; Schema: public; Owner: postgres
 --
 
 REVOKE ALL ON FUNCTION public.react_to_whatsapp_message(p_message_id uuid, p_emoji text, p_idempotency_key text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.react_to_whatsapp_message(p_message_id uuid, p_emoji text, p_idempotency_key text) TO authenticated;
 GRANT ALL ON FUNCTION public.react_to_whatsapp_message(p_message_id uuid, p_emoji text, p_idempotency_key text) TO service_role;
+
+--
 -- Name: FUNCTION record_push_results(p_results jsonb); Type: ACL; Schema: public; Owner: postgres
 --
 
 REVOKE ALL ON FUNCTION public.record_push_results(p_results jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.record_push_results(p_results jsonb) TO service_role;
+
+--
+-- Name: FUNCTION release_lead(p_lead_id uuid, p_reason text); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.release_lead(p_lead_id uuid, p_reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.release_lead(p_lead_id uuid, p_reason text) TO authenticated;
 
 --
 -- Name: FUNCTION release_lost_claims(p_worker text, p_held_tokens bigint[]); Type: ACL; Schema: public; Owner: postgres
@@ -20360,17 +20425,19 @@ GRANT ALL ON FUNCTION public.remove_operator(p_email text) TO authenticated;
 GRANT ALL ON FUNCTION public.remove_operator(p_email text) TO service_role;
 
 --
+-- Name: FUNCTION remove_push_subscription(p_endpoint text); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.remove_push_subscription(p_endpoint text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.remove_push_subscription(p_endpoint text) TO authenticated;
+
+--
 -- Name: FUNCTION render_canned_response(p_thread_id uuid, p_shortcut text); Type: ACL; Schema: public; Owner: postgres
 --
 
 REVOKE ALL ON FUNCTION public.render_canned_response(p_thread_id uuid, p_shortcut text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.render_canned_response(p_thread_id uuid, p_shortcut text) TO authenticated;
 GRANT ALL ON FUNCTION public.render_canned_response(p_thread_id uuid, p_shortcut text) TO service_role;
--- Name: FUNCTION remove_push_subscription(p_endpoint text); Type: ACL; Schema: public; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION public.remove_push_subscription(p_endpoint text) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.remove_push_subscription(p_endpoint text) TO authenticated;
 
 --
 -- Name: FUNCTION replay_orphan_events(p_phone_number_id text); Type: ACL; Schema: public; Owner: postgres
@@ -20460,6 +20527,8 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.canned_responses TO service_ro
 REVOKE ALL ON FUNCTION public.save_canned_response(p_workspace_id uuid, p_shortcut text, p_body text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.save_canned_response(p_workspace_id uuid, p_shortcut text, p_body text) TO authenticated;
 GRANT ALL ON FUNCTION public.save_canned_response(p_workspace_id uuid, p_shortcut text, p_body text) TO service_role;
+
+--
 -- Name: TABLE push_subscriptions; Type: ACL; Schema: public; Owner: postgres
 --
 
@@ -20637,12 +20706,6 @@ GRANT ALL ON FUNCTION public.set_member_role(p_workspace_id uuid, p_user_id uuid
 GRANT ALL ON FUNCTION public.set_member_role(p_workspace_id uuid, p_user_id uuid, p_role text) TO service_role;
 
 --
--- Name: FUNCTION set_queue_settings(p_workspace_id uuid, p_patch jsonb, p_user_id uuid); Type: ACL; Schema: public; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION public.set_queue_settings(p_workspace_id uuid, p_patch jsonb, p_user_id uuid) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.set_queue_settings(p_workspace_id uuid, p_patch jsonb, p_user_id uuid) TO authenticated;
-GRANT ALL ON FUNCTION public.set_queue_settings(p_workspace_id uuid, p_patch jsonb, p_user_id uuid) TO service_role;
 -- Name: TABLE notification_settings; Type: ACL; Schema: public; Owner: postgres
 --
 
@@ -20697,6 +20760,14 @@ GRANT UPDATE(quiet_until) ON TABLE public.notification_settings TO authenticated
 
 REVOKE ALL ON FUNCTION public.set_notification_settings(p_patch jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.set_notification_settings(p_patch jsonb) TO authenticated;
+
+--
+-- Name: FUNCTION set_queue_settings(p_workspace_id uuid, p_patch jsonb, p_user_id uuid); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.set_queue_settings(p_workspace_id uuid, p_patch jsonb, p_user_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.set_queue_settings(p_workspace_id uuid, p_patch jsonb, p_user_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION public.set_queue_settings(p_workspace_id uuid, p_patch jsonb, p_user_id uuid) TO service_role;
 
 --
 -- Name: TABLE user_tma_settings; Type: ACL; Schema: public; Owner: postgres
@@ -20833,16 +20904,18 @@ GRANT ALL ON FUNCTION public.status(p_message public.chat_messages) TO authentic
 GRANT ALL ON FUNCTION public.status(p_message public.chat_messages) TO service_role;
 
 --
--- Name: FUNCTION take_lead(p_lead_id uuid, p_reason text); Type: ACL; Schema: public; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION public.take_lead(p_lead_id uuid, p_reason text) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.take_lead(p_lead_id uuid, p_reason text) TO authenticated;
 -- Name: FUNCTION sync_templates(p_workspace_id uuid, p_waba_id text, p_templates jsonb, p_asked_at timestamp with time zone); Type: ACL; Schema: public; Owner: postgres
 --
 
 REVOKE ALL ON FUNCTION public.sync_templates(p_workspace_id uuid, p_waba_id text, p_templates jsonb, p_asked_at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.sync_templates(p_workspace_id uuid, p_waba_id text, p_templates jsonb, p_asked_at timestamp with time zone) TO service_role;
+
+--
+-- Name: FUNCTION take_lead(p_lead_id uuid, p_reason text); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.take_lead(p_lead_id uuid, p_reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.take_lead(p_lead_id uuid, p_reason text) TO authenticated;
 
 --
 -- Name: FUNCTION take_rate_limit_slot(p_key text, p_cap integer, p_window_seconds integer); Type: ACL; Schema: public; Owner: postgres
@@ -20890,6 +20963,8 @@ GRANT ALL ON FUNCTION public.update_contact_status(p_contact_id uuid, p_lead_sta
 REVOKE ALL ON FUNCTION public.update_lead(p_lead_id uuid, p_patch jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.update_lead(p_lead_id uuid, p_patch jsonb) TO authenticated;
 GRANT ALL ON FUNCTION public.update_lead(p_lead_id uuid, p_patch jsonb) TO service_role;
+
+--
 -- Name: FUNCTION update_saved_view(p_view_id uuid, p_patch jsonb); Type: ACL; Schema: public; Owner: postgres
 --
 
@@ -21050,16 +21125,18 @@ GRANT SELECT ON TABLE public.conversations TO authenticated;
 GRANT SELECT ON TABLE public.conversations TO service_role;
 
 --
--- Name: TABLE lead_processing_queue; Type: ACL; Schema: public; Owner: postgres
---
-
-GRANT SELECT ON TABLE public.lead_processing_queue TO authenticated;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.lead_processing_queue TO service_role;
 -- Name: TABLE inbox_assignees; Type: ACL; Schema: public; Owner: postgres
 --
 
 GRANT SELECT ON TABLE public.inbox_assignees TO authenticated;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.inbox_assignees TO service_role;
+
+--
+-- Name: TABLE lead_processing_queue; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT SELECT ON TABLE public.lead_processing_queue TO authenticated;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.lead_processing_queue TO service_role;
 
 --
 -- Name: TABLE meta_signup_states; Type: ACL; Schema: public; Owner: postgres
@@ -21091,25 +21168,6 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.orphan_webhook_events TO servi
 --
 
 GRANT SELECT ON TABLE public.platform_admins TO service_role;
-
---
--- Name: TABLE profiles; Type: ACL; Schema: public; Owner: postgres
---
-
-GRANT SELECT ON TABLE public.profiles TO authenticated;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.profiles TO service_role;
-
---
--- Name: COLUMN profiles.full_name; Type: ACL; Schema: public; Owner: postgres
---
-
-GRANT UPDATE(full_name) ON TABLE public.profiles TO authenticated;
-
---
--- Name: COLUMN profiles.timezone; Type: ACL; Schema: public; Owner: postgres
---
-
-GRANT UPDATE(timezone) ON TABLE public.profiles TO authenticated;
 
 --
 -- Name: TABLE projects; Type: ACL; Schema: public; Owner: postgres
