@@ -201,6 +201,21 @@ async def test_leads_that_cannot_be_written_to_are_refused_with_the_reason_and_k
     assert [(await statuses(world, lead_id))[0] for lead_id in lead_ids[4:]] == ["queued"] * 3 + ["new"]
 
 
+async def test_a_lead_that_somebody_set_back_begins_anew(world: World, olga: User, workspace: Workspace) -> None:
+    lead_id, *_ = await leads_of(world, workspace, 2, olga)
+    await world.rows(
+        "insert into lead_processing_queue (workspace_id, lead_id, step, status, next_on)"
+        " values (%s, %s, 2, 'waiting', '2100-01-01') returning 1",
+        workspace.id,
+        lead_id,
+    )
+    await queue_of(olga, workspace, steps=[HELLO, AGAIN])
+
+    assert (await LeadQueue(olga.client).prepare(workspace.id)).prepared == 2
+
+    assert await statuses(world, lead_id) == ("queued", "automation", None, "queued", "queued")
+
+
 async def test_more_bad_leads_than_a_page_keep_the_good_ones_back_no_longer(
     world: World, olga: User, workspace: Workspace
 ) -> None:
