@@ -8898,6 +8898,7 @@ begin
       least(greatest(continued.score, -100), 100), continued.content ->> 'body', continued.content -> 'template',
       v_opens_at, 'Follow-up for ' || v_day || '.'
     from continued
+    on conflict (lead_id) where status in ('queued', 'sending') do nothing
     returning id
   )
   select (select count(*) from queued),
@@ -8973,12 +8974,16 @@ begin
   ), run as (
     insert into public.lead_processing_queue (workspace_id, lead_id, user_id, client_id, project_id)
     select p_workspace_id, queued.id, v_user_id, queued.client_id, queued.project_id from queued
+    -- Somebody has set back a lead whose run was going on: it begins anew.
+    on conflict (lead_id) where status in ('queued', 'waiting') do update
+      set status = 'queued', step = 1, next_on = null, user_id = excluded.user_id, reason = 'Begun anew.'
   ), message as (
     insert into public.whatsapp_message_queue (workspace_id, lead_id, user_id, client_id, queue_day, priority, body,
       template, scheduled_for, reason)
     select p_workspace_id, queued.id, v_user_id, queued.client_id, v_day, least(greatest(queued.score, -100), 100),
       v_settings.steps #>> '{0,body}', v_settings.steps #> '{0,template}', v_opens_at, 'Prepared for ' || v_day || '.'
     from queued
+    on conflict (lead_id) where status in ('queued', 'sending') do nothing
     returning id
   )
   select count(*) into v_prepared from message;
