@@ -158,7 +158,7 @@ comment on column public.whatsapp_message_queue.queue_day is 'The user''s day it
 comment on column public.whatsapp_message_queue.status is
   'sending from the moment it is in the outbox; then what becomes of it there. An outcome nobody knows stays sending.';
 comment on table public.lead_processing_queue is
-  'A lead''s way through the steps: one run at a time, ended by a reply, a takeover, a failure or its last step.';
+  'A lead''s way through several steps: one run at a time, ended by a reply, a takeover, a failure or its last step.';
 comment on column public.lead_processing_queue.next_on is 'While it waits for a reply: the day of the next step.';
 comment on table public.queue_performance_metrics is
   'What became of each user''s queue of each day, counted from the ledger''s transitions as they happen.';
