@@ -8756,12 +8756,13 @@ ALTER FUNCTION public.enqueue_outbox(p_workspace_id uuid, p_channel text, p_reci
 -- Name: export_queue(uuid, date, date, uuid, text, integer); Type: FUNCTION; Schema: public; Owner: postgres
 --
 
-CREATE FUNCTION public.export_queue(p_workspace_id uuid, p_from date DEFAULT NULL::date, p_until date DEFAULT NULL::date, p_user_id uuid DEFAULT NULL::uuid, p_after text DEFAULT NULL::text, p_limit integer DEFAULT 5000) RETURNS jsonb
+CREATE FUNCTION public.export_queue(p_workspace_id uuid, p_from date DEFAULT NULL::date, p_until date DEFAULT NULL::date, p_user_id uuid DEFAULT NULL::uuid, p_after text DEFAULT NULL::text, p_limit integer DEFAULT 5000) RETURNS json
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO ''
     AS $_$
 declare
-  v_formula constant text := E'^[-=+@\t\r\n]';
+  -- - = + @, tab and line ends.
+  v_formula constant integer[] := array[45, 61, 43, 64, 9, 13, 10];
   v_after_day date := coalesce(p_from, '-infinity');
   v_after_id uuid := '00000000-0000-0000-0000-000000000000';
   v_page record;
@@ -8780,42 +8781,46 @@ begin
     v_after_day := split_part(p_after, ':', 1)::date;
     v_after_id := split_part(p_after, ':', 2)::uuid;
   end if;
-  select count(*) as rows, (array_agg(line.queue_day || ':' || line.id order by line.queue_day desc, line.id desc))[1] as next,
-    coalesce(string_agg(line.text, '' order by line.queue_day, line.id), '') as csv
-  into v_page
-  from (
-    select message.id, message.queue_day, concat_ws(',',
-      message.queue_day, message.status, message.step, message.id, message.lead_id,
-      '"' || replace(regexp_replace(coalesce(contact.name, ''), v_formula, '''\&'), '"', '""') || '"',
-      '"' || replace(regexp_replace(coalesce(contact.email, ''), v_formula, '''\&'), '"', '""') || '"',
-      coalesce(contact.phone, ''),
-      '"' || replace(regexp_replace(coalesce(client.name, ''), v_formula, '''\&'), '"', '""') || '"',
-      '"' || replace(regexp_replace(coalesce(project.name, ''), v_formula, '''\&'), '"', '""') || '"',
-      lead.score, lead.status, lead.control,
-      '"' || replace(regexp_replace(coalesce(profile.email, ''), v_formula, '''\&'), '"', '""') || '"',
-      coalesce(to_char(message.scheduled_for at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'), ''),
-      coalesce(to_char(message.sent_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'), ''),
-      message.attempts,
-      '"' || replace(regexp_replace(coalesce(message.last_error, message.reason, ''), v_formula, '''\&'),
-        '"', '""') || '"',
-      '"' || replace(regexp_replace(coalesce(message.body, message.template ->> 'name', ''), v_formula, '''\&'),
-        '"', '""') || '"') || E'\r\n' as text
-    from (
-      select queued.* from public.whatsapp_message_queue as queued
-      where queued.workspace_id = p_workspace_id and queued.queue_day >= v_after_day
-        and (p_after is null or (queued.queue_day, queued.id) > (v_after_day, v_after_id))
-        and queued.queue_day <= coalesce(p_until, 'infinity')
-        and (p_user_id is null or queued.user_id = p_user_id)
-      order by queued.queue_day, queued.id
-      limit p_limit
-    ) as message
-    join public.leads as lead on lead.id = message.lead_id
+  with page as materialized (
+    select queued.* from public.whatsapp_message_queue as queued
+    where queued.workspace_id = p_workspace_id and queued.queue_day >= v_after_day
+      and (p_after is null or (queued.queue_day, queued.id) > (v_after_day, v_after_id))
+      and queued.queue_day <= coalesce(p_until, 'infinity')
+      and (p_user_id is null or queued.user_id = p_user_id)
+    order by queued.queue_day, queued.id
+    limit p_limit
+  ), cell as (
+    select page.*, coalesce(contact.name, '') as name, coalesce(contact.email, '') as email,
+      coalesce(contact.phone, '') as phone, coalesce(client.name, '') as client, coalesce(project.name, '') as project,
+      coalesce(profile.email, '') as who, coalesce(page.last_error, page.reason, '') as why,
+      coalesce(page.body, page.template ->> 'name', '') as message, lead.score, lead.status as lead_status, lead.control,
+      coalesce(date_trunc('second', page.scheduled_for at time zone 'UTC') || 'Z', '') as due_at,
+      coalesce(date_trunc('second', page.sent_at at time zone 'UTC') || 'Z', '') as left_at
+    from page
+    join public.leads as lead on lead.id = page.lead_id
     left join public.contacts as contact on contact.id = lead.contact_id
-    left join public.clients as client on client.id = message.client_id
+    left join public.clients as client on client.id = page.client_id
     left join public.projects as project on project.id = lead.project_id
-    left join public.profiles as profile on profile.id = message.user_id
-  ) as line;
-  return jsonb_build_object(
+    left join public.profiles as profile on profile.id = page.user_id
+  ), line as (
+    select cell.queue_day, cell.id, concat_ws(',', cell.queue_day, cell.status, cell.step, cell.id, cell.lead_id,
+      '"' || case when ascii(cell.name) = any (v_formula) then '''' else '' end || replace(cell.name, '"', '""') || '"',
+      '"' || case when ascii(cell.email) = any (v_formula) then '''' else '' end || replace(cell.email, '"', '""') || '"',
+      cell.phone,
+      '"' || case when ascii(cell.client) = any (v_formula) then '''' else '' end || replace(cell.client, '"', '""') || '"',
+      '"' || case when ascii(cell.project) = any (v_formula) then '''' else '' end || replace(cell.project, '"', '""') || '"',
+      cell.score, cell.lead_status, cell.control,
+      '"' || case when ascii(cell.who) = any (v_formula) then '''' else '' end || replace(cell.who, '"', '""') || '"',
+      cell.due_at, cell.left_at, cell.attempts,
+      '"' || case when ascii(cell.why) = any (v_formula) then '''' else '' end || replace(cell.why, '"', '""') || '"',
+      '"' || case when ascii(cell.message) = any (v_formula) then '''' else '' end || replace(cell.message, '"', '""') || '"') || E'\r\n' as text
+    from cell
+  )
+  select (select count(*) from page) as rows,
+    (select page.queue_day || ':' || page.id from page order by page.queue_day desc, page.id desc limit 1) as next,
+    (select coalesce(string_agg(line.text, '' order by line.queue_day, line.id), '') from line) as csv
+  into v_page;
+  return json_build_object(
     'csv', case when p_after is null then 'queue_day,status,step,queue_id,lead_id,name,email,phone,client,project,score,'
       || E'lead_status,control,user,scheduled_for,sent_at,attempts,reason,message\r\n' else '' end || v_page.csv,
     'rows', v_page.rows, 'next', case when v_page.rows = p_limit then v_page.next end);
@@ -11299,6 +11304,7 @@ begin
       least(greatest(continued.score, -100), 100), continued.content ->> 'body', continued.content -> 'template',
       v_opens_at, 'Follow-up for ' || v_day || '.'
     from continued
+    on conflict (lead_id) where status in ('queued', 'sending') do nothing
     returning id
   )
   select (select count(*) from queued),
@@ -11369,17 +11375,24 @@ begin
   with queued as (
     update public.leads as lead
     set status = 'queued', user_id = v_user_id, reason = 'Prepared for ' || v_day || '.', updated_at = now()
-    where lead.id = any (v_ids) and lead.control = 'automation' and lead.status in ('new', 'pending')
+    where lead.workspace_id = p_workspace_id and lead.id = any (v_ids) and lead.control = 'automation'
+      and lead.status in ('new', 'pending')
     returning lead.id, lead.client_id, lead.project_id, lead.score
   ), run as (
     insert into public.lead_processing_queue (workspace_id, lead_id, user_id, client_id, project_id)
+    -- Where more than one step is to come.
     select p_workspace_id, queued.id, v_user_id, queued.client_id, queued.project_id from queued
+    where jsonb_array_length(v_settings.steps) > 1
+    -- Somebody has set back a lead whose run was going on: it begins anew.
+    on conflict (lead_id) where status in ('queued', 'waiting') do update
+      set status = 'queued', step = 1, next_on = null, user_id = excluded.user_id, reason = 'Begun anew.'
   ), message as (
     insert into public.whatsapp_message_queue (workspace_id, lead_id, user_id, client_id, queue_day, priority, body,
       template, scheduled_for, reason)
     select p_workspace_id, queued.id, v_user_id, queued.client_id, v_day, least(greatest(queued.score, -100), 100),
       v_settings.steps #>> '{0,body}', v_settings.steps #> '{0,template}', v_opens_at, 'Prepared for ' || v_day || '.'
     from queued
+    on conflict (lead_id) where status in ('queued', 'sending') do nothing
     returning id
   )
   select count(*) into v_prepared from message;

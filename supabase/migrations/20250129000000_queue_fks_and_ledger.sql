@@ -158,7 +158,7 @@ comment on column public.whatsapp_message_queue.queue_day is 'The user''s day it
 comment on column public.whatsapp_message_queue.status is
   'sending from the moment it is in the outbox; then what becomes of it there. An outcome nobody knows stays sending.';
 comment on table public.lead_processing_queue is
-  'A lead''s way through the steps: one run at a time, ended by a reply, a takeover, a failure or its last step.';
+  'A lead''s way through several steps: one run at a time, ended by a reply, a takeover, a failure or its last step.';
 comment on column public.lead_processing_queue.next_on is 'While it waits for a reply: the day of the next step.';
 comment on table public.queue_performance_metrics is
   'What became of each user''s queue of each day, counted from the ledger''s transitions as they happen.';
@@ -169,7 +169,7 @@ comment on column public.queue_ledger.actor_id is 'Who did it; null is automatio
 ------------------------------------------------------------------------------------------------------------------------
 -- What must hold, in one list: the migration makes it so, the audit compares
 ------------------------------------------------------------------------------------------------------------------------
--- p_target and p_on_delete only of references; what a reference into nowhere does: none may be, or the column is emptied.
+-- What the tables refer to. References to connections and the outbox come with 20260215000000_lead_automation.
 create or replace function private.queue_references()
 returns table (
   table_name text, constraint_name text, columns text[], target text, target_columns text[], on_delete text
@@ -257,7 +257,7 @@ $$;
 ------------------------------------------------------------------------------------------------------------------------
 -- What an older database holds
 ------------------------------------------------------------------------------------------------------------------------
--- Once, before the constraints: a table that has its own workspace key was brought here before.
+-- Once, before the constraints: where the ledger has its reference, this was done before.
 do $$
 declare
   v_tables constant text[] := array['clients', 'projects', 'leads', 'user_queue_settings', 'whatsapp_message_queue',

@@ -273,7 +273,7 @@ async def test_deleting_takes_everything_along_and_says_how_much(world: World) -
     deleted = await Contacts(olga.client).delete(thread.contact_id)
 
     assert deleted.model_dump() == {
-        "notes": 1, "conversations": 1, "messages": 2, "call_logs": 1, "my_settings": 0
+        "notes": 1, "conversations": 1, "messages": 2, "call_logs": 1, "leads": 0, "my_settings": 0
     }, "what Bob had isn't told"  # fmt: skip
     tables = await world.rows(
         """
@@ -330,7 +330,7 @@ async def test_merging_moves_everything_to_the_survivor(world: World) -> None:
 
     assert (merged.contact.name, merged.contact.email, merged.contact.phone) == ("Ada", "ada@example.com", phones[0])
     assert (merged.contact.tags, merged.contact.status_tags) == (["a", "b"], ["A"])
-    assert merged.moved.model_dump() == {"conversations": 2, "notes": 1, "call_logs": 1}
+    assert merged.moved.model_dump() == {"conversations": 2, "notes": 1, "call_logs": 1, "leads": 0}
     with pytest.raises(NotFound):
         await contacts.get(duplicate)
     assert [contact.id for contact in (await contacts.list(workspace.id)).items] == [survivor]

@@ -144,7 +144,7 @@ async def test_the_best_leads_within_capacity_are_queued_for_tomorrow(
 
     assert (prepared.day, prepared.prepared, prepared.room_left) == (today() + timedelta(days=1), 10, 0)
     for lead_id in lead_ids[:10]:
-        assert await statuses(world, lead_id) == ("queued", "automation", None, "queued", "queued")
+        assert await statuses(world, lead_id) == ("queued", "automation", None, "queued", None)
     for lead_id in lead_ids[10:]:
         assert await statuses(world, lead_id) == ("new", "automation", None, None, None)
     ledger = await Leads(olga.client).ledger(lead_ids[0])
@@ -199,6 +199,21 @@ async def test_leads_that_cannot_be_written_to_are_refused_with_the_reason_and_k
         deleted: "contact_missing",
     }
     assert [(await statuses(world, lead_id))[0] for lead_id in lead_ids[4:]] == ["queued"] * 3 + ["new"]
+
+
+async def test_a_lead_that_somebody_set_back_begins_anew(world: World, olga: User, workspace: Workspace) -> None:
+    lead_id, *_ = await leads_of(world, workspace, 2, olga)
+    await world.rows(
+        "insert into lead_processing_queue (workspace_id, lead_id, step, status, next_on)"
+        " values (%s, %s, 2, 'waiting', '2100-01-01') returning 1",
+        workspace.id,
+        lead_id,
+    )
+    await queue_of(olga, workspace, steps=[HELLO, AGAIN])
+
+    assert (await LeadQueue(olga.client).prepare(workspace.id)).prepared == 2
+
+    assert await statuses(world, lead_id) == ("queued", "automation", None, "queued", "queued")
 
 
 async def test_more_bad_leads_than_a_page_keep_the_good_ones_back_no_longer(
@@ -297,7 +312,7 @@ async def test_free_text_outside_the_window_fails_with_that_reason(
     started = await queue.start(workspace.id)
 
     assert (started.started, started.failed, started.problems) == (0, 1, {"window_closed": 1})
-    assert await statuses(world, lead_id) == ("pending", "human", None, "failed", "failed")
+    assert await statuses(world, lead_id) == ("pending", "human", None, "failed", None)
     assert await world.scalar("select count(*) from outbox_messages where workspace_id = %s", workspace.id) == 0
 
 
@@ -322,7 +337,7 @@ async def test_a_second_taker_is_told_who_has_the_lead_and_the_first_may_repeat(
     assert (error.value.detail["taken_by"], error.value.detail["name"]) == (str(bob.id), "Bob")
     assert (await Leads(bob.client).take(lead_id)).lead == takeover.lead
     # Nothing is deleted, and the ledger says who and why.
-    assert (await statuses(world, lead_id))[3:] == ("cancelled", "cancelled")
+    assert (await statuses(world, lead_id))[3:] == ("cancelled", None)
     entries = {(entry.queue, entry.action): entry for entry in await Leads(olga.client).ledger(lead_id)}
     assert entries["leads", "taken"].actor_id == bob.id
     assert entries["leads", "taken"].reason == "They called."

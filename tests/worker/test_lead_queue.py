@@ -210,7 +210,7 @@ async def test_what_a_worker_has_in_hand_is_reported_and_not_tried_again(post: P
     failure = Failure(id=message.id, action=FailureAction.RETRY, error_code="131000", error_text="Try again.")
     [settled] = await outbox.fail(message.lease_token, [failure])
     assert settled.outcome == "cancelled"
-    assert await statuses(world, lead_id) == ("engaged", "human", olga.id, "cancelled", "cancelled")
+    assert await statuses(world, lead_id) == ("engaged", "human", olga.id, "cancelled", None)
     assert await outbox.claim(10, "a worker") == []
 
 
@@ -247,7 +247,7 @@ async def test_the_first_message_by_hand_takes_the_lead_as_well(post: Post) -> N
     await post.worker().run_once()
 
     assert [message.payload["type"] for message in post.graph.sent if message.to == phone] == ["text"]
-    assert await statuses(world, lead_id) == ("engaged", "human", bob.id, "cancelled", "cancelled")
+    assert await statuses(world, lead_id) == ("engaged", "human", bob.id, "cancelled", None)
     events = await world.rows("select kind, actor_id from contact_events where contact_id = %s", contact_id)
     assert events == [("lead_taken", bob.id)]
 
@@ -358,7 +358,7 @@ async def test_what_is_cancelled_in_the_outbox_waits_for_another_day_and_what_is
     outbox_id = await world.scalar("select outbox_id from whatsapp_message_queue where lead_id = %s", lead_id)
     outbox = Outbox(world.service)
     await outbox.cancel([outbox_id])
-    assert (await statuses(world, lead_id))[:5] == ("pending", "automation", None, "cancelled", "cancelled")
+    assert (await statuses(world, lead_id))[:5] == ("pending", "automation", None, "cancelled", None)
 
     await outbox.retry([outbox_id])
     assert (await statuses(world, lead_id))[3] == "sending"
