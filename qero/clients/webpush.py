@@ -20,7 +20,6 @@ from email.utils import parsedate_to_datetime
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from types import TracebackType
 from typing import Any, Literal, Self
-from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -31,6 +30,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from http_ece import ECEException
 from py_vapid import Vapid02
 from pywebpush import WebPusher, WebPushException
+from yarl import URL
 
 from qero.clients.transport import EnvironmentProxies, address_of
 from qero.errors import SettingsError
@@ -183,9 +183,13 @@ class WebPushClient:
                 the whole is too long.
             attempts: how often this was tried, this time included; delays grow with it.
         """
-        address = urlsplit(device.endpoint)
-        origin = f"{address.scheme}://{address.netloc}"
-        if refusal := self._refuse(origin, address.scheme, address.hostname or ""):
+        try:
+            # As it stands: a browser has encoded it, and doing so again is a good part of what a request costs.
+            url = URL(device.endpoint, encoded=True)
+            origin = str(url.origin())
+        except ValueError:
+            return _failed("push_address_refused", "The push service's address can't be read.")
+        if refusal := self._refuse(origin, url):
             return refusal
         headers = {
             "Authorization": self._keys.authorization(origin),
@@ -201,25 +205,24 @@ class WebPushClient:
                 body = _encrypt(device, fit(push, limit))
             except (ValueError, ECEException, WebPushException):
                 return _failed("push_keys_unusable", "The subscription's keys aren't a browser's.")
-            outcome = await self._post(device.endpoint, body, headers, attempts)
+            outcome = await self._post(url, body, headers, attempts)
             if not isinstance(outcome, Refused) or outcome.error_code != "push_too_large":
                 break
         assert outcome is not None
         return outcome
 
-    def _refuse(self, origin: str, scheme: str, host: str) -> Refused | None:
+    def _refuse(self, origin: str, url: URL) -> Refused | None:
         if origin in self._allowed_origins:
             return None
-        if scheme != "https":
+        if url.scheme != "https":
             return _failed("push_address_refused", "Push services are reached by https only.")
         try:
-            literal = ip_address(host)
+            literal = ip_address(url.host or "")
         except ValueError:
             return None  # a name, which is looked at when it is resolved
         return None if _is_public(literal) else _failed("push_address_refused", _NOT_PUBLIC)
 
-    async def _post(self, url: str, body: bytes, headers: Mapping[str, str], attempts: int) -> SendOutcome:
-        address = urlsplit(url)
+    async def _post(self, url: URL, body: bytes, headers: Mapping[str, str], attempts: int) -> SendOutcome:
         try:
             async with self._open().post(
                 url,
@@ -227,7 +230,7 @@ class WebPushClient:
                 headers=headers,
                 # A redirect would lead past the checks.
                 allow_redirects=False,
-                proxy=self._proxies.of(address.scheme, address.hostname or ""),
+                proxy=self._proxies.of(url.scheme, url.host or ""),
             ) as response:
                 said = b"" if response.status < 300 else await response.content.read(ANSWER_LIMIT)
                 return _outcome_of(response.status, response.headers, said.decode("utf-8", "replace"), attempts)
