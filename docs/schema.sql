@@ -1633,7 +1633,9 @@ begin
       message.body, existing.is_live
   ), latest as (
     select completed.thread_id, max(completed.occurred_at) as occurred_at,
-      min(completed.occurred_at) filter (where completed.direction = 'in' and completed.source = 'live') as first_inbound_at,
+      -- When it came may be another time now.
+      min(timestamptz '-infinity') filter (where completed.direction = 'in' and completed.source = 'live')
+        as first_inbound_at,
       max(completed.occurred_at) filter (where completed.direction = 'in' and completed.source = 'live') as inbound_at,
       max(completed.occurred_at) filter (where completed.direction = 'out' and completed.source = 'phone') as answered_at,
       max(completed.occurred_at) filter (where completed.source <> 'history') as replied_at,
@@ -2893,10 +2895,11 @@ ALTER FUNCTION private.lock_unsettled_outbox(p_ids uuid[]) OWNER TO postgres;
 --
 
 CREATE FUNCTION private.wrong_view_filter(p_filters jsonb) RETURNS text
-    LANGUAGE sql IMMUTABLE
+    LANGUAGE plpgsql IMMUTABLE
     SET search_path TO ''
     AS $_$
-  select case when jsonb_typeof(p_filters) is distinct from 'object' then 'filters' else (
+begin
+  return case when jsonb_typeof(p_filters) is distinct from 'object' then 'filters' else (
     select min(filter.key) from jsonb_each(p_filters) as filter
     where case filter.key
       when 'status' then not coalesce(
@@ -2914,8 +2917,8 @@ CREATE FUNCTION private.wrong_view_filter(p_filters jsonb) RETURNS text
       when 'q' then not coalesce(
         jsonb_typeof(filter.value) = 'string' and length(btrim(filter.value #>> '{}')) between 1 and 500, false)
       else true
-    end) end
-$_$;
+    end) end;
+end $_$;
 
 ALTER FUNCTION private.wrong_view_filter(p_filters jsonb) OWNER TO postgres;
 
@@ -3286,22 +3289,25 @@ begin
     unread_count = thread.unread_count + latest.unread_count,
     inbound_count = thread.inbound_count + latest.unread_count,
     answered_at = greatest(thread.answered_at, latest.answered_at),
-    -- The earliest message after the latest answer. Only where one came late, the messages have to be asked.
+    -- The earliest message after the latest answer. Only where one came late, or an earlier one got another time, the
+    -- messages have to be asked.
     waiting_since = case
-      when latest.answered_at is null and coalesce(latest.first_inbound_at > thread.answered_at, true)
+      when latest.answered_at is null
+        and coalesce(latest.first_inbound_at > coalesce(thread.answered_at, '-infinity'), true)
         then least(thread.waiting_since, latest.first_inbound_at)
-      when greatest(thread.last_inbound_at, latest.inbound_at) > greatest(thread.answered_at, latest.answered_at)
+      when greatest(thread.last_inbound_at, latest.inbound_at)
+        > coalesce(greatest(thread.answered_at, latest.answered_at), '-infinity')
         then (
           select min(message.occurred_at) from public.wa_messages as message
           where message.thread_id = thread.id and message.connection_id = thread.connection_id
             and message.workspace_id = thread.workspace_id and message.direction = 'in' and message.source = 'live'
-            and message.occurred_at > greatest(thread.answered_at, latest.answered_at))
+            and message.occurred_at > coalesce(greatest(thread.answered_at, latest.answered_at), '-infinity'))
     end,
     first_response_seconds = case
       when latest.unread_count > 0 and thread.status = 'closed' then null
-      when latest.answered_at > coalesce(thread.waiting_since, latest.first_inbound_at)
-        then coalesce(thread.first_response_seconds, extract(epoch from
-          latest.answered_at - coalesce(thread.waiting_since, latest.first_inbound_at))::integer)
+      when latest.answered_at > coalesce(thread.waiting_since, nullif(latest.first_inbound_at, '-infinity'))
+        then coalesce(thread.first_response_seconds, extract(epoch from latest.answered_at - coalesce(
+          thread.waiting_since, nullif(latest.first_inbound_at, '-infinity')))::integer)
       else thread.first_response_seconds
     end,
     -- A closed conversation is one that waits for the customer, who has just written.
@@ -5169,8 +5175,9 @@ begin
   if p_filter = '{}' then
     return v_conditions;
   end if;
-  v_wrong := private.wrong_view_filter(p_filter - '{connection_id, contact_id, priority, unread, waiting, breached}'::text[]);
-  if v_wrong is null then
+  v_wrong := private.wrong_view_filter(
+    p_filter - '{connection_id, contact_id, priority, unread, waiting, breached}'::text[]);
+  if v_wrong is null and p_filter ?| '{connection_id, contact_id, priority, unread, waiting, breached}' then
     select min(filter.key) into v_wrong from jsonb_each(p_filter) as filter
     where case
       when filter.key in ('connection_id', 'contact_id')
@@ -5225,10 +5232,11 @@ begin
       end::text) || ')';
   end if;
   if p_filter ? 'unread' then
-    v_conditions := v_conditions || ' and thread.has_unread and thread.inbound_count > coalesce((
-      select mine.read_count from public.wa_thread_reads as mine
+    v_conditions := v_conditions || ' and thread.has_unread and not exists (
+      select from public.wa_thread_reads as mine
       where mine.thread_id = thread.id and mine.connection_id = thread.connection_id
-        and mine.workspace_id = thread.workspace_id and mine.user_id = ' || v_user_id || '), 0)';
+        and mine.workspace_id = thread.workspace_id and mine.user_id = ' || v_user_id || '
+        and mine.read_count >= thread.inbound_count)';
   end if;
   if p_filter ? 'waiting' then
     v_conditions := v_conditions || ' and thread.waiting_since is not null';
@@ -5309,30 +5317,76 @@ end $$;
 ALTER FUNCTION private.threads_found(p_columns text, p_workspace_id uuid, p_filter jsonb, p_view_id uuid, p_page text) OWNER TO postgres;
 
 --
--- Name: threads_shown(text, text); Type: FUNCTION; Schema: private; Owner: postgres
+-- Name: wa_threads; Type: TABLE; Schema: public; Owner: postgres
 --
 
-CREATE FUNCTION private.threads_shown(p_found text, p_cursor text) RETURNS text
-    LANGUAGE sql IMMUTABLE
+CREATE TABLE public.wa_threads (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    workspace_id uuid NOT NULL,
+    connection_id uuid NOT NULL,
+    contact_id uuid,
+    group_id text,
+    status text DEFAULT 'open'::text NOT NULL,
+    assignee_id uuid,
+    tags text[] DEFAULT '{}'::text[] NOT NULL,
+    priority text DEFAULT 'normal'::text NOT NULL,
+    snoozed_until timestamp with time zone,
+    last_inbound_at timestamp with time zone,
+    last_message_at timestamp with time zone,
+    last_message_hour timestamp with time zone GENERATED ALWAYS AS (date_bin('01:00:00'::interval, last_message_at, '2000-01-01 00:00:00+00'::timestamp with time zone)) STORED,
+    last_message_body text,
+    unread_count integer DEFAULT 0 NOT NULL,
+    has_unread boolean GENERATED ALWAYS AS ((unread_count > 0)) STORED,
+    inbound_count bigint DEFAULT 0 NOT NULL,
+    waiting_since timestamp with time zone,
+    answered_at timestamp with time zone,
+    first_response_seconds integer,
+    automation_stopped_at timestamp with time zone,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT wa_threads_counterpart_check CHECK ((num_nonnulls(contact_id, group_id) = 1)),
+    CONSTRAINT wa_threads_priority_check CHECK ((priority = ANY (ARRAY['low'::text, 'normal'::text, 'high'::text, 'urgent'::text]))),
+    CONSTRAINT wa_threads_status_check CHECK ((status = ANY (ARRAY['open'::text, 'pending'::text, 'snoozed'::text, 'closed'::text]))),
+    CONSTRAINT wa_threads_unread_count_check CHECK ((unread_count >= 0))
+)
+WITH (fillfactor='70');
+
+ALTER TABLE public.wa_threads OWNER TO postgres;
+
+--
+-- Name: threads_shown(public.wa_threads[], text); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.threads_shown(p_threads public.wa_threads[], p_sort text) RETURNS SETOF private.inbox_thread
+    LANGUAGE plpgsql STABLE ROWS 50
     SET search_path TO ''
-    AS $_$
-  select 'select thread.id, thread.workspace_id, thread.connection_id, thread.contact_id, thread.group_id, contact.name,
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+begin
+  return query
+  select thread.id, thread.workspace_id, thread.connection_id, thread.contact_id, thread.group_id, contact.name,
     contact.phone, thread.status, thread.assignee_id, thread.tags, thread.priority, thread.snoozed_until,
     thread.last_inbound_at, thread.last_message_at, thread.last_message_body, thread.unread_count,
     greatest(least(thread.unread_count, thread.inbound_count - coalesce(mine.read_count, 0)), 0)::integer,
     thread.waiting_since,
     thread.waiting_since + make_interval(secs => case when thread.first_response_seconds is null
       then settings.first_response_target_seconds else settings.next_response_target_seconds end),
-    thread.first_response_seconds, thread.created_at, thread.id || '':'' || ' || p_cursor || '
-  from ' || p_found || ' as thread
+    thread.first_response_seconds, thread.created_at,
+    thread.id || ':' || case p_sort
+      when 'first_response_seconds' then thread.first_response_seconds
+      else (extract(epoch from
+        case p_sort when 'waiting_since' then thread.waiting_since else thread.last_message_at end) * 1000000)::bigint
+    end
+  from unnest(p_threads) with ordinality as thread
   left join public.contacts as contact on contact.id = thread.contact_id
   left join public.inbox_settings as settings on settings.workspace_id = thread.workspace_id
   left join public.wa_thread_reads as mine
     on mine.thread_id = thread.id and mine.connection_id = thread.connection_id
-      and mine.workspace_id = thread.workspace_id and mine.user_id = $1'
-$_$;
+      and mine.workspace_id = thread.workspace_id and mine.user_id = (select auth.uid())
+  order by thread.ordinality;
+end $$;
 
-ALTER FUNCTION private.threads_shown(p_found text, p_cursor text) OWNER TO postgres;
+ALTER FUNCTION private.threads_shown(p_threads public.wa_threads[], p_sort text) OWNER TO postgres;
 
 --
 -- Name: time_cursor(timestamp with time zone); Type: FUNCTION; Schema: private; Owner: postgres
@@ -7537,17 +7591,17 @@ ALTER FUNCTION public.get_outbox_wait() OWNER TO postgres;
 CREATE FUNCTION public.get_thread(p_thread_id uuid) RETURNS private.inbox_thread
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO ''
-    AS $_$
+    AS $$
 declare
-  v_workspace_id constant uuid := (select thread.workspace_id from public.wa_threads as thread where thread.id = p_thread_id);
+  v_found public.wa_threads;
   v_thread private.inbox_thread;
 begin
-  perform private.require_role(v_workspace_id, array['owner', 'admin', 'member', 'viewer'], 'thread_not_found',
+  select thread.* into v_found from public.wa_threads as thread where thread.id = p_thread_id;
+  perform private.require_role(v_found.workspace_id, array['owner', 'admin', 'member', 'viewer'], 'thread_not_found',
     jsonb_build_object('thread_id', p_thread_id));
-  execute private.threads_shown('public.wa_threads', '''''') || ' where thread.id = $2' into v_thread
-    using (select auth.uid()), p_thread_id;
+  select shown.* into v_thread from private.threads_shown(array[v_found], 'last_message_at') as shown;
   return v_thread;
-end $_$;
+end $$;
 
 ALTER FUNCTION public.get_thread(p_thread_id uuid) OWNER TO postgres;
 
@@ -8728,8 +8782,8 @@ declare
   v_user_id constant uuid := (select auth.uid());
   v_order text;
   v_page text;
-  v_key text;
   v_after text := substr(p_after, 38);
+  v_threads public.wa_threads[];
 begin
   if v_user_id is null or not exists (
     select from public.workspace_memberships as membership
@@ -8756,25 +8810,25 @@ begin
     v_page := ' and thread.first_response_seconds is not null' || coalesce(
       ' and (thread.first_response_seconds, thread.id) < (' || v_after || ', ' || quote_literal(left(p_after, 36))
       || '::uuid)', '');
-    v_key := 'thread.first_response_seconds';
   elsif p_sort = 'waiting_since' then
     v_order := ' order by thread.waiting_since, thread.id';
     v_page := ' and thread.waiting_since is not null' || coalesce(
       ' and (thread.waiting_since, thread.id) > (' || quote_literal(private.cursor_time(v_after)::text)
       || '::timestamptz, ' || quote_literal(left(p_after, 36)) || '::uuid)', '');
-    v_key := '(extract(epoch from thread.waiting_since) * 1000000)::bigint';
   else
     -- The hour first, because the indexes that give the order are by the hour.
     v_order := ' order by thread.last_message_hour desc, thread.last_message_at desc, thread.id desc';
     v_page := ' and thread.last_message_hour is not null' || coalesce(
-      ' and (thread.last_message_hour, thread.last_message_at, thread.id) < (date_bin(''1 hour'', $2, '
-      || quote_literal('2000-01-01 00:00:00+00') || '::timestamptz), $2, ' || quote_literal(left(p_after, 36))
+      ' and (thread.last_message_hour, thread.last_message_at, thread.id) < (date_bin(''1 hour'', $1, '
+      || quote_literal('2000-01-01 00:00:00+00') || '::timestamptz), $1, ' || quote_literal(left(p_after, 36))
       || '::uuid)', '');
-    v_key := '(extract(epoch from thread.last_message_at) * 1000000)::bigint';
   end if;
   v_page := private.threads_found('thread.*', p_workspace_id, p_filter, p_view_id, v_page || v_order || ' limit ' || p_limit);
-  return query execute private.threads_shown('(' || v_page || ')', v_key) || v_order || ' limit ' || p_limit
-    using v_user_id, case when p_sort = 'last_message_at' and p_after is not null then private.cursor_time(v_after) end;
+  execute 'select array(select row(thread.*)::public.wa_threads from (' || v_page || ') as thread' || v_order
+      || ' limit ' || p_limit || ')'
+    into v_threads
+    using case when p_sort = 'last_message_at' and p_after is not null then private.cursor_time(v_after) end;
+  return query select shown.* from private.threads_shown(v_threads, p_sort) as shown;
 end $_$;
 
 ALTER FUNCTION public.list_threads(p_workspace_id uuid, p_filter jsonb, p_view_id uuid, p_sort text, p_after text, p_limit integer) OWNER TO postgres;
@@ -9129,43 +9183,6 @@ begin
 end $$;
 
 ALTER FUNCTION public.mute_chat(p_chat_id uuid, p_until timestamp with time zone) OWNER TO postgres;
-
---
--- Name: wa_threads; Type: TABLE; Schema: public; Owner: postgres
---
-
-CREATE TABLE public.wa_threads (
-    id uuid DEFAULT gen_random_uuid() NOT NULL,
-    workspace_id uuid NOT NULL,
-    connection_id uuid NOT NULL,
-    contact_id uuid,
-    group_id text,
-    status text DEFAULT 'open'::text NOT NULL,
-    assignee_id uuid,
-    tags text[] DEFAULT '{}'::text[] NOT NULL,
-    priority text DEFAULT 'normal'::text NOT NULL,
-    snoozed_until timestamp with time zone,
-    last_inbound_at timestamp with time zone,
-    last_message_at timestamp with time zone,
-    last_message_hour timestamp with time zone GENERATED ALWAYS AS (date_bin('01:00:00'::interval, last_message_at, '2000-01-01 00:00:00+00'::timestamp with time zone)) STORED,
-    last_message_body text,
-    unread_count integer DEFAULT 0 NOT NULL,
-    has_unread boolean GENERATED ALWAYS AS ((unread_count > 0)) STORED,
-    inbound_count bigint DEFAULT 0 NOT NULL,
-    waiting_since timestamp with time zone,
-    answered_at timestamp with time zone,
-    first_response_seconds integer,
-    automation_stopped_at timestamp with time zone,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT wa_threads_counterpart_check CHECK ((num_nonnulls(contact_id, group_id) = 1)),
-    CONSTRAINT wa_threads_priority_check CHECK ((priority = ANY (ARRAY['low'::text, 'normal'::text, 'high'::text, 'urgent'::text]))),
-    CONSTRAINT wa_threads_status_check CHECK ((status = ANY (ARRAY['open'::text, 'pending'::text, 'snoozed'::text, 'closed'::text]))),
-    CONSTRAINT wa_threads_unread_count_check CHECK ((unread_count >= 0))
-)
-WITH (fillfactor='70');
-
-ALTER TABLE public.wa_threads OWNER TO postgres;
 
 --
 -- Name: open_thread(uuid, uuid); Type: FUNCTION; Schema: public; Owner: postgres
@@ -10008,9 +10025,11 @@ ALTER FUNCTION public.search_audit_log(p_workspace_id uuid, p_action text, p_act
 CREATE FUNCTION public.search_messages(p_workspace_id uuid, p_query text, p_thread_id uuid DEFAULT NULL::uuid, p_after text DEFAULT NULL::text, p_limit integer DEFAULT 50) RETURNS SETOF private.found_message
     LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 50
     SET search_path TO ''
+    SET plan_cache_mode TO 'force_generic_plan'
     AS $_$
 declare
   v_query tsquery;
+  v_messages public.wa_messages[];
 begin
   if not exists (
     select from public.workspace_memberships as membership
@@ -10028,24 +10047,24 @@ begin
     perform private.raise_error(400, 'invalid_value', '{"field": "after"}', 'Send the cursor of the page before.');
   end if;
   v_query := private.search_query(p_workspace_id, p_query);
-  return query execute 'select message.id, message.workspace_id, message.thread_id, thread.contact_id, contact.name,
-      message.direction, message.type,
-      ts_headline((''pg_catalog.'' || coalesce(message.search_language, ''simple''))::regconfig, message.body, $2,
-        ''StartSel=«, StopSel=», MaxWords=30, MinWords=10''),
-      message.occurred_at, message.id || '':'' || (extract(epoch from message.occurred_at) * 1000000)::bigint
-    from (
-      select message.* from public.wa_messages as message
+  execute 'select array(select message from public.wa_messages as message
       where message.workspace_id = ' || quote_literal(p_workspace_id) || '::uuid and message.body is not null
         and private.search_vector(message.search_language, message.body) @@ ' || quote_literal(v_query) || '::tsquery'
     || case when p_thread_id is null then '' else ' and message.thread_id = ' || quote_literal(p_thread_id) end
     || coalesce(' and (message.occurred_at, message.id) < (' || quote_literal(
         private.cursor_time(substr(p_after, 38))::text) || '::timestamptz, ' || quote_literal(left(p_after, 36)) || ')', '')
-    || ' order by message.occurred_at desc, message.id desc limit $1
-    ) as message
-    join public.wa_threads as thread on thread.id = message.thread_id
-    left join public.contacts as contact on contact.id = thread.contact_id
-    order by message.occurred_at desc, message.id desc'
-    using p_limit, v_query;
+    || ' order by message.occurred_at desc, message.id desc limit ' || p_limit || ')'
+    into v_messages;
+  return query
+  select message.id, message.workspace_id, message.thread_id, thread.contact_id, contact.name, message.direction,
+    message.type,
+    ts_headline(('pg_catalog.' || coalesce(message.search_language, 'simple'))::regconfig, message.body, v_query,
+      'StartSel=«, StopSel=», MaxWords=30, MinWords=10'),
+    message.occurred_at, message.id || ':' || (extract(epoch from message.occurred_at) * 1000000)::bigint
+  from unnest(v_messages) with ordinality as message
+  join public.wa_threads as thread on thread.id = message.thread_id
+  left join public.contacts as contact on contact.id = thread.contact_id
+  order by message.ordinality;
 end $_$;
 
 ALTER FUNCTION public.search_messages(p_workspace_id uuid, p_query text, p_thread_id uuid, p_after text, p_limit integer) OWNER TO postgres;
@@ -13072,6 +13091,14 @@ CREATE UNIQUE INDEX workspace_token_reservations_reference_idx ON public.workspa
 CREATE INDEX workspace_token_reservations_workspace_id_created_at_idx ON public.workspace_token_reservations USING btree (workspace_id, created_at DESC);
 
 --
+-- Name: wa_messages_search_stats; Type: STATISTICS; Schema: public; Owner: postgres
+--
+
+CREATE STATISTICS public.wa_messages_search_stats ON private.search_vector(search_language, body) FROM public.wa_messages;
+
+ALTER STATISTICS public.wa_messages_search_stats OWNER TO postgres;
+
+--
 -- Name: audit_seals audit_seals_refuse_change; Type: TRIGGER; Schema: private; Owner: postgres
 --
 
@@ -15712,10 +15739,17 @@ REVOKE ALL ON FUNCTION private.thread_searches(p_workspace_id uuid, p_filter jso
 REVOKE ALL ON FUNCTION private.threads_found(p_columns text, p_workspace_id uuid, p_filter jsonb, p_view_id uuid, p_page text) FROM PUBLIC;
 
 --
--- Name: FUNCTION threads_shown(p_found text, p_cursor text); Type: ACL; Schema: private; Owner: postgres
+-- Name: TABLE wa_threads; Type: ACL; Schema: public; Owner: postgres
 --
 
-REVOKE ALL ON FUNCTION private.threads_shown(p_found text, p_cursor text) FROM PUBLIC;
+GRANT SELECT ON TABLE public.wa_threads TO authenticated;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.wa_threads TO service_role;
+
+--
+-- Name: FUNCTION threads_shown(p_threads public.wa_threads[], p_sort text); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.threads_shown(p_threads public.wa_threads[], p_sort text) FROM PUBLIC;
 
 --
 -- Name: FUNCTION time_cursor(p_at timestamp with time zone); Type: ACL; Schema: private; Owner: postgres
@@ -16410,13 +16444,6 @@ GRANT ALL ON FUNCTION public.merge_contacts(p_contact_id uuid, p_duplicate_id uu
 
 REVOKE ALL ON FUNCTION public.mute_chat(p_chat_id uuid, p_until timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.mute_chat(p_chat_id uuid, p_until timestamp with time zone) TO authenticated;
-
---
--- Name: TABLE wa_threads; Type: ACL; Schema: public; Owner: postgres
---
-
-GRANT SELECT ON TABLE public.wa_threads TO authenticated;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.wa_threads TO service_role;
 
 --
 -- Name: FUNCTION open_thread(p_contact_id uuid, p_connection_id uuid); Type: ACL; Schema: public; Owner: postgres
