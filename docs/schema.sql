@@ -8777,6 +8777,7 @@ ALTER FUNCTION public.list_templates(p_workspace_id uuid, p_status text, p_searc
 CREATE FUNCTION public.list_threads(p_workspace_id uuid, p_filter jsonb DEFAULT '{}'::jsonb, p_view_id uuid DEFAULT NULL::uuid, p_sort text DEFAULT 'last_message_at'::text, p_after text DEFAULT NULL::text, p_limit integer DEFAULT 50) RETURNS SETOF private.inbox_thread
     LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 50
     SET search_path TO ''
+    SET work_mem TO '32MB'
     AS $_$
 declare
   v_user_id constant uuid := (select auth.uid());
@@ -10026,6 +10027,7 @@ CREATE FUNCTION public.search_messages(p_workspace_id uuid, p_query text, p_thre
     LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 50
     SET search_path TO ''
     SET plan_cache_mode TO 'force_generic_plan'
+    SET work_mem TO '32MB'
     AS $_$
 declare
   v_query tsquery;
