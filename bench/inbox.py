@@ -1,10 +1,10 @@
 """The inbox beside the same queries written by hand.
 
 200,000 threads and 5,000,000 messages in five workspaces, four fifths of them in the one that is asked about. Ours is
-the function that a method of `Inbox` calls, as a signed-in member. The floor is the same query written by hand for the
-owner of the tables, whom row security doesn't concern, with an explicit condition on workspace and user; it has to
-answer the same rows. Both go through the same driver, and both are planned each time. The floor of a search for messages
-is the bare look-up of a `websearch_to_tsquery`, which brings ids without names and excerpts.
+the function that a method of `Inbox` calls, as a signed-in member. The floor is the same query written by hand for
+the owner of the tables, whom row security doesn't concern, with an explicit condition on workspace and user; it has to
+answer the same rows. Both go through the same driver, and both are planned each time. The floor of a search for
+messages is the bare look-up of a `websearch_to_tsquery`, which brings ids without names and excerpts.
 """
 
 from __future__ import annotations
@@ -212,9 +212,11 @@ def fill(connection: psycopg.Connection[Any], scale: Scale) -> dict[str, Any]:
             ), numbered as (
               select id, substr(phone, 6)::integer - 1000000 as i from contact
             )
-            insert into wa_threads (workspace_id, connection_id, contact_id, status, assignee_id, tags, unread_count,
-              inbound_count, waiting_since, last_inbound_at, last_message_at, last_message_body, first_response_seconds)
-            select %(w)s, %(n)s, id, case when i %% 10 = 0 then 'open' when i %% 97 = 0 then 'pending' else 'closed' end,
+            insert into wa_threads (workspace_id, connection_id, contact_id, status, assignee_id, tags,
+              unread_count, inbound_count, waiting_since, last_inbound_at, last_message_at, last_message_body,
+              first_response_seconds)
+            select %(w)s, %(n)s, id,
+              case when i %% 10 = 0 then 'open' when i %% 97 = 0 then 'pending' else 'closed' end,
               case when i %% 30 = 0 and %(first)s then %(user)s::uuid end,
               case when i %% 5 = 0 then array['tag' || i %% 500 / 5] else '{}' end,
               case when i %% 20 = 0 then 2 else 0 end, 25, case when i %% 20 = 0 then now() - i * interval '7 s' end,
@@ -287,7 +289,10 @@ def explain(owner: psycopg.Connection[Any], parameters: dict[str, Any]) -> None:
 
 def _members(connection: psycopg.Connection[Any]) -> tuple[UUID, UUID]:
     row = connection.execute(
-        "insert into auth.users (id, email) values (gen_random_uuid(), 'member@example.com') returning id, gen_random_uuid()"
+        """
+        insert into auth.users (id, email) values (gen_random_uuid(), 'member@example.com')
+        returning id, gen_random_uuid()
+        """
     ).fetchone()
     assert row is not None
     return row[0], row[1]

@@ -10641,6 +10641,7 @@ ALTER FUNCTION public.list_templates(p_workspace_id uuid, p_status text, p_searc
 CREATE FUNCTION public.list_threads(p_workspace_id uuid, p_filter jsonb DEFAULT '{}'::jsonb, p_view_id uuid DEFAULT NULL::uuid, p_sort text DEFAULT 'last_message_at'::text, p_after text DEFAULT NULL::text, p_limit integer DEFAULT 50) RETURNS SETOF private.inbox_thread
     LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 50
     SET search_path TO ''
+    SET work_mem TO '32MB'
     AS $_$
 declare
   v_user_id constant uuid := (select auth.uid());
@@ -12325,6 +12326,7 @@ CREATE FUNCTION public.search_messages(p_workspace_id uuid, p_query text, p_thre
     LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 50
     SET search_path TO ''
     SET plan_cache_mode TO 'force_generic_plan'
+    SET work_mem TO '32MB'
     AS $_$
 declare
   v_query tsquery;
@@ -16139,6 +16141,14 @@ CREATE UNIQUE INDEX workspace_token_reservations_reference_idx ON public.workspa
 --
 
 CREATE INDEX workspace_token_reservations_workspace_id_created_at_idx ON public.workspace_token_reservations USING btree (workspace_id, created_at DESC);
+
+--
+-- Name: wa_messages_search_stats; Type: STATISTICS; Schema: public; Owner: postgres
+--
+
+CREATE STATISTICS public.wa_messages_search_stats ON private.search_vector(search_language, body) FROM public.wa_messages;
+
+ALTER STATISTICS public.wa_messages_search_stats OWNER TO postgres;
 
 --
 -- Name: audit_seals audit_seals_refuse_change; Type: TRIGGER; Schema: private; Owner: postgres

@@ -365,6 +365,10 @@ create index if not exists wa_messages_workspace_id_sender_contact_id_idx
   on public.wa_messages (workspace_id, sender_contact_id) where sender_contact_id is not null;
 create index if not exists wa_messages_search_idx
   on public.wa_messages using gin (workspace_id, private.search_vector(search_language, body)) where body is not null;
+-- How common a word is: Postgres doesn't take it from a partial index, and would look through whole conversations for a
+-- rare one.
+create statistics if not exists public.wa_messages_search_stats
+  on (private.search_vector(search_language, body)) from public.wa_messages;
 create index if not exists wa_message_changes_target_id_idx
   on public.wa_message_changes (connection_id, target_id);
 create index if not exists wa_messages_sent_by_idx on public.wa_messages (sent_by) where sent_by is not null;

@@ -368,12 +368,13 @@ end $$;
 -- Functions: lists, counts, search
 ------------------------------------------------------------------------------------------------------------------------
 -- Definer, as all of these: row security would keep anything that isn't leakproof from using its index. The membership is
--- asked first.
+-- asked first. With memory for a common word's messages one by one: remembered by the page, all of a page's are looked at
+-- again.
 create or replace function public.list_threads(
   p_workspace_id uuid, p_filter jsonb default '{}', p_view_id uuid default null, p_sort text default 'last_message_at',
   p_after text default null, p_limit integer default 50
 ) returns setof private.inbox_thread
-language plpgsql stable security definer set search_path = '' rows 50 as $$
+language plpgsql stable security definer set search_path = '' set work_mem = '32MB' rows 50 as $$
 declare
   v_user_id constant uuid := (select auth.uid());
   v_order text;
@@ -507,7 +508,8 @@ comment on function public.get_inbox_counts(uuid) is
 create or replace function public.search_messages(
   p_workspace_id uuid, p_query text, p_thread_id uuid default null, p_after text default null, p_limit integer default 50
 ) returns setof private.found_message
-language plpgsql stable security definer set search_path = '' set plan_cache_mode = force_generic_plan rows 50 as $$
+language plpgsql stable security definer
+set search_path = '' set plan_cache_mode = force_generic_plan set work_mem = '32MB' rows 50 as $$
 declare
   v_query tsquery;
   v_messages public.wa_messages[];
