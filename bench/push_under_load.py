@@ -22,6 +22,7 @@ from typing import Any, LiteralString
 import psycopg
 
 from bench.report import Case, progress
+from qero import QeroError
 from qero.local.stack import temporary_stack
 from qero.local.toolchain import ensure_tools
 from qero.ops.backup import Tools
@@ -128,9 +129,10 @@ def _push(url: str) -> None:
                 report,
                 progress,
             )
-        except Exception as error:
+        except QeroError as error:
+            progress(f"{error} {error.detail}")
             # What an older database keeps of its own is told, and doesn't concern what is measured here.
-            if getattr(error, "code", "") != "schema_differs":
+            if error.code != "schema_differs":
                 raise
         for step in report.steps:
             progress(f"  {step.name}: {step.state}, {step.seconds:.1f} s, {step.said}")

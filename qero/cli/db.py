@@ -16,7 +16,7 @@ import typer
 
 from qero.cli import JsonOption, app, err, print_json, print_lines
 from qero.cli.tools import backup_tools, supabase_cli
-from qero.errors import InvalidInput, QeroError
+from qero.errors import InvalidInput, NotFound, QeroError
 from qero.ops.backup import DEFAULT_KEEP, Backup, list_backups, make_backup, read_backup, restore_backup
 from qero.ops.catalogue import Catalogue, Difference, mending_migration, read_catalogue
 from qero.ops.doctor import advisor_findings
@@ -253,7 +253,7 @@ def restore(
     target = Target.read(settings.require("db_url"))
     backup = read_backup(path) if path else next(iter(list_backups(backups)), None)
     if backup is None:
-        backup = read_backup(backups / "…")
+        raise NotFound("backup_not_found", detail={"folder": str(backups)})
     if replace and not yes:
         typer.confirm(f"Replace what is in {target.address} by {backup.path}?", abort=True)
     skip = settings.skip_db_backup if skip_backup is None else skip_backup

@@ -19,7 +19,8 @@ import psycopg
 from qero.clients.secrets import SecretBox
 from qero.clients.webpush import VapidKeys
 from qero.errors import QeroError
-from qero.ops.push import migrations_workdir, without_password
+from qero.ops.history import read_plan
+from qero.ops.push import migration_files, migrations_workdir, without_password
 from qero.settings import Settings
 
 MINIMUM_POSTGRES = 15
@@ -146,20 +147,19 @@ def _server_version(connection: psycopg.Connection) -> Finding:
 
 
 def _pending_migrations(connection: psycopg.Connection, project: Path) -> Finding:
-    files = sorted((migrations_workdir(project) / "supabase" / "migrations").glob("*.sql"))
-    wanted = {match[1]: file.name for file in files if (match := re.match(r"(\d+)_", file.name))}
-    applied: set[str] = set()
-    [exists] = _first(connection, "select to_regclass('supabase_migrations.schema_migrations') is not null")
-    if exists:
-        rows = connection.execute("select version from supabase_migrations.schema_migrations").fetchall()
-        applied = {str(row[0]) for row in rows}
-    pending = [name for version, name in wanted.items() if version not in applied]
-    if pending:
+    workdir = migrations_workdir(project)
+    plan = read_plan(connection, workdir)
+    if plan.pending:
         return Finding(
-            "migrations", "problem", f"{len(pending)} pending: {', '.join(pending)}",
+            "migrations", "problem", f"{len(plan.pending)} pending: {', '.join(plan.pending)}",
             "Push them with `qero db push`; locally `qero local up` does.",
         )  # fmt: skip
-    return Finding("migrations", "ok", f"all {len(wanted)} applied")
+    if plan.edited:
+        return Finding(
+            "migrations", "warning", f"applied with another text than they have now: {', '.join(plan.edited)}",
+            "`qero db plan --adopt` shows what running qero's again would do.",
+        )  # fmt: skip
+    return Finding("migrations", "ok", f"all {len(migration_files(workdir))} applied")
 
 
 def _publication(connection: psycopg.Connection) -> Finding:

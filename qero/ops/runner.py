@@ -160,8 +160,9 @@ def push(
                 report.applied += _push(supabase, target, workdir, options, say)
                 step.said = f"{len(report.applied)} applied"
             require_held(connection)
-            with _step(report, "backfill", say) as step:
-                step.said = f"{len(backfill(connection, say))} procedures run"
+        # Without anything to push too: an earlier run may have been interrupted here.
+        with _step(report, "backfill", say) as step:
+            step.said = f"{len(backfill(connection, say))} procedures run"
         with _step(report, "verify", say) as step:
             report.verification = verify(connection, files, options.expected)
             require_holds(report.verification)

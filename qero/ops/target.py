@@ -60,7 +60,7 @@ class Target:
             Unavailable: `database_unavailable`.
         """
         try:
-            return psycopg.connect(
+            connection = psycopg.connect(
                 self.db_url,
                 autocommit=True,
                 connect_timeout=CONNECT_SECONDS,
@@ -70,6 +70,8 @@ class Target:
                 keepalives_interval=10,
                 keepalives_count=3,
             )
+            # What is done here takes as long as it takes; a role's own limit is meant for requests.
+            connection.execute("set statement_timeout = 0")
         except psycopg.Error as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise Unavailable(
@@ -77,6 +79,7 @@ class Target:
                 detail={"reason": reason.replace(self.password, "***") if self.password else reason},
                 hint="Check SUPABASE_DB_URL: host, port, user, password, and whether it needs ?sslmode=require.",
             ) from None
+        return connection
 
 
 @contextlib.contextmanager

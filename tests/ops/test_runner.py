@@ -112,7 +112,7 @@ def test_from_nothing_and_again(cluster: Cluster, bare: str, tmp_path: Path) -> 
     assert first.verification is not None
     assert (first.verification.holds, first.verification.failed_checks) == (True, [])
     assert again.applied == []
-    assert [step.name for step in again.steps] == ["files", "plan", "verify"]
+    assert [step.name for step in again.steps] == ["files", "plan", "backfill", "verify"]
     with psycopg.connect(bare) as connection:
         assert compare(shipped_catalogue(), read_catalogue(connection)) == []
 
@@ -151,6 +151,41 @@ def test_the_command_reports_and_never_shows_the_password(runs: Runs) -> None:
     assert status["last_backup"]["rows"]["public.contacts"] == 500
     assert runs.ended("plan")[1].strip() == "Nothing to do: the database has every migration."
     assert runs.ended("verify")[0] == 0
+
+
+def test_the_commands_back_up_list_and_restore(runs: Runs) -> None:
+    before = fingerprint(runs.url)
+    code, out, err = runs.ended("restore", "--replace", "--yes", "--json")
+    assert (code, json.loads(err.splitlines()[-1])["error"]["code"]) == (1, "backup_not_found")
+
+    code, out, err = runs.ended("backup", "--json")
+    assert code == 0, err
+    made = json.loads(out)
+    assert made["rows"]["public.contacts"] == 500
+    assert [found["path"] for found in json.loads(runs.ended("backup", "--list", "--json")[1])] == [made["path"]]
+    with psycopg.connect(runs.url) as connection:
+        connection.execute("delete from public.contacts")
+    code, out, err = runs.ended("restore", "--json")
+    assert (code, json.loads(err.splitlines()[-1])["error"]["code"]) == (1, "restore_refused")
+    code, out, err = runs.ended("restore", made["path"], "--replace", "--yes", "--json")
+    assert (code, json.loads(out)["differences"]) == (0, []), err
+    assert fingerprint(runs.url) == before
+    assert len(json.loads(runs.ended("backup", "--list", "--json")[1])) == 2, "what stood there was backed up first"
+
+
+def test_a_throw_away_database_knows_ones_own_migrations(runs: Runs) -> None:
+    runs.write(OWN_TABLE)
+    runs.push()
+    with psycopg.connect(runs.url) as connection:
+        connection.execute("alter table public.own disable row level security")
+
+    code, out, err = runs.ended("verify", "--fresh", "--json")
+
+    assert code == 8, err
+    assert [(item["name"], item["statements"]) for item in json.loads(out)["differences"]] == [
+        ("public.own", ["alter table public.own enable row level security"])
+    ]
+    assert json.loads(out)["notes"] == []
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ VALUES = {
     "graph_version": "v25.0",
 }
 NUMBERS = {"request_timeout_seconds": 3.5, "max_connections": 7}
+FLAGS = {"skip_db_backup": True}
 
 
 def aliases(field: str) -> list[str]:
@@ -43,7 +44,7 @@ def plain(settings: Settings, field: str) -> object:
 
 @pytest.mark.parametrize(("field", "name"), ALIASES)
 def test_every_name_sets_its_setting(monkeypatch: pytest.MonkeyPatch, field: str, name: str) -> None:
-    value = VALUES.get(field, NUMBERS.get(field, "some-value"))
+    value = {**VALUES, **NUMBERS, **FLAGS}.get(field, "some-value")
     monkeypatch.setenv(name, str(value))
 
     assert plain(Settings.load(), field) == value
