@@ -221,6 +221,10 @@ REGISTRY: Mapping[str, ErrorSpec] = {
             "The signup was ended at Meta before it was finished.",
             "Start the signup again when you are ready to share the number.",
         ),
+        cross_site_request=(
+            "A page of another site tried to write with the session cookies of its visitor.",
+            "Send the request from a page of this site, list that site in QERO_CORS_ORIGINS, or use a bearer token.",
+        ),
         verify_token_invalid=(
             "The webhook verification token doesn't match.",
             "Set META_VERIFY_TOKEN to the token entered in Meta's app dashboard.",
@@ -401,6 +405,11 @@ REGISTRY: Mapping[str, ErrorSpec] = {
         ),
     ),
     **_specs(
+        InvalidInput,
+        408,
+        request_incomplete=("The rest of the request didn't arrive in time.", "Send the whole body at once."),
+    ),
+    **_specs(
         LimitExceeded,
         402,
         insufficient_tokens=(
@@ -513,6 +522,7 @@ def _class_by_status(status: int) -> type[QeroError]:
         402: LimitExceeded,
         403: PermissionDenied,
         404: NotFound,
+        408: InvalidInput,
         409: Conflict,
         413: LimitExceeded,
         422: InvalidInput,

@@ -2,39 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable, Iterable
+from typing import Any
 from uuid import UUID
 
 import structlog
-from fastapi import APIRouter, Depends, Request
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import APIRouter
+from pydantic import Field
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
-from qero.clients.factory import Clients, UserClient
+from qero.http.callers import Input, User
+from qero.http.problems import refusals
 from qero.models.whatsapp import Message
 from qero.services.threads import Threads
 from qero.services.webhooks import OUTCOMES, WebhookEndpoint
 
 WEBHOOK_PATH = "/api/webhooks/meta/whatsapp"
 
-router = APIRouter()
+router = APIRouter(tags=["whatsapp"])
 
 
-async def user_client(request: Request) -> UserClient:
-    """The client of the user behind the request, by bearer token or session cookies."""
-    clients: Clients = request.app.state.clients
-    client = await clients.user_from_request(request.headers, request.cookies)
-    structlog.contextvars.bind_contextvars(user_id=str(client.identity.user_id))
-    return client
-
-
-User = Annotated[UserClient, Depends(user_client)]
-
-
-class SendText(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class SendText(Input):
     thread_id: UUID
     body: str
     idempotency_key: str | None = Field(None, min_length=1, max_length=200)
@@ -56,17 +45,31 @@ class _Webhook:
 
 
 webhook = _Webhook()
-WEBHOOK_DESCRIPTION = {
+
+
+def _refusals(*methods: Callable[..., Any], codes: Iterable[str] = (), writes: bool = False) -> dict[str, Any]:
+    found = refusals(*methods, codes=codes, writes=writes, user=False)
+    return {str(status): answer for status, answer in found.items()}
+
+
+WEBHOOK_DESCRIPTION: dict[str, Any] = {
     "get": {
+        "tags": ["whatsapp"],
+        "operationId": "verify_webhook",
         "summary": "Verify Webhook",
         "description": "Answers Meta's verification request with its challenge.",
         "parameters": [
             {"name": name, "in": "query", "required": True, "schema": {"type": "string"}}
             for name in ("hub.mode", "hub.verify_token", "hub.challenge")
         ],
-        "responses": {"200": {"description": "The challenge.", "content": {"text/plain": {}}}},
+        "responses": {
+            "200": {"description": "The challenge.", "content": {"text/plain": {}}},
+            **_refusals(codes=["verify_token_invalid"]),
+        },
     },
     "post": {
+        "tags": ["whatsapp"],
+        "operationId": "receive_webhook",
         "summary": "Receive Webhook",
         "description": "Stores a signed webhook request; 200 only once everything in it is committed, "
         "with how many items had which outcome.",
@@ -83,7 +86,8 @@ WEBHOOK_DESCRIPTION = {
                         }
                     }
                 },
-            }
+            },
+            **_refusals(WebhookEndpoint.receive, writes=True),
         },
     },
 }
@@ -98,7 +102,7 @@ async def _read_body(receive: Receive) -> bytes:
     raise ClientDisconnect
 
 
-@router.post("/api/meta/whatsapp/send-text", status_code=202)
+@router.post("/api/meta/whatsapp/send-text", status_code=202, responses=refusals(Threads.send_text, writes=True))
 async def send_text(user: User, message: SendText) -> Message:
     """Queues a text reply in a thread as the signed-in user."""
     queued = await Threads(user).send_text(message.thread_id, message.body, idempotency_key=message.idempotency_key)

@@ -1,0 +1,98 @@
+"""A workspace with all that routes are about, and who asks for it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import jwt
+
+from qero import Chats, Contacts, ContactSettingsPatch, Notes, Operators
+from qero.models.workspace import Workspace
+from tests.services.people import candidate_of, contact_of
+from tests.support import User, World
+
+
+def expired(world: World, user: User) -> str:
+    """The user's token as it will be when its time is over."""
+    claims = jwt.decode(user.access_token, options={"verify_signature": False})
+    return jwt.encode({**claims, "exp": int(time.time()) - 60}, world.settings.require("jwt_secret"), "HS256")
+
+
+@dataclass(frozen=True)
+class Office:
+    """Olga owns it, Bob is a member, Vera a viewer; Mallory has a workspace of her own, Oscar operates the platform."""
+
+    world: World
+    workspace: Workspace
+    olga: User
+    bob: User
+    vera: User
+    mallory: User
+    oscar: User
+    mark: str
+    """In every text of the workspace."""
+    fixed: dict[str, str]
+
+    @classmethod
+    async def open(cls, world: World) -> Office:
+        workspace = await world.workspace(bob="member", vera="viewer")
+        await world.workspace(owner="mallory")
+        people = {name: await world.user(name) for name in ("olga", "bob", "vera", "mallory", "oscar")}
+        await Operators(world.service).add(people["oscar"].email)
+        mark = f"mark{uuid4().hex[:12]}"
+        thread = await world.thread(await world.number(workspace), text=f"Hello {mark}")
+        fixed = {name: str(people[name].id) for name in ("olga", "vera")} | {
+            "workspace": workspace.slug,
+            "thread": str(thread.id),
+            "colleague": (await world.user("colleague")).email,
+        }
+        return cls(world, workspace, **people, mark=mark, fixed=fixed)
+
+    async def fresh(self) -> dict[str, str]:
+        """Rows that nobody has touched, by the names that paths and bodies call them."""
+        bob, workspace_id = self.bob.client, self.workspace.id
+        contact = await contact_of(self.bob, self.workspace, name=f"Ada {self.mark}")
+        twin = await contact_of(self.bob, self.workspace, name=f"Ada too {self.mark}")
+        candidate = await candidate_of(self.bob, self.workspace, name=f"Cleo {self.mark}")
+        due = datetime.now(UTC) + timedelta(days=1)
+        await Contacts(bob).set_settings(contact.id, ContactSettingsPatch(follow_up_at=due))
+        note = await Notes(bob).add(contact.id, f"Likes {self.mark}")
+        others = [self.olga.id, self.vera.id]
+        chat = await Chats(bob).create(workspace_id, "group", f"Desk {self.mark}", member_ids=others)
+        channel = await Chats(self.olga.client).create(
+            workspace_id, "channel", f"News {self.mark}", member_ids=[self.bob.id]
+        )
+        message = await Chats(bob).send(chat.id, f"Morning {self.mark}")
+        return {
+            **self.fixed,
+            "contact": str(contact.id),
+            "twin": str(twin.id),
+            "candidate": str(candidate.id),
+            "note": str(note.id),
+            "chat": str(chat.id),
+            "channel": str(channel.id),
+            "message": str(message.id),
+        }
+
+    async def everything(self) -> list[tuple[Any, ...]]:
+        """Every row of the workspace, as the tables' owner sees them."""
+        return await everything(self.world, self.workspace.id)
+
+
+async def everything(world: World, workspace_id: UUID) -> list[tuple[Any, ...]]:
+    """Every row of every table that belongs to the workspace."""
+    tables = await world.rows(
+        """
+        select columns.table_name from information_schema.columns
+        join information_schema.tables using (table_schema, table_name)
+        where table_schema = 'public' and column_name = 'workspace_id' and table_type = 'BASE TABLE' order by 1
+        """
+    )
+    query = " union all ".join(
+        f"select '{name}', to_jsonb({name})::text from public.{name} where workspace_id = %s" for (name,) in tables
+    )
+    return await world.rows(f"{query} order by 1, 2", *[workspace_id] * len(tables))
