@@ -1,9 +1,9 @@
 """A list over HTTP: what the routes add to the call of the database's API that they make.
 
 Ours is a page of 50 contacts from `qero serve` in a process of its own: it verifies the token, knows the workspace by
-its slug, asks, validates, tags, and answers. The floor is the same call of `list_contacts` sent straight to the API with
-the same token. Both go over kept-alive connections from the same client, which parses the JSON; one request at a time,
-and eight.
+its slug, asks, validates, tags, and answers. The floor is the same call of `list_contacts` sent straight to the API
+with the same token. Both go over kept-alive connections from the same client, which parses the JSON; one request at a
+time, and eight.
 """
 
 from __future__ import annotations

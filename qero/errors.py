@@ -121,7 +121,7 @@ class InvalidState(Conflict):
 
 
 class LimitExceeded(QeroError):
-    """A limit of size, number or rate; `detail` says which and how much is allowed."""
+    """A limit of size, number, time or rate; `detail` says which and how much is allowed."""
 
     status = 429
     default_code = "rate_limited"
@@ -405,7 +405,7 @@ REGISTRY: Mapping[str, ErrorSpec] = {
         ),
     ),
     **_specs(
-        InvalidInput,
+        LimitExceeded,
         408,
         request_incomplete=("The rest of the request didn't arrive in time.", "Send the whole body at once."),
     ),
@@ -522,7 +522,7 @@ def _class_by_status(status: int) -> type[QeroError]:
         402: LimitExceeded,
         403: PermissionDenied,
         404: NotFound,
-        408: InvalidInput,
+        408: LimitExceeded,
         409: Conflict,
         413: LimitExceeded,
         422: InvalidInput,

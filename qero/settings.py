@@ -77,7 +77,7 @@ def _origins(value: Any) -> Any:
     given = [origin.strip().rstrip("/").lower() for origin in value.split(",") if origin.strip()]
     for origin in given:
         if urlsplit(_url(origin)).path or any(mark in origin for mark in "?#@"):
-            raise ValueError(f"{origin} should be an origin, like https://crm.example.com")
+            raise ValueError("it should hold origins, like https://crm.example.com, with commas between them")
     return tuple(given)
 
 

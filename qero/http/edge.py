@@ -13,7 +13,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from qero.errors import InvalidInput, LimitExceeded, QeroError, Unavailable
+from qero.errors import LimitExceeded, QeroError, Unavailable
 from qero.http.metrics import Metrics
 from qero.http.problems import problem
 from qero.logs import get_logger
@@ -164,7 +164,7 @@ def _tagged(scope: Scope, start: Message, message: Message) -> tuple[Message, Me
 def _too_late(seconds: float, *, reading: bool) -> QeroError:
     """Whose fault it was: the caller's, whose body is still being waited for, or ours."""
     if reading:
-        return InvalidInput("request_incomplete", detail={"seconds": seconds})
+        return LimitExceeded("request_incomplete", detail={"seconds": seconds})
     return Unavailable("timed_out", "The request took longer than it may.", detail={"seconds": seconds})
 
 

@@ -7,7 +7,6 @@ import math
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
-from uuid import UUID
 
 import httpx
 import requests
@@ -18,6 +17,7 @@ from hypothesis.errors import Unsatisfiable
 from schemathesis import Case
 from schemathesis.checks import load_all_checks, not_a_server_error
 from schemathesis.core.failures import FailureGroup
+from schemathesis.core.result import Ok
 from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
@@ -36,7 +36,22 @@ CHECKS = [
     response_headers_conformance,
     response_schema_conformance,
 ]
-ROWS = 5
+KINDS = {
+    "contact": ("contact", "twin"),
+    "candidate": ("candidate",),
+    "note": ("note",),
+    "chat": ("chat", "channel"),
+    "message": ("message",),
+    "thread": ("thread",),
+    "user": ("vera", "olga"),
+    "workspace": ("workspace", "workspace_id"),
+}
+"""What ids are of, and what an office calls those."""
+_KIND_OF_PATH = {"contacts": "contact", "candidates": "candidate", "notes": "note", "chats": "chat",
+                 "followups": "contact"}  # fmt: skip
+_KIND_OF_NAME = {"duplicate_id": "contact", "member_ids": "user", "mentions": "user", "assigned_to": "user"}
+# No slash: what is behind one is another path.
+_STRANGE = {True: st.text(st.characters(exclude_characters="/"), max_size=20), False: st.uuids().map(str)}
 
 
 @dataclass
@@ -63,59 +78,50 @@ async def fuzz(world: World, neighbours: World, routes: httpx.AsyncClient, *, co
         start: the seed; the same one makes much the same requests.
     """
     ours, theirs = await Office.open(world), await Office.open(neighbours)
-    known = [await office.fresh() for office in (ours, theirs) for _ in range(ROWS)]
-    ids = sorted({id_ for names in known for id_ in names.values() if _is_uuid(id_)})
-    schemathesis.openapi.format("uuid", st.sampled_from(ids) | st.uuids().map(str))
-    refs = [str(ours.workspace.id), ours.workspace.slug, str(theirs.workspace.id), theirs.workspace.slug]
-    schemathesis.openapi.format("workspace", st.sampled_from(refs * 3) | st.text(max_size=20))
+    rows = [(office is ours, await office.fresh()) for office in (ours, ours, ours, theirs)]
+    for kind, names in KINDS.items():
+        real = [row[name] for is_ours, row in rows for name in names for _ in range(3 if is_ours else 4)]
+        schemathesis.openapi.format(kind, st.sampled_from(real) | st.sampled_from(real) | _STRANGE[kind == "workspace"])
     description = (await routes.get("/openapi.json")).json()
-    _mark_workspaces(description)
+    _name_kinds(description)
     before = await theirs.everything()
 
     findings = Findings()
-    callers = [(ours.bob, 4), (ours.olga, 3), (ours.vera, 1), (ours.oscar, 2)]
-    for caller, share in callers:
-        if caller is ours.oscar:
-            assert await theirs.everything() == before, "another tenant's rows changed"
-        wanted = {
-            path: operations
-            for path, operations in description["paths"].items()
-            if (caller is not ours.oscar or path.startswith("/api/ops"))
-        }
+    members = [ours.bob, ours.bob, ours.olga, ours.olga, ours.vera]
+    # Operators may do anything to anybody: they come last.
+    for of_ops, users in ((False, members), (True, [ours.bob, ours.oscar])):
+        assert await theirs.everything() == before, "another tenant's rows changed"
+        wanted = {path: each for path, each in description["paths"].items() if path.startswith("/api/ops") == of_ops}
+        callers = [Caller(user.access_token, None if user is ours.oscar else theirs.mark) for user in users]
+        share = round(count * len(wanted) / len(description["paths"]))
         await asyncio.to_thread(
-            _send_all,
-            {**description, "paths": wanted},
-            str(routes.base_url),
-            caller.access_token,
-            count * share // 10,
-            start,
-            None if caller is ours.oscar else theirs.mark,
-            findings,
+            _send_all, {**description, "paths": wanted}, str(routes.base_url), callers, share, start, findings
         )
     return findings
 
 
+@dataclass(frozen=True)
+class Caller:
+    token: str = field(repr=False)
+    secret: str | None
+    """What nobody may show them."""
+
+
 def _send_all(
-    description: dict[str, Any],
-    address: str,
-    token: str,
-    count: int,
-    start: int,
-    secret: str | None,
-    findings: Findings,
+    description: dict[str, Any], address: str, callers: list[Caller], count: int, start: int, findings: Findings
 ) -> None:
     load_all_checks()
     found = schemathesis.openapi.from_dict(description).get_all_operations()
-    operations = [operation for result in found if (operation := result.ok())]
+    operations = [result.ok() for result in found if isinstance(result, Ok)]
     each = math.ceil(count / len(operations) / len(GenerationMode))
     with requests.Session() as session:
 
-        def send(case: Case[Any]) -> None:
+        def send(case: Case[Any], caller: Caller) -> None:
             name = f"{case.method} {case.path}"
-            answer = case.call(base_url=address, session=session, headers={"Authorization": f"Bearer {token}"})
+            answer = case.call(base_url=address, session=session, headers={"Authorization": f"Bearer {caller.token}"})
             findings.requests += 1
             findings.statuses[answer.status_code] += 1
-            if secret is not None and secret in answer.text:
+            if caller.secret is not None and caller.secret in answer.text:
                 findings.problems.setdefault(f"{name}: it holds something of another tenant", answer.text[:1000])
             try:
                 case.validate_response(answer, checks=CHECKS)
@@ -132,7 +138,7 @@ def _send_all(
                     deadline=None,
                     database=None,
                     suppress_health_check=list(HealthCheck),
-                )(seed(start)(given(case=operation.as_strategy(generation_mode=mode))(send)))
+                )(seed(start)(given(operation.as_strategy(generation_mode=mode), st.sampled_from(callers))(send)))
                 try:
                     run()
                 except Unsatisfiable:
@@ -140,32 +146,25 @@ def _send_all(
                     assert mode is GenerationMode.NEGATIVE, operation.label
 
 
-def _mark_workspaces(description: Any) -> None:
-    """Name the format of everything that is called workspace, so that names of real ones are sent."""
-    if isinstance(description, list):
-        for item in description:
-            _mark_workspaces(item)
-        return
-    if not isinstance(description, dict):
-        return
-    if description.get("name") == "workspace" and "schema" in description:
-        _name_format(description["schema"])
-    if "workspace" in (properties := description.get("properties", {})):
-        _name_format(properties["workspace"])
-    for item in description.values():
-        _mark_workspaces(item)
+def _name_kinds(description: dict[str, Any]) -> None:
+    """Say of every id what it is an id of, so that real ones are sent where they fit."""
+    for path, operations in description["paths"].items():
+        for operation in operations.values():
+            for parameter in operation.get("parameters", ()):
+                name = parameter["name"]
+                _name_kind(parameter["schema"], _KIND_OF_PATH.get(path.split("/")[2], "") if name == "id" else name)
+    for schema in description["components"]["schemas"].values():
+        for name, field_ in schema.get("properties", {}).items():
+            _name_kind(field_, name)
 
 
-def _name_format(schema: dict[str, Any]) -> None:
+def _name_kind(schema: dict[str, Any], name: str) -> None:
+    kind = _KIND_OF_NAME.get(name, name.removesuffix("s").removesuffix("_id"))
+    if kind not in KINDS:
+        return
     for choice in schema.get("anyOf", [schema]):
-        if choice.get("type") == "string":
+        text = choice.get("items", choice)
+        if text.get("format") == "uuid" or (kind == "workspace" and text.get("type") == "string"):
             for bound in ("minLength", "maxLength"):
-                choice.pop(bound, None)
-            choice["format"] = "workspace"
-
-
-def _is_uuid(text: str) -> bool:
-    try:
-        return str(UUID(text)) == text
-    except ValueError:
-        return False
+                text.pop(bound, None)
+            text["format"] = kind

@@ -47,6 +47,7 @@ class Office:
         thread = await world.thread(await world.number(workspace), text=f"Hello {mark}")
         fixed = {name: str(people[name].id) for name in ("olga", "vera")} | {
             "workspace": workspace.slug,
+            "workspace_id": str(workspace.id),
             "thread": str(thread.id),
             "colleague": (await world.user("colleague")).email,
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -99,3 +100,16 @@ def test_it_does_not_start_without_what_it_needs(settings: Settings, missing: st
         create_app(settings.model_copy(update={missing: None}))
 
     assert error.value.code == "setting_missing"
+
+
+async def test_the_page_about_http_names_every_route_and_setting(routes: httpx.AsyncClient) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "http.md").read_text()
+    description = (await routes.get("/openapi.json")).json()
+
+    for path in description["paths"]:
+        # The page shortens what begins alike.
+        beginning, end = "/".join(path.split("/")[:3]), path.rsplit("/", 1)[1]
+        assert beginning in page, path
+        assert end in page, path
+    for setting in ("QERO_CORS_ORIGINS", "QERO_METRICS_TOKEN", "QERO_HTTP_TIMEOUT_SECONDS"):
+        assert setting in page
