@@ -81,7 +81,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         "timeout_seconds": settings.http_timeout_seconds,
         "quiet_path": whatsapp.WEBHOOK_PATH,
     }
-    app.webhook = Edge(whatsapp.webhook, **edge)
+    app.webhook = Edge(whatsapp.webhook, **edge | {"timeout_seconds": None})
     app.add_middleware(Tagged)
     app.add_middleware(GZipMiddleware, minimum_size=GZIP_BYTES, compresslevel=5)
     app.add_middleware(Edge, **edge)
