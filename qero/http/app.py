@@ -56,6 +56,8 @@ ROUTERS: Mapping[str, APIRouter] = MappingProxyType(
 """Every router by its name. Each can be mounted without the others."""
 
 GZIP_BYTES = 1000
+# Servers commonly keep an idle connection for five seconds or longer.
+IDLE_SECONDS = 3.0
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -123,8 +125,8 @@ async def running(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
     Raises:
         SettingsError: `setting_missing`, without the Supabase URL and keys.
     """
-    # httpx's own transport takes three times as long for each call of the database.
-    transport = AiohttpTransport(max_connections=settings.max_connections)
+    # httpx's own transport takes several times as long for each call of the database.
+    transport = AiohttpTransport(max_connections=settings.max_connections, idle_seconds=IDLE_SECONDS)
     async with Clients(settings, transport=transport) as clients:
         app.state.settings = settings
         app.state.clients = clients

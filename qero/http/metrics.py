@@ -35,8 +35,8 @@ class Metrics:
 
     def answered(self, scope: Scope, status: int, seconds: float) -> None:
         """Count a request under its route's pattern, never its path: nobody can make up figures without end."""
-        route = scope.get("qero.route") or getattr(scope.get("route"), "path", UNROUTED)
-        key = (scope["method"] if scope["method"] in METHODS else "OTHER", route, status)
+        route = str(scope.get("qero.route") or getattr(scope.get("route"), "path", UNROUTED))
+        key = (str(scope["method"]) if scope["method"] in METHODS else "OTHER", route, status)
         child = self._children.get(key)
         if child is None:
             child = self._children[key] = self._requests.labels(*key)
