@@ -23,9 +23,14 @@ from qero.http import (
     contacts,
     follow_ups,
     health,
+    inbox,
+    invitations,
+    leads,
     meta,
     notes,
     ops,
+    push,
+    saved_views,
     whatsapp,
     workspaces,
 )
@@ -40,6 +45,7 @@ from qero.settings import Settings
 ROUTERS: Mapping[str, APIRouter] = MappingProxyType(
     {
         "workspaces": workspaces.router,
+        "invitations": invitations.router,
         # Before contacts, whose /{id} would take its paths.
         "call_logs": call_logs.router,
         "notes": notes.router,
@@ -48,6 +54,10 @@ ROUTERS: Mapping[str, APIRouter] = MappingProxyType(
         "follow_ups": follow_ups.router,
         "chats": chats.router,
         "whatsapp": whatsapp.router,
+        "inbox": inbox.router,
+        "saved_views": saved_views.router,
+        "leads": leads.router,
+        "push": push.router,
         "meta": meta.router,
         "ops": ops.router,
         "health": health.router,

@@ -10,7 +10,17 @@ from uuid import UUID, uuid4
 
 import jwt
 
-from qero import Chats, Contacts, ContactSettingsPatch, Notes, Operators
+from qero import (
+    CannedResponses,
+    Chats,
+    Contacts,
+    ContactSettingsPatch,
+    Leads,
+    Notes,
+    Operators,
+    SavedViews,
+    Threads,
+)
 from qero.models.workspace import Workspace
 from tests.services.people import candidate_of, contact_of
 from tests.support import User, World
@@ -44,11 +54,15 @@ class Office:
         people = {name: await world.user(name) for name in ("olga", "bob", "vera", "mallory", "oscar")}
         await Operators(world.service).add(people["oscar"].email)
         mark = f"mark{uuid4().hex[:12]}"
-        thread = await world.thread(await world.number(workspace), text=f"Hello {mark}")
+        number = await world.number(workspace)
+        thread = await world.thread(number, text=f"Hello {mark}")
+        [message] = await Threads(world.service).messages(thread)
         fixed = {name: str(people[name].id) for name in ("olga", "vera")} | {
             "workspace": workspace.slug,
             "workspace_id": str(workspace.id),
             "thread": str(thread.id),
+            "wa_message": str(message.id),
+            "connection": str(number.connection.id),
             "colleague": (await world.user("colleague")).email,
         }
         return cls(world, workspace, **people, mark=mark, fixed=fixed)
@@ -67,6 +81,9 @@ class Office:
         channel = await Chats(self.olga.client).create(
             workspace_id, "channel", f"News {self.mark}", member_ids=[self.bob.id]
         )
+        [lead] = await Leads(bob).create(workspace_id, [twin.id])
+        view = await SavedViews(bob).create(workspace_id, f"View {uuid4().hex[:8]} {self.mark}")
+        canned = await CannedResponses(bob).save(workspace_id, uuid4().hex[:8], f"Hours {self.mark}")
         message = await Chats(bob).send(chat.id, f"Morning {self.mark}")
         return {
             **self.fixed,
@@ -74,6 +91,10 @@ class Office:
             "twin": str(twin.id),
             "candidate": str(candidate.id),
             "note": str(note.id),
+            "lead": str(lead.id),
+            "view": str(view.id),
+            "canned": str(canned.id),
+            "shortcut": canned.shortcut,
             "chat": str(chat.id),
             "channel": str(channel.id),
             "message": str(message.id),

@@ -25,6 +25,11 @@ NO_CONTACT = (404, "contact_not_found")
 NO_CANDIDATE = (404, "candidate_not_found")
 NO_CHAT = (404, "chat_not_found")
 NO_FOLLOW_UP = (404, "follow_up_not_found")
+NO_THREAD = (404, "thread_not_found")
+NO_MESSAGE = (404, "message_not_found")
+NO_VIEW = (404, "view_not_found")
+NO_LEAD = (404, "lead_not_found")
+NO_INVITATION = (404, "invitation_not_found")
 NO_OPERATOR = (403, "operator_required")
 NO_SIGNUP = (409, "signup_not_offered")
 AT = "2030-01-01T09:00:00Z"
@@ -66,6 +71,9 @@ PEOPLE = [{"name": "Grace", "email": "grace-{unique}@example.com"}]
 CSV = "name,e-mail\nGrace,grace-{unique}@example.com\n"
 ROW = "/api/contacts/{contact}"
 CHAT = "/api/chats/{chat}"
+THREAD = "/api/inbox/threads/{thread}"
+VIEWS = "/api/meta/whatsapp/saved-views"
+CHOSEN = {"thread_ids": ["{thread}"]}
 OPS = "/api/ops/workspaces/{workspace}"
 
 ROUTES = [
@@ -159,6 +167,77 @@ ROUTES = [
     Route("POST", "/api/meta/oauth/start", NO_SIGNUP, NO_SIGNUP, NO_SIGNUP, body=IN),
     Route("POST", "/api/meta/oauth/callback", NO_SIGNUP, NO_SIGNUP, NO_SIGNUP, body={"code": "c", "state": "s"}),
     Route("GET", "/api/meta/oauth/callback", NO_SIGNUP, NO_SIGNUP, NO_SIGNUP, query={"code": "c", "state": "s"}),
+    # Inbox
+    for_readers("/api/inbox/threads", NO_WORKSPACE, query=IN),
+    for_members(
+        "POST", "/api/inbox/threads", NO_CONTACT, body={"contact_id": "{contact}", "connection_id": "{connection}"}
+    ),
+    for_readers("/api/inbox/threads/count", NO_WORKSPACE, query=IN),
+    for_readers("/api/inbox/counts", NO_WORKSPACE, query=IN),
+    for_readers("/api/inbox/search", NO_WORKSPACE, query={**IN, "q": "hello"}),
+    for_members("POST", "/api/inbox/threads/assign", NO_THREAD, body={**CHOSEN, "assignee_id": None}),
+    for_members("POST", "/api/inbox/threads/tag", NO_THREAD, body={**CHOSEN, "add": ["vip"]}),
+    for_members("POST", "/api/inbox/threads/priority", NO_THREAD, body={**CHOSEN, "priority": "high"}),
+    for_members("POST", "/api/inbox/threads/snooze", NO_THREAD, body={**CHOSEN, "until": AT}),
+    for_members("POST", "/api/inbox/threads/close", NO_THREAD, body=CHOSEN),
+    for_members("POST", "/api/inbox/threads/reopen", NO_THREAD, body=CHOSEN),
+    for_readers(THREAD, NO_THREAD),
+    for_readers(THREAD + "/messages", NO_THREAD),
+    Route("POST", THREAD + "/read", 200, 200, NO_THREAD),
+    for_members("POST", THREAD + "/notes", NO_THREAD, 201, body={"body": "Call back"}),
+    for_members(
+        "POST", THREAD + "/media", NO_THREAD, 202,
+        body={"kind": "image", "media": {"link": "https://example.com/a.png"}},
+    ),
+    Route("POST", THREAD + "/template", (404, "template_not_found"), REFUSED, NO_THREAD,
+          body={"template_id": "{thread}"}),
+    for_members("POST", "/api/inbox/messages/{wa_message}/reaction", NO_MESSAGE, 202, body={"emoji": "👍"}),
+    for_members("POST", "/api/inbox/messages/{wa_message}/read-receipt", NO_MESSAGE, 202, body={}),
+    for_readers("/api/inbox/canned-responses", NO_WORKSPACE, query=IN),
+    for_members("PUT", "/api/inbox/canned-responses", NO_WORKSPACE, body={**IN, "shortcut": "hi", "body": "Hi!"}),
+    for_members("DELETE", "/api/inbox/canned-responses/{canned}", (404, "canned_response_not_found"), 204),
+    for_readers(THREAD + "/canned-responses/{shortcut}", NO_THREAD),
+    for_readers("/api/inbox/templates", NO_WORKSPACE, query=IN),
+    Route("POST", "/api/inbox/templates/preview", REFUSED, REFUSED, NO_WORKSPACE,
+          body={**IN, "template_id": "{thread}"}),
+    Route("POST", "/api/inbox/templates/send", REFUSED, REFUSED, NO_WORKSPACE, body={**IN, "template_id": "{thread}"}),
+    for_readers("/api/inbox/settings", NO_WORKSPACE, query=IN),
+    Route("PATCH", "/api/inbox/settings", REFUSED, REFUSED, NO_WORKSPACE, query=IN, body={"assignment_limit": 5}),
+    for_readers("/api/inbox/breaches", NO_WORKSPACE, query=IN),
+    for_readers(VIEWS, NO_WORKSPACE, query=IN),
+    for_members("POST", VIEWS, NO_WORKSPACE, 201, body={**IN, "name": "Mine {unique}", "isDefault": True}),
+    Route("PATCH", VIEWS, 200, NO_VIEW, NO_VIEW, query={"id": "{view}"}, body={"name": "Ours {unique}"}),
+    Route("DELETE", VIEWS, 204, NO_VIEW, NO_VIEW, query={"id": "{view}"}),
+    # Lead queue
+    for_readers("/api/leads", NO_WORKSPACE, query=IN),
+    for_members("POST", "/api/leads", NO_WORKSPACE, 201, body={**IN, "contact_ids": ["{contact}"]}),
+    Route("POST", "/api/leads/assign", REFUSED, REFUSED, NO_WORKSPACE, body=IN),
+    for_readers("/api/leads/queue", NO_WORKSPACE, query=IN),
+    Route("POST", "/api/leads/queue/prepare", (409, "queue_message_missing"), REFUSED, NO_WORKSPACE, body=IN),
+    for_members("POST", "/api/leads/queue/start", NO_WORKSPACE, body={**IN, "dry_run": True}),
+    for_readers("/api/leads/queue/export", NO_WORKSPACE, query=IN),
+    for_members("PATCH", "/api/leads/queue/settings", NO_WORKSPACE, query=IN, body={"daily_capacity": 7}),
+    for_readers("/api/leads/queue/metrics", NO_WORKSPACE, query=IN),
+    for_readers("/api/leads/{lead}", NO_LEAD),
+    for_members("PATCH", "/api/leads/{lead}", NO_LEAD, body={"score": 7}),
+    for_members("POST", "/api/leads/{lead}/take", NO_LEAD, body={}),
+    Route("POST", "/api/leads/{lead}/release", (409, "lead_not_taken"), REFUSED, NO_LEAD, body={}),
+    for_readers("/api/leads/{lead}/ledger", 200),
+    # Web push: everybody's own
+    for_readers("/api/push/subscriptions", 200),
+    Route(
+        "POST", "/api/push/subscriptions", 201, 201, 201,
+        body={"endpoint": "https://push.example.com/{unique}", "keys": {"p256dh": "B" + "A" * 86, "auth": "A" * 22}},
+    ),
+    Route("DELETE", "/api/push/subscriptions", 200, 200, 200, query={"endpoint": "https://push.example.com/none"}),
+    for_readers("/api/push/settings", 200),
+    Route("PATCH", "/api/push/settings", 200, 200, 200, body={"notify_chats": "mentions"}),
+    for_readers("/api/push/badge", 200),
+    # Invitations
+    for_readers("/api/invitations", NO_WORKSPACE, query=IN),
+    Route("POST", "/api/invitations", REFUSED, REFUSED, NO_WORKSPACE, body={**IN, "email": "new@example.com"}),
+    Route("DELETE", "/api/invitations/{lead}", NO_INVITATION, NO_INVITATION, NO_INVITATION),
+    Route("POST", "/api/invitations/accept", NO_INVITATION, NO_INVITATION, NO_INVITATION, body={"token": "none"}),
     # Ops
     for_operators("GET", "/api/ops/operators"),
     for_operators("POST", "/api/ops/operators", body={"email": "{colleague}", "role": "viewer"}),
@@ -186,6 +265,7 @@ WITHOUT_USERS = {
     ("GET", "/api/webhooks/meta/whatsapp"),
     ("POST", "/api/webhooks/meta/whatsapp"),
     ("POST", "/api/meta/oauth/deauthorize"),
+    ("GET", "/api/push/public-key"),
 }
 
 
