@@ -95,7 +95,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     }
     app.webhook = Edge(whatsapp.webhook, **edge | {"timeout_seconds": None})
     app.add_middleware(Tagged)
-    app.add_middleware(GZipMiddleware, minimum_size=GZIP_BYTES, compresslevel=5)
+    app.add_middleware(GZipMiddleware, minimum_size=GZIP_BYTES, compresslevel=1)
     app.add_middleware(Edge, **edge)
     if settings.cors_origins:
         # The outermost, so that a page may read problems too.

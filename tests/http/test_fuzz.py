@@ -11,7 +11,7 @@ from qero import Clients, Settings
 from tests.http.fuzzing import fuzz
 from tests.support import World
 
-REQUESTS = 600
+REQUESTS = 400
 
 
 async def test_no_answer_is_a_crash_or_undocumented_or_holds_anything_of_another_tenant(
