@@ -121,7 +121,7 @@ class InvalidState(Conflict):
 
 
 class LimitExceeded(QeroError):
-    """A limit of size, number or rate; `detail` says which and how much is allowed."""
+    """A limit of size, number, time or rate; `detail` says which and how much is allowed."""
 
     status = 429
     default_code = "rate_limited"
@@ -228,6 +228,10 @@ REGISTRY: Mapping[str, ErrorSpec] = {
         signup_declined=(
             "The signup was ended at Meta before it was finished.",
             "Start the signup again when you are ready to share the number.",
+        ),
+        cross_site_request=(
+            "A page of another site tried to write with the session cookies of its visitor.",
+            "Send the request from a page of this site, list that site in QERO_CORS_ORIGINS, or use a bearer token.",
         ),
         verify_token_invalid=(
             "The webhook verification token doesn't match.",
@@ -483,6 +487,11 @@ REGISTRY: Mapping[str, ErrorSpec] = {
     ),
     **_specs(
         LimitExceeded,
+        408,
+        request_incomplete=("The rest of the request didn't arrive in time.", "Send the whole body at once."),
+    ),
+    **_specs(
+        LimitExceeded,
         402,
         insufficient_tokens=(
             "The workspace doesn't have that many tokens free.",
@@ -617,6 +626,7 @@ def _class_by_status(status: int) -> type[QeroError]:
         402: LimitExceeded,
         403: PermissionDenied,
         404: NotFound,
+        408: LimitExceeded,
         409: Conflict,
         413: LimitExceeded,
         422: InvalidInput,

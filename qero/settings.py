@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from qero.errors import SettingsError
 
@@ -71,9 +71,22 @@ def _visible(value: str) -> str:
     return value
 
 
+def _origins(value: Any) -> Any:
+    """Origins as browsers send them: without a path, and without `*`, which would let every site in."""
+    if not isinstance(value, str):
+        return value
+    given = [origin.strip().rstrip("/").lower() for origin in value.split(",") if origin.strip()]
+    for origin in given:
+        if urlsplit(_url(origin)).path or any(mark in origin for mark in "?#@"):
+            raise ValueError("it should hold origins, like https://crm.example.com, with commas between them")
+    return tuple(given)
+
+
 Url = Annotated[str, BeforeValidator(_stripped), AfterValidator(_url)]
 PathOrUrl = Annotated[str, BeforeValidator(_stripped), AfterValidator(_path_or_url)]
 PublicKey = Annotated[str, BeforeValidator(_stripped), AfterValidator(_visible)]
+# NoDecode: it is text with commas in the environment, and not JSON.
+Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_origins)]
 SecretKey = Annotated[SecretStr, BeforeValidator(_stripped), AfterValidator(_key)]
 
 
@@ -144,6 +157,24 @@ class Settings(BaseSettings):
         None,
         validation_alias=_from_env("QERO_PUSH_ALLOWED_ORIGINS"),
         description="Comma-separated origins of push services that aren't on the internet: for tests only.",
+    )
+
+    cors_origins: Origins = Field(
+        (),
+        validation_alias=_from_env("QERO_CORS_ORIGINS"),
+        description="Comma-separated origins of pages elsewhere that may use the HTTP routes, cookies included.",
+    )
+    metrics_token: SecretKey | None = Field(
+        None,
+        validation_alias=_from_env("QERO_METRICS_TOKEN"),
+        description="Whoever sends it as a bearer token may read /metrics of the HTTP routes.",
+    )
+    http_timeout_seconds: float = Field(
+        30.0,
+        validation_alias=_from_env("QERO_HTTP_TIMEOUT_SECONDS"),
+        gt=0,
+        le=3600,
+        description="How long a request of the HTTP routes may take until its answer begins.",
     )
 
     request_timeout_seconds: float = Field(

@@ -22,11 +22,12 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 
 from qero.cli import JsonOption, app, err, out, print_json, print_lines
+from qero.clients.batches import every_page
 from qero.clients.factory import Clients, UserClient
 from qero.errors import InvalidInput
 from qero.models.contact import ContactFilter, LeadStatus, MyContact, PeopleSort
 from qero.models.imports import ImportRow, RowOutcome
-from qero.models.table_file import PeopleFile
+from qero.models.table_file import PeopleFile, csv_line
 from qero.services.candidates import Candidates
 from qero.services.contacts import Contacts
 from qero.services.imports import import_all
@@ -267,23 +268,14 @@ def export(
 
     async def exporting(client: UserClient, to: TextIO) -> None:
         workspace_id = await Workspaces(client).resolve(workspace)
-        after, written = None, 0
-        names = [name for name in MyContact.model_fields if name != "cursor"]
-        writer = csv.DictWriter(to, names, lineterminator="\n")
-        to.write("[" if as_json else "")
-        if not as_json:
-            writer.writeheader()
-        while True:
-            page = await Contacts(client).list(workspace_id, filter, sort=_sort(sort), after=after, limit=200)
+        read = partial(Contacts(client).list, workspace_id, filter, sort=_sort(sort), limit=200)
+        written = 0
+        to.write("[" if as_json else csv_line(name for name in MyContact.model_fields if name != "cursor"))
+        async for page in every_page(read):
             for contact in page.items:
                 row = contact.model_dump(mode="json")
-                if as_json:
-                    to.write(f"{',' if written else ''}\n{json.dumps(row)}")
-                else:
-                    writer.writerow({name: _cell(value) for name, value in row.items()})
+                to.write(f"{',' if written else ''}\n{json.dumps(row)}" if as_json else csv_line(row.values()))
                 written += 1
-            if (after := page.next) is None:
-                break
         to.write("\n]\n" if as_json else "")
 
     if output is None:
@@ -389,16 +381,6 @@ def _sort(sort: Sort) -> PeopleSort:
 
 def _day(contact: MyContact) -> str:
     return contact.follow_up_at.isoformat(sep=" ", timespec="minutes") if contact.follow_up_at else ""
-
-
-def _cell(value: Any) -> Any:
-    """What stands in the CSV: lists with commas, and no formula."""
-    if isinstance(value, list):
-        value = ", ".join(value)
-    number = isinstance(value, str) and value.startswith("+") and value[1:].isdigit()
-    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) and not number:
-        return f"'{value}"
-    return value
 
 
 def _mapped(entry: str) -> tuple[str, str]:

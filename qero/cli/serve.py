@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import signal
 import socket
-from collections.abc import Iterator
 from typing import Annotated
 
 import typer
@@ -15,47 +12,40 @@ from qero.errors import InvalidInput, QeroError
 from qero.logs import get_logger
 from qero.settings import Settings
 
-# Longer than any request takes; somebody who never sends the rest of one doesn't keep the server from ending.
-SHUTDOWN_SECONDS = 20
-
 log = get_logger("qero.http")
 
 
 @app.command()
 def serve(
+    context: typer.Context,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="The port to listen on; 0 takes a free one.")] = 8000,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, envvar="PORT", help="The port to listen on; 0 takes a free one.")
+    ] = 8000,
+    workers: Annotated[
+        int, typer.Option(min=1, max=256, envvar="WEB_CONCURRENCY", help="How many processes; one uses one core.")
+    ] = 1,
 ) -> None:
-    """Serve the HTTP routes: Meta's webhook, replying, and connecting numbers.
+    """Serve the HTTP routes: contacts, follow-ups, chat, ops, replying, connecting numbers, and Meta's webhook.
 
-    Needs SUPABASE_URL, both keys, META_APP_SECRET and META_VERIFY_TOKEN. Ends gracefully on SIGTERM.
+    Needs SUPABASE_URL, both keys, META_APP_SECRET and META_VERIFY_TOKEN. Ends gracefully on SIGTERM: what is under way
+    is answered first. docs/http.md has the routes and the settings.
     """
     try:
-        import uvicorn
-
-        from qero.http import create_app
+        from qero.http import create_app, server
     except ModuleNotFoundError as error:
         raise QeroError(
             "tool_missing", f"Serving needs {error.name}.", hint="Run `pip install 'qero[http]'`."
         ) from error
 
-    class Server(uvicorn.Server):
-        @contextlib.contextmanager
-        def capture_signals(self) -> Iterator[None]:
-            # uvicorn's own raises the signal again when it has finished, and the process would end by it.
-            for number in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(number, self.handle_exit)
-            yield
-
     routes = create_app(Settings.load())
     with _listen(host, port) as listener:
-        server = Server(
-            uvicorn.Config(routes, log_level="warning", access_log=False, timeout_graceful_shutdown=SHUTDOWN_SECONDS)
-        )
-        log.info("serving", host=host, port=listener.getsockname()[1])
-        server.run(sockets=[listener])
-    if not server.started:
-        raise QeroError("internal_error", "The server ended while starting; its log says why.")
+        log.info("serving", host=host, port=listener.getsockname()[1], workers=workers)
+        if workers == 1:
+            server.serve(routes, listener)
+        else:
+            verbose = bool(context.parent and context.parent.params["verbose"])
+            server.serve_in_processes(listener, workers, verbose=verbose)
 
 
 def _listen(host: str, port: int) -> socket.socket:

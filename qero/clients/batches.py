@@ -1,13 +1,14 @@
-"""Requests for many ids: split, sent side by side with a bound, answered in order."""
+"""Requests for more than fits into one: ids in pieces side by side, and lists page after page."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import TypeVar
 from uuid import UUID
 
 from qero.errors import InvalidInput
+from qero.models.row import L, Page
 
 T = TypeVar("T")
 
@@ -45,3 +46,17 @@ async def in_parallel(work: Callable[[list[UUID]], Awaitable[T]], chunks: list[l
     except BaseExceptionGroup as errors:
         raise errors.exceptions[0] from None
     return [task.result() for task in tasks]
+
+
+async def every_page(read: Callable[..., Awaitable[Page[L]]]) -> AsyncIterator[Page[L]]:
+    """A list from its beginning to its end, a page at a time.
+
+    Args:
+        read: answers with the page after the cursor `after`, which is None for the first.
+    """
+    after: str | None = None
+    while True:
+        page = await read(after=after)
+        yield page
+        if (after := page.next) is None:
+            return

@@ -33,6 +33,13 @@ class ServiceClient(AsyncClient):
 Client = UserClient | ServiceClient
 
 
+def bearer_token(headers: Mapping[str, str]) -> str | None:
+    """The bearer token among a request's headers."""
+    authorization = next((value for name, value in headers.items() if name.lower() == "authorization"), "")
+    scheme, _, token = authorization.partition(" ")
+    return (token.strip() or None) if scheme.lower() == "bearer" else None
+
+
 def require_user_client(client: UserClient) -> UserClient:
     """The client itself, for services that mean nothing without a user.
 
@@ -99,8 +106,11 @@ class Clients:
         """Close the pool; every client made here stops working."""
         await self.http.aclose()
 
-    async def user(self, access_token: str | None) -> UserClient:
+    async def user(self, access_token: str | None, *, request_id: str | None = None) -> UserClient:
         """A client for the user whose access token this is, verified before anything is sent.
+
+        Args:
+            request_id: sent along with every call, so that the audit log names it.
 
         Raises:
             NotAuthenticated: `not_authenticated` without a token; `token_expired`, `token_invalid` or
@@ -110,23 +120,23 @@ class Clients:
         if not access_token:
             raise NotAuthenticated("not_authenticated")
         identity = await self._verifier.verify(access_token)
-        client = UserClient(self._url, self._publishable_key, self._options(access_token))
+        client = UserClient(self._url, self._publishable_key, self._options(access_token, request_id))
         client.identity = identity
         client.access_token = access_token
         return client
 
     async def user_from_request(
-        self, headers: Mapping[str, str], cookies: Mapping[str, str] | None = None
+        self, headers: Mapping[str, str], cookies: Mapping[str, str] | None = None, *, request_id: str | None = None
     ) -> UserClient:
         """A client for the user behind a web request: its bearer token, or else Supabase's session cookies.
 
+        Args:
+            request_id: as `user`.
+
         Raises: as `user`.
         """
-        authorization = next((value for name, value in headers.items() if name.lower() == "authorization"), "")
-        scheme, _, token = authorization.partition(" ")
-        if scheme.lower() == "bearer" and token.strip():
-            return await self.user(token.strip())
-        return await self.user(access_token_from_cookies(cookies or {}))
+        token = bearer_token(headers) or access_token_from_cookies(cookies or {})
+        return await self.user(token, request_id=request_id)
 
     def service(self) -> ServiceClient:
         """The service client (one per factory): bypasses row security, never signs in.
@@ -139,7 +149,7 @@ class Clients:
             self._service = ServiceClient(self._url, secret_key, self._options(secret_key))
         return self._service
 
-    def _options(self, token: str) -> AsyncClientOptions:
+    def _options(self, token: str, request_id: str | None = None) -> AsyncClientOptions:
         options = AsyncClientOptions(
             auto_refresh_token=False,
             persist_session=False,
@@ -147,4 +157,6 @@ class Clients:
             postgrest_client_timeout=httpx.Timeout(self._settings.request_timeout_seconds, connect=5.0),
         )
         options.headers = {**options.headers, "Authorization": f"Bearer {token}"}
+        if request_id is not None:
+            options.headers["X-Request-Id"] = request_id
         return options

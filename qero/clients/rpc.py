@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 import httpx
-from postgrest import APIError, APIResponse
+from postgrest import APIError
 from postgrest.exceptions import APIErrorFromJSON, generate_default_error_message
 from pydantic import TypeAdapter, ValidationError
-from pydantic_core import to_jsonable_python
+from pydantic_core import PydanticSerializationError, to_json
 from supabase import AsyncClient
 
 from qero.errors import (
@@ -47,26 +48,27 @@ async def call(client: AsyncClient, function: str, result: type[T], **arguments:
         QeroError: `answer_unreadable` when the answer doesn't fit `result`.
     """
     ids = {name.removeprefix("p_"): str(value) for name, value in arguments.items() if name.endswith("_id")}
-    query = client.rpc(function, to_jsonable_python(arguments))
-    return await execute(client, query, result, operation=function, **ids)
+    try:
+        encoded = to_json(arguments)
+    except PydanticSerializationError:
+        raise _half_a_pair(function) from None
+    return await call_encoded(client, function, result, encoded, **ids)
 
 
-async def call_encoded(client: AsyncClient, function: str, result: type[T], arguments: bytes) -> T:
-    """As `call`, with the arguments as one JSON object that is encoded already: large ones are encoded only once."""
-    return await execute(client, _EncodedCall(client, function, arguments), result, operation=function)
+async def call_encoded(client: AsyncClient, function: str, result: type[T], arguments: bytes, **ids: str) -> T:
+    """As `call`, with the arguments as one JSON object that is encoded already: large ones are encoded only once.
 
-
-class _EncodedCall:
-    def __init__(self, client: AsyncClient, function: str, arguments: bytes) -> None:
-        self._request = client.rpc(function).request
-        self._arguments = arguments
-
-    async def execute(self) -> APIResponse:
-        request = self._request
+    Args:
+        ids: what the log names beside the user: ids only, never content.
+    """
+    with _reported(client, function, ids):
+        # The client's own way takes the JSON apart into objects, which then are validated: this does both at once.
+        request = client.rpc(function).request
         headers = {**request.headers, "content-type": "application/json"}
-        answer = await request.session.post(str(request.path), content=self._arguments, headers=headers)
+        answer = await request.session.post(str(request.path), content=arguments, headers=headers)
         if answer.is_success:
-            return APIResponse.from_http_request_response(answer)
+            # A function that returns nothing is answered with an empty body.
+            return _adapter(result).validate_json(answer.content or b"null")
         try:
             problem = APIErrorFromJSON.model_validate_json(answer.content).model_dump()
         except ValidationError:
@@ -81,12 +83,17 @@ async def execute(client: AsyncClient, query: Query, result: type[T], *, operati
         operation: what the log calls it.
         ids: what the log names beside the user: ids only, never content.
     """
+    with _reported(client, operation, ids):
+        return _adapter(result).validate_python((await query.execute()).data)
+
+
+@contextmanager
+def _reported(client: AsyncClient, operation: str, ids: Mapping[str, str]) -> Iterator[None]:
+    """Makes typed errors of whatever goes wrong, and logs how the operation ended."""
     started = time.perf_counter()
     outcome = "ok"
     try:
-        data = (await query.execute()).data
-        # The client makes an empty list of the empty body with which a function that returns nothing is answered.
-        return _adapter(result).validate_python(None if result is type(None) else data)
+        yield
     except APIError as error:
         typed = error_from_api(error)
         outcome = typed.code
@@ -95,10 +102,8 @@ async def execute(client: AsyncClient, query: Query, result: type[T], *, operati
         outcome = "network_error"
         raise NetworkError("network_error", detail={"operation": operation, "reason": type(error).__name__}) from error
     except UnicodeEncodeError:
-        # Nothing was sent. The cause would show the whole text.
         outcome = "invalid_value"
-        problem = "a text holds half a surrogate pair"
-        raise InvalidInput("invalid_value", detail={"operation": operation, "problem": problem}) from None
+        raise _half_a_pair(operation) from None
     except ValidationError as error:
         outcome = "answer_unreadable"
         problems = error.errors(include_input=False, include_url=False, include_context=False)
@@ -112,6 +117,12 @@ async def execute(client: AsyncClient, query: Query, result: type[T], *, operati
             **{"user_id": _user_id(client), **ids},
             duration_ms=round((time.perf_counter() - started) * 1000, 2),
         )
+
+
+def _half_a_pair(operation: str) -> InvalidInput:
+    """Nothing was sent. Its cause would show the whole text."""
+    problem = "a text holds half a surrogate pair"
+    return InvalidInput("invalid_value", detail={"operation": operation, "problem": problem})
 
 
 def _user_id(client: AsyncClient) -> str | None:
@@ -177,6 +188,8 @@ _KNOWN: Mapping[str, tuple[type[QeroError], str]] = {
     "42P01": (QeroError, "schema_outdated"),
     "42703": (QeroError, "schema_outdated"),
     "42883": (QeroError, "schema_outdated"),
+    # JSON has no words for infinity and for what is no number.
+    "PGRST102": (InvalidInput, "invalid_value"),
     "PGRST116": (NotFound, "not_found"),
     "PGRST202": (QeroError, "schema_outdated"),
     "PGRST203": (QeroError, "schema_outdated"),

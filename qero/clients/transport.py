@@ -39,8 +39,14 @@ def address_of(url: str) -> tuple[str, int]:
 class AiohttpTransport(httpx.AsyncBaseTransport):
     """A pool of connections for `httpx.AsyncClient(transport=...)`. Redirects aren't followed, nothing is retried."""
 
-    def __init__(self, *, max_connections: int) -> None:
+    def __init__(self, *, max_connections: int, idle_seconds: float = 15.0) -> None:
+        """
+        Args:
+            idle_seconds: for so long a connection is kept that nobody uses. Less than the server keeps one: a request
+                that meets its end is an error, because it may have arrived.
+        """
         self._max_connections = max_connections
+        self._idle_seconds = idle_seconds
         self._session: aiohttp.ClientSession | None = None
         self._proxies = EnvironmentProxies()
 
@@ -91,7 +97,11 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         # Made at the first request, because it belongs to the running event loop.
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=self._max_connections, limit_per_host=self._max_connections),
+                connector=aiohttp.TCPConnector(
+                    limit=self._max_connections,
+                    limit_per_host=self._max_connections,
+                    keepalive_timeout=self._idle_seconds,
+                ),
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
         return self._session

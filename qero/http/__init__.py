@@ -1,5 +1,5 @@
 """The routes a server function mounts. Thin: parse, build the caller's client, call one service method, answer."""
 
-from qero.http.app import create_app
+from qero.http.app import ROUTERS, create_app, mount, running
 
-__all__ = ["create_app"]
+__all__ = ["ROUTERS", "create_app", "mount", "running"]

@@ -1,37 +1,77 @@
-"""The application: problem-details errors, request ids, body limits, health, and the routers."""
+"""The application: the routers, what stands around them, and what they share."""
 
 from __future__ import annotations
 
-import time
-import traceback
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from types import MappingProxyType
 from typing import Any
-from uuid import uuid4
 
-import structlog
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
-from starlette.datastructures import Headers
-from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
+from cachetools import TTLCache
+from fastapi import APIRouter, FastAPI
+from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from qero.clients.factory import Clients
-from qero.errors import PROBLEM_JSON, InvalidInput, LimitExceeded, NotFound, QeroError, error_for
-from qero.http import meta, whatsapp
-from qero.logs import get_logger
-from qero.models.webhook import BODY_LIMIT_BYTES
+from qero.clients.transport import AiohttpTransport
+from qero.http import (
+    call_logs,
+    candidates,
+    chats,
+    contacts,
+    follow_ups,
+    health,
+    inbox,
+    invitations,
+    leads,
+    meta,
+    notes,
+    ops,
+    push,
+    saved_views,
+    whatsapp,
+    workspaces,
+)
+from qero.http.callers import RESOLVED_SECONDS
+from qero.http.edge import Edge, Tagged
+from qero.http.health import Readiness
+from qero.http.metrics import Metrics
+from qero.http.problems import Problem, answer_with_problems
 from qero.services.webhooks import WebhookEndpoint
 from qero.settings import Settings
 
-log = get_logger("qero.http")
+ROUTERS: Mapping[str, APIRouter] = MappingProxyType(
+    {
+        "workspaces": workspaces.router,
+        "invitations": invitations.router,
+        # Before contacts, whose /{id} would take its paths.
+        "call_logs": call_logs.router,
+        "notes": notes.router,
+        "contacts": contacts.router,
+        "candidates": candidates.router,
+        "follow_ups": follow_ups.router,
+        "chats": chats.router,
+        "whatsapp": whatsapp.router,
+        "inbox": inbox.router,
+        "saved_views": saved_views.router,
+        "leads": leads.router,
+        "push": push.router,
+        "meta": meta.router,
+        "ops": ops.router,
+        "health": health.router,
+    }
+)
+"""Every router by its name. Each can be mounted without the others."""
+
+GZIP_BYTES = 1000
+# Servers commonly keep an idle connection for five seconds or longer.
+IDLE_SECONDS = 3.0
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """The ASGI app with every router mounted.
+    """The ASGI app with Meta's webhook and every router mounted.
 
     Raises:
         SettingsError: `setting_missing`, without the Supabase URL, keys, or the Meta app's secret and verify token.
@@ -42,43 +82,87 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with Clients(settings) as clients:
-            app.state.clients = clients
-            async with WebhookEndpoint(
-                clients.service(),
-                app_secret=settings.require("meta_app_secret"),
-                verify_token=settings.require("meta_verify_token"),
-            ) as app.state.webhook:
-                yield
+        async with running(app, settings):
+            yield
 
     app = _App(title="qero", lifespan=lifespan, docs_url=None, redoc_url=None)
-    app.state.settings = settings
     app.router.routes.append(Route(whatsapp.WEBHOOK_PATH, whatsapp.webhook, methods=["GET", "POST"]))
-    app.include_router(whatsapp.router)
-    app.include_router(meta.router)
-    app.add_middleware(_Edge)
-    app.exception_handler(QeroError)(_problem)
-    app.exception_handler(RequestValidationError)(_invalid_request)
-    app.exception_handler(HTTPException)(_http_problem)
-
-    @app.get("/healthz", include_in_schema=False)
-    async def healthz() -> dict[str, str]:
-        return {"status": "ok"}
-
+    mount(app, *ROUTERS.values())
+    edge: dict[str, Any] = {
+        "metrics": app.state.metrics,
+        "timeout_seconds": settings.http_timeout_seconds,
+        "quiet_path": whatsapp.WEBHOOK_PATH,
+    }
+    app.webhook = Edge(whatsapp.webhook, **edge | {"timeout_seconds": None})
+    app.add_middleware(Tagged)
+    app.add_middleware(GZipMiddleware, minimum_size=GZIP_BYTES, compresslevel=1)
+    app.add_middleware(Edge, **edge)
+    if settings.cors_origins:
+        # The outermost, so that a page may read problems too.
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["DELETE", "GET", "PATCH", "POST", "PUT"],
+            allow_headers=["authorization", "content-type", "if-none-match", "x-request-id"],
+            expose_headers=["content-disposition", "etag", "x-request-id"],
+            allow_credentials=True,
+        )
     return app
+
+
+def mount(app: FastAPI, *routers: APIRouter) -> None:
+    """Add routers to an application, which then answers failures with problems and describes them.
+
+    The application's lifespan has to be inside `running`.
+    """
+    for router in routers:
+        app.include_router(router)
+    app.state.metrics = Metrics()
+    answer_with_problems(app)
+    describe = app.openapi
+    app.openapi = lambda: _described(describe())  # type: ignore[method-assign]
+
+
+@asynccontextmanager
+async def running(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
+    """What mounted routers need while they answer: the connection pool, and where Meta is set up, its webhook.
+
+        @asynccontextmanager
+        async def lifespan(app):
+            async with running(app, Settings.load()):
+                yield
+
+    Raises:
+        SettingsError: `setting_missing`, without the Supabase URL and keys.
+    """
+    # httpx's own transport takes several times as long for each call of the database.
+    transport = AiohttpTransport(max_connections=settings.max_connections, idle_seconds=IDLE_SECONDS)
+    async with Clients(settings, transport=transport) as clients:
+        app.state.settings = settings
+        app.state.clients = clients
+        app.state.resolved_workspaces = TTLCache(10_000, RESOLVED_SECONDS)
+        app.state.readiness = Readiness(clients)
+        if settings.meta_app_secret is None or settings.meta_verify_token is None:
+            yield
+            return
+        async with WebhookEndpoint(
+            clients.service(),
+            app_secret=settings.require("meta_app_secret"),
+            verify_token=settings.require("meta_verify_token"),
+        ) as app.state.webhook:
+            yield
 
 
 class _App(FastAPI):
     """FastAPI with a way past it for webhooks: at Meta's rate its layers would cost more than the work itself."""
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self._webhook = _Edge(whatsapp.webhook)
+    webhook: ASGIApp
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] == whatsapp.WEBHOOK_PATH and scope["method"] in ("GET", "POST"):
             scope["app"] = self
-            await self._webhook(scope, receive, send)
+            scope["qero.route"] = whatsapp.WEBHOOK_PATH
+            await self.webhook(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
 
@@ -88,109 +172,19 @@ class _App(FastAPI):
         return description
 
 
-class _Edge:
-    """Around every request: its id in logs and answer, one log line, a bound on the body, and no naked crash."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        request_id = _request_id(scope)
-        started, received, status = time.perf_counter(), 0, 0
-
-        async def bounded() -> Message:
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > BODY_LIMIT_BYTES:
-                raise LimitExceeded("body_too_large", detail={"limit": BODY_LIMIT_BYTES})
-            return message
-
-        async def answer(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id.encode())]
-            await send(message)
-
-        # By hand: structlog's own context manager costs four times as much.
-        tokens = structlog.contextvars.bind_contextvars(request_id=request_id, user_id=None, workspace_id=None)
-        try:
-            try:
-                await self._app(scope, bounded, answer)
-            except ClientDisconnect:
-                log.info("client_disconnected", path=scope["path"])
-            except LimitExceeded as error:
-                # Of what comes past the framework; within it, its own handlers answer this.
-                if status:
-                    raise
-                await (await _problem(Request(scope), error))(scope, receive, answer)
-            except Exception as error:
-                # Its text may quote what was sent: the place is enough to find it.
-                place = traceback.extract_tb(error.__traceback__)[-1]
-                log.error("request_crashed", error=type(error).__name__, place=f"{place.name}:{place.lineno}")
-                if status:
-                    raise
-                request = Request(scope)
-                await (await _problem(request, QeroError("internal_error")))(scope, receive, answer)
-            # Webhooks that are stored have a line for each call that stored them.
-            quiet = status == 200 and scope["method"] == "POST" and scope["path"] == whatsapp.WEBHOOK_PATH
-            (log.debug if quiet else log.info)(
-                "http_request",
-                method=scope["method"],
-                path=scope["path"],
-                status=status,
-                duration_ms=round((time.perf_counter() - started) * 1000, 2),
-            )
-        finally:
-            structlog.contextvars.reset_contextvars(**tokens)
-
-
-def _request_id(scope: Scope) -> str:
-    """The one that came with the request, if it can be logged and sent back; else a new one."""
-    for name, value in scope["headers"]:
-        if name == b"x-request-id":
-            given: str = value.decode("latin-1")
-            if given.isascii() and 1 <= len(given) <= 64 and given.isprintable():
-                return given
-            break
-    return uuid4().hex
-
-
-async def _problem(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, QeroError)
-    if error.status >= 500:
-        log.error("request_failed", code=error.code, detail=error.detail, path=request.url.path)
-    return JSONResponse(error.to_problem(), error.status, media_type=PROBLEM_JSON)
-
-
-async def _invalid_request(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, RequestValidationError)
-    fields = [{"field": ".".join(map(str, item["loc"][1:])), "problem": item["msg"]} for item in error.errors()]
-    return await _problem(request, InvalidInput("invalid_value", detail={"fields": fields}))
-
-
-async def _http_problem(request: Request, error: Exception) -> JSONResponse:
-    """What the framework refuses by itself: unknown routes, wrong methods, bodies it couldn't read."""
-    assert isinstance(error, HTTPException)
-    problem: QeroError
-    if isinstance(error.__cause__, QeroError):
-        problem = error.__cause__
-    elif error.status_code == 404:
-        problem = NotFound("not_found", "There is no such route.", hint="Check the path; /openapi.json lists them.")
-    elif error.status_code == 405:
-        allowed = Headers(error.headers).get("allow", "")
-        problem = InvalidInput(
-            "invalid_value", "The route doesn't answer this method.",
-            detail={"field": "method", "allowed": allowed.split(", ")}, hint=f"Use {allowed}.", status=405,
-        )  # fmt: skip
-    else:
-        code = "invalid_value" if error.status_code < 500 else "internal_error"
-        problem = error_for(code, str(error.detail))
-        problem.status = error.status_code
-    answer = await _problem(request, problem)
-    answer.headers.update(error.headers or {})
-    return answer
+def _described(description: dict[str, Any]) -> dict[str, Any]:
+    """The description with what is so for every route, and without what the framework only supposes."""
+    schemas = description.setdefault("components", {}).setdefault("schemas", {})
+    schemas.setdefault("Problem", Problem.model_json_schema())
+    for unused in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(unused, None)
+    for operations in description["paths"].values():
+        for method, operation in operations.items():
+            answers = operation["responses"]
+            # What a route can't take is answered 400.
+            if "HTTPValidationError" in str(answers.get("422")):
+                del answers["422"]
+            if method == "get" and "application/json" in answers.get("200", {}).get("content", {}):
+                answers["200"]["headers"] = {"ETag": {"schema": {"type": "string"}}}
+                answers["304"] = {"description": "It is what the ETag in If-None-Match names."}
+    return description

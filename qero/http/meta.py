@@ -7,13 +7,14 @@ from urllib.parse import parse_qs
 
 import structlog
 from fastapi import APIRouter, Depends, Query, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from qero.clients.factory import Clients, UserClient
 from qero.clients.graph import GraphClient, MetaApp
 from qero.clients.secrets import SecretBox
 from qero.errors import InvalidInput, PermissionDenied
-from qero.http.whatsapp import User
+from qero.http.callers import Input, User, WorkspaceRef, resolve
+from qero.http.problems import refusals
 from qero.logs import get_logger
 from qero.models.signup import SignupResult, SignupStart
 from qero.services.connections import Connections
@@ -21,8 +22,14 @@ from qero.services.signup import Signup, SignupCompletion, user_of_signed_reques
 from qero.services.workspaces import Workspaces
 from qero.settings import Settings
 
-router = APIRouter(prefix="/api/meta/oauth")
+router = APIRouter(prefix="/api/meta/oauth", tags=["signup"])
 log = get_logger("qero.http")
+
+FORM = "application/x-www-form-urlencoded"
+SIGNED_REQUEST = {
+    "type": "object", "properties": {"signed_request": {"type": "string"}}, "required": ["signed_request"],
+}  # fmt: skip
+FINISHING = ("signup_not_offered", "setting_missing", "setting_invalid")
 
 
 def meta_app(request: Request) -> MetaApp:
@@ -36,17 +43,12 @@ MetaId = Annotated[str, Field(pattern=r"^[0-9]{1,32}$")]
 Text = Annotated[str, Field(min_length=1, max_length=2000)]
 
 
-class StartSignup(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    workspace: str = Field(min_length=1, max_length=100)
-    """Slug or uuid."""
+class StartSignup(Input):
+    workspace: WorkspaceRef
     flow: Literal["javascript", "redirect"] = "javascript"
 
 
-class FinishSignup(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class FinishSignup(Input):
     code: Text
     state: Text
     waba_id: MetaId | None = None
@@ -59,21 +61,20 @@ class Deauthorized(BaseModel):
     connections: int
 
 
-@router.post("/start")
-async def start_signup(user: User, app: App, signup: StartSignup) -> SignupStart:
+@router.post("/start", responses=refusals(Workspaces.resolve, Signup.start, codes=["signup_not_offered"], writes=True))
+async def start_signup(request: Request, user: User, app: App, signup: StartSignup) -> SignupStart:
     """Starts connecting a number to a workspace: what the browser opens Meta's dialog with."""
-    workspace_id = await Workspaces(user).resolve(signup.workspace)
-    structlog.contextvars.bind_contextvars(workspace_id=str(workspace_id))
+    workspace_id = await resolve(request, user, signup.workspace)
     return await Signup(user).start(workspace_id, app, by_redirect=signup.flow == "redirect")
 
 
-@router.post("/callback")
+@router.post("/callback", responses=refusals(SignupCompletion.complete, codes=FINISHING, writes=True))
 async def finish_signup(request: Request, user: User, app: App, signup: FinishSignup) -> SignupResult:
     """Finishes a signup with the code that Meta handed out, and the ids of the session event where there are any."""
     return await _complete(request, user, app, signup)
 
 
-@router.get("/callback")
+@router.get("/callback", responses=refusals(SignupCompletion.complete, codes=[*FINISHING, "signup_declined"]))
 async def return_from_signup(
     request: Request,
     user: User,
@@ -92,7 +93,11 @@ async def return_from_signup(
     return await _complete(request, user, app, FinishSignup(code=code, state=state))
 
 
-@router.post("/deauthorize")
+@router.post(
+    "/deauthorize",
+    responses=refusals(user_of_signed_request, Connections.deauthorize, writes=True, user=False),
+    openapi_extra={"requestBody": {"required": True, "content": {FORM: {"schema": SIGNED_REQUEST}}}},
+)
 async def deauthorize(request: Request) -> Deauthorized:
     """Ends the connections of a Meta user who has removed the app: Meta's signed request, as a form."""
     settings: Settings = request.app.state.settings

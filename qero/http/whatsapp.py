@@ -1,57 +1,32 @@
-"""WhatsApp: Meta's webhook, replying, and the saved views of the inbox."""
+"""WhatsApp: Meta's webhook, and replying."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable, Iterable
+from typing import Any
 from uuid import UUID
 
 import structlog
-from fastapi import APIRouter, Depends, Query, Request
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import APIRouter
+from pydantic import Field
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
-from qero.clients.factory import Clients, UserClient
-from qero.models.inbox import SavedView, ViewFilters
+from qero.http.callers import Input, User
+from qero.http.problems import refusals
 from qero.models.whatsapp import Message
-from qero.services.saved_views import SavedViews
 from qero.services.threads import Threads
 from qero.services.webhooks import OUTCOMES, WebhookEndpoint
-from qero.services.workspaces import Workspaces
 
 WEBHOOK_PATH = "/api/webhooks/meta/whatsapp"
 
-router = APIRouter()
+router = APIRouter(tags=["whatsapp"])
 
 
-async def user_client(request: Request) -> UserClient:
-    """The client of the user behind the request, by bearer token or session cookies."""
-    clients: Clients = request.app.state.clients
-    client = await clients.user_from_request(request.headers, request.cookies)
-    structlog.contextvars.bind_contextvars(user_id=str(client.identity.user_id))
-    return client
-
-
-User = Annotated[UserClient, Depends(user_client)]
-
-
-class SendText(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class SendText(Input):
     thread_id: UUID
     body: str
     idempotency_key: str | None = Field(None, min_length=1, max_length=200)
-
-
-class NewView(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    workspace: str = Field(min_length=1, max_length=100)
-    """Slug or uuid."""
-    name: str
-    filters: ViewFilters = Field(default_factory=ViewFilters)
-    is_default: bool = False
-    is_shared: bool = False
 
 
 class _Webhook:
@@ -70,17 +45,31 @@ class _Webhook:
 
 
 webhook = _Webhook()
-WEBHOOK_DESCRIPTION = {
+
+
+def _refusals(*methods: Callable[..., Any], codes: Iterable[str] = (), writes: bool = False) -> dict[str, Any]:
+    found = refusals(*methods, codes=codes, writes=writes, user=False)
+    return {str(status): answer for status, answer in found.items()}
+
+
+WEBHOOK_DESCRIPTION: dict[str, Any] = {
     "get": {
+        "tags": ["whatsapp"],
+        "operationId": "verify_webhook",
         "summary": "Verify Webhook",
         "description": "Answers Meta's verification request with its challenge.",
         "parameters": [
             {"name": name, "in": "query", "required": True, "schema": {"type": "string"}}
             for name in ("hub.mode", "hub.verify_token", "hub.challenge")
         ],
-        "responses": {"200": {"description": "The challenge.", "content": {"text/plain": {}}}},
+        "responses": {
+            "200": {"description": "The challenge.", "content": {"text/plain": {}}},
+            **_refusals(codes=["verify_token_invalid"]),
+        },
     },
     "post": {
+        "tags": ["whatsapp"],
+        "operationId": "receive_webhook",
         "summary": "Receive Webhook",
         "description": "Stores a signed webhook request; 200 only once everything in it is committed, "
         "with how many items had which outcome.",
@@ -97,7 +86,8 @@ WEBHOOK_DESCRIPTION = {
                         }
                     }
                 },
-            }
+            },
+            **_refusals(WebhookEndpoint.receive, writes=True),
         },
     },
 }
@@ -112,39 +102,9 @@ async def _read_body(receive: Receive) -> bytes:
     raise ClientDisconnect
 
 
-@router.post("/api/meta/whatsapp/send-text", status_code=202)
+@router.post("/api/meta/whatsapp/send-text", status_code=202, responses=refusals(Threads.send_text, writes=True))
 async def send_text(user: User, message: SendText) -> Message:
     """Queues a text reply in a thread as the signed-in user."""
     queued = await Threads(user).send_text(message.thread_id, message.body, idempotency_key=message.idempotency_key)
     structlog.contextvars.bind_contextvars(workspace_id=str(queued.workspace_id))
     return queued
-
-
-@router.get("/api/meta/whatsapp/saved-views")
-async def list_views(user: User, workspace: Annotated[str, Query(min_length=1, max_length=100)]) -> list[SavedView]:
-    """Lists the user's saved views of a workspace, and those that others share."""
-    return await SavedViews(user).list(await _workspace_id(user, workspace))
-
-
-@router.post("/api/meta/whatsapp/saved-views", status_code=201)
-async def create_view(user: User, view: NewView) -> SavedView:
-    """Keeps a filter of the inbox under a name."""
-    return await SavedViews(user).create(
-        await _workspace_id(user, view.workspace),
-        view.name,
-        view.filters,
-        default=view.is_default,
-        shared=view.is_shared,
-    )
-
-
-@router.delete("/api/meta/whatsapp/saved-views", status_code=204)
-async def delete_view(user: User, id: UUID) -> None:
-    """Removes a saved view."""
-    await SavedViews(user).delete(id)
-
-
-async def _workspace_id(user: UserClient, ref: str) -> UUID:
-    workspace_id = await Workspaces(user).resolve(ref)
-    structlog.contextvars.bind_contextvars(workspace_id=str(workspace_id))
-    return workspace_id

@@ -31,11 +31,17 @@ class Chat(Row):
     """What the newest message begins with; None when it was deleted or has no text."""
 
 
-class ListedChat(Chat):
-    """A chat as its member's list shows it."""
+class ChatPlace(Row):
+    """Where a chat stands in its members' lists."""
 
+    id: UUID
     active_at: datetime
     """When the newest message was written, or else when the chat was opened."""
+
+
+class ListedChat(ChatPlace, Chat):
+    """A chat as its member's list shows it."""
+
     role: Literal["owner", "member"]
     last_delivered_seq: int
     last_read_seq: int

@@ -1,8 +1,10 @@
-"""Reading people from CSV: which column is which field, and one row at a time, whatever the size of the file."""
+"""People in CSV: which column is which field, and one row at a time, whatever the size of the file; and back."""
 
 from __future__ import annotations
 
 import csv
+import io
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
@@ -73,7 +75,10 @@ class PeopleFile:
         except UnicodeDecodeError as error:
             raise InvalidInput("file_unreadable", detail={"line": 1, "reason": str(error)[:200]}) from None
         self._delimiter = max(",;\t|", key=first.count)
-        header = next(csv.reader([first], delimiter=self._delimiter), [])
+        try:
+            header = next(csv.reader([first], delimiter=self._delimiter), [])
+        except csv.Error as error:
+            raise InvalidInput("file_unreadable", detail={"line": 1, "reason": str(error)[:200]}) from None
         self.columns = _columns([name.strip() for name in header], mapping or {})
 
     def __iter__(self) -> Iterator[ImportRow]:
@@ -131,6 +136,27 @@ def _national(phone: str, region: str) -> str:
     if not phonenumbers.is_possible_number(number):
         return phone
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+
+
+def csv_line(values: Iterable[Any]) -> str:
+    """One line of a CSV file, of which a spreadsheet takes no cell for a formula, whoever wrote it.
+
+    Lists become their items with commas, other structures JSON. Telephone numbers stay as they are.
+    """
+    line = io.StringIO(newline="")
+    csv.writer(line, lineterminator="\n").writerow([_cell(value) for value in values])
+    return line.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        value = ", ".join(value)
+    elif isinstance(value, list | dict):
+        value = json.dumps(value)
+    number = isinstance(value, str) and value.startswith("+") and value[1:].isdigit()
+    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) and not number:
+        return f"'{value}"
+    return value
 
 
 def _split(cell: str) -> list[str]:

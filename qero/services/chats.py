@@ -17,6 +17,7 @@ from qero.models.chat import (
     ChatMember,
     ChatMessage,
     ChatPage,
+    ChatPlace,
     ListedChat,
     NewMessage,
     Unread,
@@ -74,7 +75,7 @@ class Chats:
         )
 
     async def list(
-        self, workspace_id: UUID | None = None, *, limit: int = 200, before: ListedChat | None = None
+        self, workspace_id: UUID | None = None, *, limit: int = 200, before: ChatPlace | None = None
     ) -> builtins.list[ListedChat]:
         """The caller's chats with the newest activity first, at most `limit` (1 to 1000).
 

@@ -61,7 +61,7 @@ def test_class_and_status_say_the_same(code: str) -> None:
         NotFound: {404},
         Conflict: {409},
         InvalidInput: {400},
-        LimitExceeded: {402, 413, 429},
+        LimitExceeded: {402, 408, 413, 429},
         Unavailable: {503},
     }
     wanted = next((status for base, status in statuses.items() if issubclass(spec.error, base)), {500})

@@ -17,8 +17,9 @@ VALUES = {
     "graph_url": "https://graph.example",
     "graph_version": "v25.0",
 }
-NUMBERS = {"request_timeout_seconds": 3.5, "max_connections": 7}
+NUMBERS = {"request_timeout_seconds": 3.5, "http_timeout_seconds": 4.5, "max_connections": 7}
 FLAGS = {"skip_db_backup": True}
+LISTS = {"cors_origins": ("https://one.example", "http://two.example:3000")}
 
 
 def aliases(field: str) -> list[str]:
@@ -44,8 +45,8 @@ def plain(settings: Settings, field: str) -> object:
 
 @pytest.mark.parametrize(("field", "name"), ALIASES)
 def test_every_name_sets_its_setting(monkeypatch: pytest.MonkeyPatch, field: str, name: str) -> None:
-    value = {**VALUES, **NUMBERS, **FLAGS}.get(field, "some-value")
-    monkeypatch.setenv(name, str(value))
+    value = {**VALUES, **NUMBERS, **FLAGS, **LISTS}.get(field, "some-value")
+    monkeypatch.setenv(name, ", ".join(value) if isinstance(value, tuple) else str(value))
 
     assert plain(Settings.load(), field) == value
 
@@ -136,6 +137,9 @@ def test_a_missing_setting_is_named_with_where_to_get_it(field: str) -> None:
         ("QERO_REQUEST_TIMEOUT_SECONDS", "0"),
         ("QERO_REQUEST_TIMEOUT_SECONDS", "inf"),
         ("QERO_MAX_CONNECTIONS", "-3"),
+        ("QERO_CORS_ORIGINS", "*"),
+        ("QERO_CORS_ORIGINS", "https://one.example,https://hush.example/path"),
+        ("QERO_CORS_ORIGINS", "https://hush@one.example"),
     ],
 )
 def test_a_malformed_setting_is_named_by_the_variable_that_holds_it_and_not_shown(
@@ -196,6 +200,7 @@ def test_a_pasted_line_break_around_a_value_is_removed(monkeypatch: pytest.Monke
         "meta_verify_token",
         "secret_keys",
         "vapid_private_key",
+        "metrics_token",
     ],
 )
 def test_secrets_are_not_shown(field: str) -> None:

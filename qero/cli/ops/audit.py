@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import nullcontext
@@ -21,6 +19,7 @@ from qero.cli.moments import past_moment
 from qero.cli.ops import ask, ops
 from qero.clients.factory import Client
 from qero.models.ops import AuditEntry, AuditSeal, VerifiedSeal
+from qero.models.table_file import csv_line
 from qero.services.audit import Audit
 from qero.services.operators import Operators
 
@@ -213,12 +212,5 @@ async def _every(service: Audit, **filters: Any) -> AsyncIterator[AuditEntry]:
 def _writer(format_: Format, file: IO[str]) -> Callable[[AuditEntry], Any]:
     if format_ is Format.JSONL:
         return lambda entry: file.write(entry.model_dump_json() + "\n")
-    table = csv.writer(file)
-    table.writerow(AuditEntry.model_fields)
-    return lambda entry: table.writerow([_cell(value) for value in entry.model_dump(mode="json").values()])
-
-
-def _cell(value: Any) -> str:
-    """Text that a spreadsheet takes as text, whoever wrote it."""
-    text = "" if value is None else value if isinstance(value, str) else json.dumps(value)
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+    file.write(csv_line(AuditEntry.model_fields))
+    return lambda entry: file.write(csv_line(entry.model_dump(mode="json").values()))
