@@ -290,9 +290,10 @@ begin
   where breach.thread_id = p_from and not exists (
     select from public.wa_thread_breaches as known
     where known.thread_id = p_into and known.waiting_since = breach.waiting_since);
-  -- Where both have notes, those of the one that goes stay a channel by themselves.
   update public.chats as chat set thread_id = p_into
   where chat.thread_id = p_from and not exists (select from public.chats as own where own.thread_id = p_into);
+  -- Where both have notes, those of the one that goes stay a channel by themselves.
+  update public.chats as chat set thread_id = null, connection_id = null where chat.thread_id = p_from;
   delete from public.wa_threads as thread where thread.id = p_from;
 end $$;
 
