@@ -1263,23 +1263,26 @@ ALTER FUNCTION private.automated_leads(p_contact_ids uuid[]) OWNER TO postgres;
 --
 
 CREATE FUNCTION private.badge_of(p_user_id uuid) RETURNS bigint
-    LANGUAGE sql STABLE SECURITY DEFINER
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO ''
     AS $$
-  select
+begin
+  return
     (select coalesce(sum(greatest(chat.last_seq - member.last_read_seq - member.unread_deleted_count, 0)), 0)::bigint
      from public.chat_members as member join public.chats as chat on chat.id = member.chat_id
      where member.user_id = p_user_id and coalesce(member.muted_until, '-infinity') <= now())
-    + (select coalesce(sum(thread.unread_count), 0)
+    + (select coalesce(sum(greatest(least(
+         thread.unread_count, thread.inbound_count - coalesce(mine.read_count, 0)), 0)), 0)
        from public.workspace_memberships as membership
        join public.wa_threads as thread
          on thread.workspace_id = membership.workspace_id and thread.assignee_id = membership.user_id
+       left join public.wa_thread_reads as mine on mine.thread_id = thread.id and mine.user_id = membership.user_id
        where membership.user_id = p_user_id)
     + (select count(*) from public.user_contact_settings as settings
        where settings.user_id = p_user_id and settings.follow_up_at <= now())
     + (select count(*) from public.user_tma_settings as settings
-       where settings.user_id = p_user_id and settings.follow_up_at <= now())
-$$;
+       where settings.user_id = p_user_id and settings.follow_up_at <= now());
+end $$;
 
 ALTER FUNCTION private.badge_of(p_user_id uuid) OWNER TO postgres;
 
@@ -3714,9 +3717,10 @@ begin
   where breach.thread_id = p_from and not exists (
     select from public.wa_thread_breaches as known
     where known.thread_id = p_into and known.waiting_since = breach.waiting_since);
-  -- Where both have notes, those of the one that goes stay a channel by themselves.
   update public.chats as chat set thread_id = p_into
   where chat.thread_id = p_from and not exists (select from public.chats as own where own.thread_id = p_into);
+  -- Where both have notes, those of the one that goes stay a channel by themselves.
+  update public.chats as chat set thread_id = null, connection_id = null where chat.thread_id = p_from;
   delete from public.wa_threads as thread where thread.id = p_from;
 end $$;
 
@@ -6820,21 +6824,21 @@ ALTER FUNCTION private.wanted_follow_up_pushes(p_ids uuid[], p_payloads jsonb[])
 --
 
 CREATE FUNCTION private.wanted_thread_pushes(p_ids uuid[], p_payloads jsonb[]) RETURNS SETOF private.wanted_push
-    LANGUAGE plpgsql STABLE
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO ''
     AS $$
 begin
   return query
   select asked.id, membership.user_id,
     case asked.payload ->> 'kind' when 'assignment' then asked.id::text
-      else private.time_cursor(thread.last_inbound_at) || ':' || thread.unread_count end,
+      else private.time_cursor(thread.last_inbound_at) || ':' || mine.unread end,
     jsonb_build_object(
       'kind', asked.payload ->> 'kind',
       'title', left(coalesce(contact.name, contact.phone, 'A group'), 100),
       'body', case asked.payload ->> 'kind' when 'assignment' then 'Assigned to you'
         else coalesce(thread.last_message_body, 'New message') end,
       'tag', 'thread:' || thread.id, 'workspace_id', thread.workspace_id, 'thread_id', thread.id,
-      'contact_id', thread.contact_id, 'count', greatest(thread.unread_count, 1)),
+      'contact_id', thread.contact_id, 'count', greatest(mine.unread, 1)),
     private.quiet_seconds(settings.quiet_from, settings.quiet_until, profile.timezone)
   from unnest(p_ids, p_payloads) as asked (id, payload)
   cross join lateral (
@@ -6854,11 +6858,16 @@ begin
     on membership.workspace_id = thread.workspace_id
       and membership.user_id = coalesce((asked.payload ->> 'user_id')::uuid, membership.user_id)
   join public.profiles as profile on profile.id = membership.user_id
+  cross join lateral (
+    select greatest(least(thread.unread_count, thread.inbound_count - coalesce((
+      select seen.read_count from public.wa_thread_reads as seen
+      where seen.thread_id = thread.id and seen.user_id = membership.user_id), 0)), 0) as unread
+  ) as mine
   left join public.notification_settings as settings on settings.user_id = membership.user_id
   where exists (select 1 from public.push_subscriptions as device where device.user_id = membership.user_id)
     and case asked.payload ->> 'kind'
       when 'assignment' then thread.assignee_id = membership.user_id and coalesce(settings.notify_assignments, true)
-      when 'inbound_message' then thread.unread_count > 0 and case coalesce(settings.notify_inbound, 'mine')
+      when 'inbound_message' then mine.unread > 0 and case coalesce(settings.notify_inbound, 'mine')
         when 'all' then true
         when 'mine' then thread.assignee_id = membership.user_id
           or (thread.assignee_id is null and membership.role <> 'viewer')

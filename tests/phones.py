@@ -27,7 +27,12 @@ class Phones:
     async def allow(self) -> None:
         """Let the database take addresses of the stand-in, and nothing else be in the outbox."""
         await self.world.rows(EMPTY_OUTBOX)
-        await self.world.rows("insert into private.push_allowed_origins values (%s) returning origin", self.service.url)
+        # A port may come again.
+        await self.world.rows(
+            "insert into private.push_allowed_origins values (%s) on conflict (origin) do update set origin = excluded.origin"
+            " returning origin",
+            self.service.url,
+        )
 
     async def devices(self, name: str) -> Devices:
         return Devices((await self.world.user(name)).client)

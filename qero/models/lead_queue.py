@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, time
+from datetime import date, datetime
 from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import Field
 
-from qero.models.row import Patch, Row
+from qero.models.row import LocalTime, Patch, Row
 
 QueueStatus = Literal["queued", "sending", "sent", "failed", "cancelled"]
 
@@ -32,8 +32,8 @@ class QueueSettings(Row):
     batch_size: int
     timezone: str | None
     """Of days and hours; None is the profile's."""
-    sends_from: time
-    sends_until: time
+    sends_from: LocalTime
+    sends_until: LocalTime
     paused: bool
     takes_unassigned: bool
     """Whether leads that are nobody's may come into this queue."""
@@ -48,8 +48,8 @@ class QueueSettingsPatch(Patch):
     daily_capacity: int | None = None
     batch_size: int | None = None
     timezone: str | None = None
-    sends_from: time | None = None
-    sends_until: time | None = None
+    sends_from: LocalTime | None = None
+    sends_until: LocalTime | None = None
     paused: bool | None = None
     takes_unassigned: bool | None = None
     connection_id: UUID | None = None

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, time
+from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import Field
 
-from qero.models.row import Patch, Row
+from qero.models.row import LocalTime, Patch, Row
 
 ChatNotifications = Literal["all", "mentions", "none"]
 InboundNotifications = Literal["all", "mine", "none"]
@@ -39,9 +39,9 @@ class NotificationSettings(Row):
     """Customers' messages: mine are those in threads that are assigned to one, or to nobody."""
     notify_assignments: bool
     notify_follow_ups: bool
-    quiet_from: time | None
+    quiet_from: LocalTime | None
     """Quiet hours by the clock of the person's time zone; they may pass midnight."""
-    quiet_until: time | None
+    quiet_until: LocalTime | None
 
 
 class NotificationSettingsPatch(Patch):
@@ -51,8 +51,8 @@ class NotificationSettingsPatch(Patch):
     notify_inbound: InboundNotifications = "mine"
     notify_assignments: bool = True
     notify_follow_ups: bool = True
-    quiet_from: time | None = None
-    quiet_until: time | None = None
+    quiet_from: LocalTime | None = None
+    quiet_until: LocalTime | None = None
 
 
 class PreparedPush(Row):

@@ -121,6 +121,13 @@ _QUERIES: dict[str, LiteralString] = {
           and not exists (select from pg_depend where objid = object.oid and deptype = 'e')
           and not exists (select from pg_constraint where conindid = object.oid and contype in ('p', 'u', 'x'))
     """,
+    "statistics": """
+        select format('%%I.%%I', object.stxnamespace::regnamespace, object.stxname), jsonb_build_object(
+          'table', object.stxrelid::regclass::text, 'definition', pg_get_statisticsobjdef(object.oid))
+        from pg_statistic_ext as object
+        where object.stxnamespace = any (%(schemas)s::oid[])
+          and not exists (select from pg_depend where objid = object.oid and deptype = 'e')
+    """,
     "policy": """
         select object.polrelid::regclass || '.' || quote_ident(object.polname), jsonb_build_object(
           'table', object.polrelid::regclass::text, 'policy', quote_ident(object.polname),
@@ -402,7 +409,7 @@ def _goes_with_its_table(item: Item, wanted: Catalogue) -> bool:
 def _order(item: Item) -> tuple[int, int, str, int, str]:
     """Policies and triggers need functions, these need types and tables, and some columns need functions."""
     kinds = ("extension", "schema", "type", "sequence", "table", "column", "function", "column that calls", "view",
-             "constraint", "index", "policy", "trigger", "grant", "publication")  # fmt: skip
+             "constraint", "index", "statistics", "policy", "trigger", "grant", "publication")  # fmt: skip
     kind, within = item.kind, 0
     if kind == "column" and "private." in (item.parts["expression"] or ""):
         kind = "column that calls"
@@ -423,7 +430,7 @@ def _extra(item: Item) -> Difference:
         "leftover" if leftover else "extra",
         (_drop(item),),
         found=_text(item),
-        loses_data=item.kind not in ("policy", "grant", "publication", "trigger"),
+        loses_data=item.kind not in ("policy", "grant", "publication", "statistics", "trigger"),
         own=item.kind in _STANDALONE,
     )
 
@@ -507,7 +514,7 @@ def _create(item: Item) -> list[str]:
                 return [add]
             # In two steps, so that the rows are read without keeping anybody from writing.
             return [f"{add} not valid", *([_validate(parts)] if parts["validated"] else [])]
-        case "index":
+        case "index" | "statistics":
             return [parts["definition"]]
         case "policy":
             return [f"create policy {parts['policy']} on {parts['table']} {parts['definition']}"]

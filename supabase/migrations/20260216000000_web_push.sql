@@ -460,10 +460,10 @@ $$;
 
 -- A customer's message that nobody has read, for those whose thread it is; and a thread that is still somebody's. An
 -- event looks back a little further than its three seconds, for what was committed late; whoever has been told is told
--- once.
+-- once. Definer: what people have read is nobody's business but theirs.
 create or replace function private.wanted_thread_pushes(p_ids uuid[], p_payloads jsonb[])
 returns setof private.wanted_push
-language plpgsql stable security invoker set search_path = '' as $$
+language plpgsql stable security definer set search_path = '' as $$
 begin
   return query
   select asked.id, membership.user_id,
@@ -657,7 +657,8 @@ grant execute on function
 grant execute on function
   private.badge_of(uuid), private.quiet_seconds(time, time, text), private.wanted_chat_pushes(uuid[], jsonb[]),
   private.name_of(public.profiles), private.first_message_id(bigint),
-  private.wanted_thread_pushes(uuid[], jsonb[]), private.wanted_follow_up_pushes(uuid[], jsonb[]), public.prepare_pushes(uuid[]), public.record_push_results(jsonb)
+  private.wanted_thread_pushes(uuid[], jsonb[]), private.wanted_follow_up_pushes(uuid[], jsonb[]),
+  public.prepare_pushes(uuid[]), public.record_push_results(jsonb)
   to service_role;
 
 ------------------------------------------------------------------------------------------------------------------------

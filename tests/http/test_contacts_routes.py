@@ -71,7 +71,9 @@ async def test_a_contact_is_created_marked_found_and_deleted(
     assert await found(tag=["vip", "new"]) == [], "all of the tags"
     query = {"workspace": workspace.slug, "id": created["id"]}
     deleted = await routes.delete("/api/contacts", params=query, headers=of(bob))
-    assert deleted.json() == {"notes": 0, "conversations": 0, "messages": 0, "call_logs": 0, "my_settings": 1}
+    assert deleted.json() == {
+        "notes": 0, "conversations": 0, "messages": 0, "call_logs": 0, "leads": 0, "my_settings": 1,
+    }  # fmt: skip
     problem(await routes.delete("/api/contacts", params=query, headers=of(bob)), 404, "contact_not_found")
 
 

@@ -61,8 +61,8 @@ class Project:
     def json(self, *arguments: str, exit_code: int = 0) -> Any:
         return json.loads(self.qero(*arguments, "--json", exit_code=exit_code).stdout)
 
-    def refusal(self, *arguments: str) -> Any:
-        return json.loads(self.qero(*arguments, "--json", exit_code=1).stderr)["error"]
+    def refusal(self, *arguments: str, exit_code: int = 1) -> Any:
+        return json.loads(self.qero(*arguments, "--json", exit_code=exit_code).stderr)["error"]
 
     def up(self, *arguments: str) -> str:
         return str(self.json("local", "up", *arguments)["url"])
@@ -320,9 +320,9 @@ def test_up_says_which_migrations_have_no_file_any_more(fresh: Project) -> None:
     fresh.up()
     gone.unlink()
 
-    running = fresh.refusal("local", "up")
+    running = fresh.refusal("local", "up", exit_code=5)
     fresh.qero("local", "down")
-    stopped = fresh.refusal("local", "up")
+    stopped = fresh.refusal("local", "up", exit_code=5)
 
     for refusal in (running, stopped):
         assert (refusal["code"], refusal["detail"]["versions"]) == ("migration_file_missing", ["20990101000000"])
@@ -384,7 +384,7 @@ def test_a_broken_migration_is_named_and_leaves_nothing_half_done(fresh: Project
     broken = migrations / "20990101000000_broken.sql"
     broken.write_text("create table public.half_done (id int primary key);\nselect no_such_column from workspaces;\n")
 
-    refusal = fresh.refusal("local", "up")
+    refusal = fresh.refusal("local", "up", exit_code=7)
 
     assert refusal["code"] == "migration_failed"
     assert broken.name in refusal["detail"]["output"]
@@ -466,7 +466,7 @@ main()
 def test_without_the_extra_the_command_says_what_to_install(tmp_path: Path) -> None:
     bare = Project(tmp_path, (sys.executable, "-c", WITHOUT_PSUTIL))
 
-    refusal = bare.refusal("local", "up")
+    refusal = bare.refusal("local", "up", exit_code=10)
 
     assert (refusal["code"], refusal["message"]) == ("tool_missing", "The local stack needs psutil.")
     assert refusal["hint"] == "Run `pip install 'qero[local]'`."

@@ -138,6 +138,11 @@ MUTATIONS: list[tuple[str, LiteralString, str]] = [
         "view public.conversations",
     ),
     (
+        "statistics",
+        "drop statistics public.wa_messages_search_stats",
+        "statistics public.wa_messages_search_stats",
+    ),
+    (
         "a policy of realtime's",
         "drop policy qero_chat_select_member on realtime.messages",
         "policy realtime.messages.qero_chat_select_member",
