@@ -29,8 +29,8 @@ class Phones:
         await self.world.rows(EMPTY_OUTBOX)
         # A port may come again.
         await self.world.rows(
-            "insert into private.push_allowed_origins values (%s) on conflict (origin) do update set origin = excluded.origin"
-            " returning origin",
+            "insert into private.push_allowed_origins values (%s)"
+            " on conflict (origin) do update set origin = excluded.origin returning origin",
             self.service.url,
         )
 
