@@ -12,7 +12,7 @@ from uuid import UUID
 
 import pytest
 
-from qero import LeadQueue, Leads, Outbox, Threads
+from qero import LeadQueue, Leads, Media, Outbox, Threads
 from qero.local.graph import GraphFault, Hang, batch, status_webhook, text_webhook
 from qero.models.outbox import Failure, FailureAction
 from qero.models.workspace import Workspace
@@ -250,6 +250,23 @@ async def test_the_first_message_by_hand_takes_the_lead_as_well(post: Post) -> N
     assert await statuses(world, lead_id) == ("engaged", "human", bob.id, "cancelled", None)
     events = await world.rows("select kind, actor_id from contact_events where contact_id = %s", contact_id)
     assert events == [("lead_taken", bob.id)]
+
+
+async def test_other_replies_take_the_lead_too_and_a_read_receipt_does_not(post: Post) -> None:
+    world = post.world
+    workspace, number, olga = await team(post)
+    thread, _ = await post.thread(number)
+    lead_id = await world.scalar(
+        "insert into leads (workspace_id, contact_id) values (%s, %s) returning id", workspace.id, thread.contact_id
+    )
+    await LeadQueue(olga.client).prepare(workspace.id, day=today())
+    bob = await world.user("bob")
+    message_id = await world.scalar("select id from wa_messages where thread_id = %s", thread.id)
+
+    await Threads(bob.client).send_read_receipt(message_id)
+    assert (await statuses(world, lead_id))[1:3] == ("automation", None)
+    await Threads(bob.client).send_media(thread.id, "image", Media(link="https://example.com/price.png"))
+    assert (await statuses(world, lead_id))[1:4] == ("human", bob.id, "cancelled")
 
 
 @pytest.mark.parametrize("how", ["reply", "echo"])
