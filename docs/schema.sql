@@ -4076,11 +4076,12 @@ CREATE FUNCTION private.notify_of_chat_messages() RETURNS trigger
     SET search_path TO ''
     AS $$
 declare
-  v_bucket bigint := private.push_bucket();
+  v_bucket bigint;
 begin
   if not exists (select 1 from public.push_subscriptions) then
     return null;
   end if;
+  v_bucket := private.push_bucket();
   insert into public.outbox_messages (workspace_id, channel, recipient, payload, idempotency_key, scheduled_at)
   select sent.workspace_id, 'web_push', 'chat:' || sent.chat_id,
     jsonb_build_object('kind', 'chat_message', 'chat_id', sent.chat_id, 'seq', min(sent.seq)),
@@ -4131,11 +4132,12 @@ CREATE FUNCTION private.notify_of_inbound_messages() RETURNS trigger
     SET search_path TO ''
     AS $$
 declare
-  v_bucket bigint := private.push_bucket();
+  v_bucket bigint;
 begin
   if not exists (select 1 from public.push_subscriptions) then
     return null;
   end if;
+  v_bucket := private.push_bucket();
   -- Which threads it is about is found by the ids of the messages, which begin with the time.
   insert into public.outbox_messages (workspace_id, channel, recipient, payload, idempotency_key, scheduled_at)
   select came.workspace_id, 'web_push', 'workspace:' || came.workspace_id,
@@ -4603,11 +4605,12 @@ ALTER FUNCTION private.post_tokens(p_workspace_id uuid, p_delta bigint, p_reason
 --
 
 CREATE FUNCTION private.push_bucket() RETURNS bigint
-    LANGUAGE sql
+    LANGUAGE plpgsql
     SET search_path TO ''
     AS $$
-  select floor(extract(epoch from clock_timestamp()) / 3)::bigint
-$$;
+begin
+  return floor(extract(epoch from clock_timestamp()) / 3)::bigint;
+end $$;
 
 ALTER FUNCTION private.push_bucket() OWNER TO postgres;
 

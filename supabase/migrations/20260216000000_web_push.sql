@@ -269,9 +269,10 @@ comment on function public.get_badge() is
 -- Three seconds' worth of events share one row, which is due two seconds after them: longer than it takes to commit
 -- what has found the row there and written none of its own.
 create or replace function private.push_bucket() returns bigint
-language sql volatile security invoker set search_path = '' as $$
-  select floor(extract(epoch from clock_timestamp()) / 3)::bigint
-$$;
+language plpgsql volatile security invoker set search_path = '' as $$
+begin
+  return floor(extract(epoch from clock_timestamp()) / 3)::bigint;
+end $$;
 create or replace function private.push_due(p_bucket bigint) returns timestamptz
 language sql immutable security invoker set search_path = '' as $$
   select to_timestamp((p_bucket + 1) * 3 + 2)
@@ -282,11 +283,12 @@ $$;
 create or replace function private.notify_of_chat_messages() returns trigger
 language plpgsql security definer set search_path = '' as $$
 declare
-  v_bucket bigint := private.push_bucket();
+  v_bucket bigint;
 begin
   if not exists (select 1 from public.push_subscriptions) then
     return null;
   end if;
+  v_bucket := private.push_bucket();
   insert into public.outbox_messages (workspace_id, channel, recipient, payload, idempotency_key, scheduled_at)
   select sent.workspace_id, 'web_push', 'chat:' || sent.chat_id,
     jsonb_build_object('kind', 'chat_message', 'chat_id', sent.chat_id, 'seq', min(sent.seq)),
@@ -308,11 +310,12 @@ end $$;
 create or replace function private.notify_of_inbound_messages() returns trigger
 language plpgsql security definer set search_path = '' as $$
 declare
-  v_bucket bigint := private.push_bucket();
+  v_bucket bigint;
 begin
   if not exists (select 1 from public.push_subscriptions) then
     return null;
   end if;
+  v_bucket := private.push_bucket();
   -- Which threads it is about is found by the ids of the messages, which begin with the time.
   insert into public.outbox_messages (workspace_id, channel, recipient, payload, idempotency_key, scheduled_at)
   select came.workspace_id, 'web_push', 'workspace:' || came.workspace_id,
