@@ -17,7 +17,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from tests.browser.chromium import Chromium
 
 START_SECONDS = 60
-PATIENCE_SECONDS = 15
+PATIENCE_SECONDS = 30
 
 Event = dict[str, Any]
 

@@ -41,6 +41,7 @@ class Project:
         self.folder = folder
         self._command = command
         self._process = process
+        self._begun: list[subprocess.Popen[str]] = []
 
     def qero(self, *arguments: str, exit_code: int = 0) -> subprocess.CompletedProcess[str]:
         finished = subprocess.run(
@@ -53,10 +54,12 @@ class Project:
 
     def begin(self, *arguments: str) -> subprocess.Popen[str]:
         """Start the command without waiting for its end."""
-        return subprocess.Popen(
+        begun = subprocess.Popen(
             [*self._command, *arguments], cwd=self.folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, text=True, **self._process,
         )  # fmt: skip
+        self._begun.append(begun)
+        return begun
 
     def json(self, *arguments: str, exit_code: int = 0) -> Any:
         return json.loads(self.qero(*arguments, "--json", exit_code=exit_code).stdout)
@@ -100,6 +103,9 @@ class Project:
             return cursor.fetchall() if cursor.description else []
 
     def remove(self) -> None:
+        for begun in self._begun:
+            begun.kill()
+            begun.communicate()
         for home in (self.folder / ".qero" / "local").glob("*"):
             Stack(self.folder, home.name).remove()
 
@@ -283,7 +289,12 @@ def test_reset_and_removal_at_once_end_with_an_answer_each(fresh: Project) -> No
 @pytest.mark.parametrize("step", ["postgres", "migrations"])
 def test_ctrl_c_ends_what_up_has_started_and_the_next_up_works(fresh: Project, step: str) -> None:
     starting = fresh.begin("local", "up")
-    until(lambda: fresh.has_state() and fresh.state()["step"] == step, f"the stack is at {step}")
+
+    def is_there() -> bool:
+        assert starting.poll() is None, starting.communicate()
+        return fresh.has_state() and fresh.state()["step"] == step
+
+    until(is_there, f"the stack is at {step}")
     state = fresh.state()
 
     starting.send_signal(signal.SIGINT)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import psutil
 
 
-def until(condition: Callable[[], object], what: str, *, seconds: float = 15.0) -> None:
+def until(condition: Callable[[], object], what: str, *, seconds: float = 60.0) -> None:
     """Return as soon as the condition holds; fail, saying what was waited for, if it doesn't in time."""
     deadline = time.monotonic() + seconds
     while not condition():

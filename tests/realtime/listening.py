@@ -11,7 +11,7 @@ from realtime.types import RealtimePostgresChangesListenEvent, RealtimeSubscribe
 
 from tests.support import World
 
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 30.0
 Event = Literal["*", "INSERT", "UPDATE", "DELETE"]
 
 

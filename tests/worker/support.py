@@ -28,7 +28,7 @@ from tests.support import HURRY, Number, World, digits
 QERO = Path(sys.executable).with_name("qero")
 
 
-async def until(condition: Callable[[], Awaitable[bool]], *, seconds: float = 10) -> None:
+async def until(condition: Callable[[], Awaitable[bool]], *, seconds: float = 30) -> None:
     """Wait for an awaitable condition to hold."""
     deadline = time.monotonic() + seconds
     while not await condition():
