@@ -8,6 +8,7 @@ process can do, and one eight of different tiers at once. The first is a worker 
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import subprocess
@@ -32,6 +33,8 @@ QERO = Path(sys.executable).with_name("qero")
 
 async def run(*, quick: bool) -> list[Case]:
     seconds = 5 if quick else 30
+    # A pause of this process would look like one of the worker's, and a burst after it.
+    gc.disable()
     with temporary_stack() as address:
         settings = address.settings(secret_keys=SecretBox.generate_key())
         async with Clients(settings) as clients, GraphStandIn.serve() as graph:

@@ -21,6 +21,7 @@ from qero.clients.transport import AiohttpTransport
 from qero.clients.webpush import WebPushClient
 from qero.errors import QeroError
 from qero.logs import get_logger
+from qero.memory import spare_what_is_loaded
 from qero.models.outbox import QueuedMessage
 from qero.services.outbox import Outbox
 from qero.services.pushes import Pushes
@@ -108,6 +109,7 @@ async def _work(
             wake=wake,
             metrics=metrics,
         )
+        spare_what_is_loaded()
         if once:
             return await sender.run_once()
         stop = asyncio.Event()

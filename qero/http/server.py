@@ -18,6 +18,7 @@ from uvicorn.supervisors import Multiprocess
 from qero.errors import QeroError
 from qero.http.app import create_app
 from qero.logs import configure_logs
+from qero.memory import spare_what_is_loaded
 
 # Longer than any request takes; somebody who never sends the rest of one doesn't keep the server from ending.
 SHUTDOWN_SECONDS = 35
@@ -42,6 +43,7 @@ def serve(app: FastAPI, listener: socket.socket) -> None:
         QeroError: `internal_error`, it ended while starting.
     """
     server = Server(_config(app))
+    spare_what_is_loaded()
     server.run(sockets=[listener])
     if not server.started:
         raise _not_started()
@@ -80,7 +82,9 @@ def _config(app: object, *, factory: bool = False, workers: int = 1) -> uvicorn.
 def _application(verbose: bool) -> FastAPI:
     """The application in a process of its own, which has inherited nothing but the environment."""
     configure_logs(verbose=verbose)
-    return create_app()
+    app = create_app()
+    spare_what_is_loaded()
+    return app
 
 
 @contextlib.contextmanager

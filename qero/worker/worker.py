@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import random
 import secrets
@@ -46,8 +47,6 @@ MISSING_CHANNEL_DELAY_SECONDS = 60.0
 LOST_CLAIM_SECONDS = 30.0
 """How long a claim whose answer was lost may still take effect."""
 MAINTENANCE_SECONDS = 60.0
-PACED_SECOND = 1.03
-"""A second of the pace, as `claim_outbox` gives it: a little longer, as some messages travel faster than others."""
 CATCH_UP_SECONDS = 0.05
 CLAIM_LIMIT = 1000
 """What `claim_outbox` hands out at once, at most."""
@@ -107,13 +106,13 @@ class _Sender:
         """Wait for the next turn: evenly, making up for a moment that was missed, and never too many in a second."""
         if not pace_seconds:
             return
-        limit = max(round(PACED_SECOND / pace_seconds), 1)
+        limit = math.ceil(1 / pace_seconds)
         if self._latest.maxlen != limit:
             self._latest = deque(self._latest, maxlen=limit)
         async with self._turn:
             await _sleep_until(self._next)
             if len(self._latest) == limit:
-                await _sleep_until(self._latest[0] + PACED_SECOND)
+                await _sleep_until(self._latest[0] + limit * pace_seconds)
             now = time.monotonic()
             self._latest.append(now)
             self._next = max(self._next, now - CATCH_UP_SECONDS) + pace_seconds

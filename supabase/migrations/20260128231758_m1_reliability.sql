@@ -780,7 +780,7 @@ declare
   -- How far ahead of its pace a number's messages are handed out; the worker waits until each one's moment.
   v_ahead constant bigint := 400000;
   -- A second of the pace is a little longer than one of the clock, so that delays on the way don't exceed the limit.
-  v_second constant bigint := 1030000;
+  v_second constant bigint := 1015000;
   v_now timestamptz := clock_timestamp();
   v_microseconds bigint := extract(epoch from v_now) * 1000000;
   v_lane_ids integer[];
