@@ -163,7 +163,7 @@ def start(
         verb = "would be handed over" if answer.dry_run else "handed over"
         print_lines(
             f"{answer.day}: {answer.started} {verb}, {answer.failed} failed, {answer.cancelled} cancelled, "
-            f"{answer.left} left"
+            f"{answer.put_off} put off, {answer.left} left"
         )
         for problem, count in answer.problems.items():
             print_lines(f"  {count} {problem.replace('_', ' ')}")
@@ -184,10 +184,10 @@ async def _start_all(
     total = await service.start(workspace_id, batch=batch, dry_run=dry_run, user_id=user_id)
     if dry_run:
         return total
-    done = total.started + total.failed + total.cancelled
+    done = _done(total)
     task = progress.add_task("Starting", total=done + total.left, completed=done)
     last = total
-    while last.left and last.waits_for is None and last.started + last.failed + last.cancelled:
+    while last.left and last.waits_for is None and _done(last):
         last = await service.start(workspace_id, batch=batch, user_id=user_id)
         problems = {
             name: total.problems.get(name, 0) + last.problems.get(name, 0) for name in {*total.problems, *last.problems}
@@ -197,11 +197,16 @@ async def _start_all(
                 "started": total.started + last.started,
                 "failed": total.failed + last.failed,
                 "cancelled": total.cancelled + last.cancelled,
+                "put_off": total.put_off + last.put_off,
                 "problems": problems,
             }
         )
-        progress.update(task, advance=last.started + last.failed + last.cancelled)
+        progress.update(task, advance=_done(last))
     return total
+
+
+def _done(answer: StartedAutomation) -> int:
+    return answer.started + answer.failed + answer.cancelled + answer.put_off
 
 
 @queue.command()

@@ -97,6 +97,8 @@ class StartedAutomation(Row):
     failed: int
     cancelled: int
     """Whose lead has left automation meanwhile."""
+    put_off: int
+    """Whose contact is written to today as another lead; they are left over for another day."""
     problems: dict[str, int]
     left: int
     """Still queued for today."""

@@ -91,8 +91,8 @@ class LeadQueue:
         """Turn a batch of today's queue into outbox messages, which a worker sends; call it until none is left.
 
         Nothing is started while the queue is paused, outside its hours, or without an active number; the answer says
-        so. Each message has the key `queue:<id>`, so none is sent twice. The queue and its leads follow what becomes
-        of the messages.
+        so. Each message has the key `queue:<id>`, so none is sent twice, and a contact with several leads is written to
+        once a day. The queue and its leads follow what becomes of the messages.
 
         Args:
             batch: 1 to 1,000; the queue's own unless given.

@@ -682,6 +682,7 @@ declare
   v_closes_at constant timestamptz := private.local_moment(v_zone, v_today, v_settings.sends_until);
   v_waits_for text;
   v_ids uuid[] := '{}';
+  v_put_off uuid[] := '{}';
   v_started integer := 0;
   v_cancelled integer := 0;
   v_failed uuid[];
@@ -703,12 +704,39 @@ begin
     perform pg_advisory_xact_lock(hashtextextended(p_workspace_id::text, 512));
   end if;
   if v_waits_for is null or v_dry then
-    v_ids := array(
-      select message.id from public.whatsapp_message_queue as message
-      where message.workspace_id = p_workspace_id and message.user_id = v_settings.user_id
-        and message.queue_day = v_today and message.status = 'queued'
-      order by message.priority desc, message.scheduled_for, message.id
-      limit case when v_dry then 10000 else v_batch end);
+    -- Somebody may be a lead of several projects, and of several users: one message a day is enough.
+    select coalesce(array_agg(judged.id order by judged.place) filter (where not judged.is_put_off), '{}'),
+      coalesce(array_agg(judged.id) filter (where judged.is_put_off), '{}')
+    into v_ids, v_put_off
+    from (
+      select due.id, due.place, due.is_written_to or row_number() over (
+        partition by due.contact_id, due.is_written_to order by due.place) > 1 as is_put_off
+      from (
+        select mine.id, mine.place, coalesce(lead.contact_id, lead.id) as contact_id, exists (
+          select from public.leads as other
+          join public.whatsapp_message_queue as message
+            on message.workspace_id = p_workspace_id and message.lead_id = other.id
+          where other.workspace_id = p_workspace_id and other.contact_id = lead.contact_id and other.id <> lead.id
+            and message.queue_day = v_today and message.status in ('sending', 'sent')) as is_written_to
+        from (
+          select message.id, message.lead_id, row_number() over () as place
+          from (
+            select queued.id, queued.lead_id from public.whatsapp_message_queue as queued
+            where queued.workspace_id = p_workspace_id and queued.user_id = v_settings.user_id
+              and queued.queue_day = v_today and queued.status = 'queued' and queued.scheduled_for < v_closes_at
+            order by queued.priority desc, queued.scheduled_for, queued.id
+            limit case when v_dry then 10000 else v_batch end
+          ) as message
+        ) as mine
+        join public.leads as lead on lead.id = mine.lead_id
+      ) as due
+    ) as judged;
+  end if;
+  if v_put_off <> '{}' and not v_dry then
+    update public.whatsapp_message_queue as message
+    set scheduled_for = private.local_moment(v_zone, v_today + 1, v_settings.sends_from),
+      reason = 'Put off: another lead of the same contact is written to today.', updated_at = now()
+    where message.id = any (v_put_off) and message.status = 'queued';
   end if;
 
   if v_dry then
@@ -798,14 +826,14 @@ begin
       when v_waits_for = 'sending_hours' then private.local_moment(v_zone, v_today + 1, v_settings.sends_from)
     end,
     'started', v_started, 'failed', coalesce(cardinality(v_failed), 0), 'cancelled', v_cancelled,
-    'problems', v_problems,
+    'put_off', cardinality(v_put_off), 'problems', v_problems,
     'left', (
       select count(*) from public.whatsapp_message_queue as message
       where message.workspace_id = p_workspace_id and message.user_id = v_settings.user_id
-        and message.queue_day = v_today and message.status = 'queued'));
+        and message.queue_day = v_today and message.status = 'queued' and message.scheduled_for < v_closes_at));
 end $$;
 comment on function public.start_automation(uuid, integer, boolean, uuid) is
-  'Turns a batch of a user''s due messages into outbox messages, within their sending hours; says how many, what failed and why, what is left, and what it waits for.';
+  'Turns a batch of a user''s due messages into outbox messages, within their sending hours and one a day for each contact; says how many, what failed and why, what is put off or left, and what it waits for.';
 
 ------------------------------------------------------------------------------------------------------------------------
 -- Functions: following the outbox

@@ -57,7 +57,7 @@ async def test_a_team_leads_day_from_preparing_to_the_figures(
     assert [(queue["prepared"], queue["room_left"]) for queue in json.loads(again.out)] == [(0, 0)]
 
     tried = await run(tmp_path, env, "queue", "start", workspace.slug, "--dry-run")
-    assert tried.out == f"{today()}: 5 would be handed over, 0 failed, 0 cancelled, 5 left\n"
+    assert tried.out == f"{today()}: 5 would be handed over, 0 failed, 0 cancelled, 0 put off, 5 left\n"
     started = await run(tmp_path, env, "queue", "start", workspace.slug, "--batch", "2", "--everyone", "--json")
     assert sorted((line["started"], line["left"]) for line in json.loads(started.out)) == [(2, 0), (5, 0)]
 

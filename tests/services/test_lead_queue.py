@@ -300,6 +300,40 @@ async def test_starting_at_once_from_many_places_queues_each_message_once(
     assert await world.scalar("select count(*) from outbox_messages where workspace_id = %s", workspace.id) == 40
 
 
+async def test_a_contact_with_several_leads_is_written_to_once_a_day(
+    world: World, olga: User, workspace: Workspace
+) -> None:
+    bob = await world.user("bob")
+    mine, other = await leads_of(world, workspace, 2, olga)
+    [colleagues] = await leads_of(world, workspace, 1, bob)
+    await world.rows(
+        "update leads set contact_id = (select contact_id from leads where id = %s) where id = any(%s) returning id",
+        mine,
+        [other, colleagues],
+    )
+    await world.number(workspace)
+    for user in (olga, bob):
+        await queue_of(user, workspace)
+        await LeadQueue(user.client).prepare(workspace.id, day=today())
+
+    tried = await LeadQueue(olga.client).start(workspace.id, dry_run=True)
+    started = await LeadQueue(olga.client).start(workspace.id)
+    bobs = await LeadQueue(bob.client).start(workspace.id)
+
+    for answer in (tried, started):
+        assert (answer.started, answer.put_off, answer.failed, answer.problems) == (1, 1, 0, {})
+    assert (bobs.started, bobs.put_off) == (0, 1)
+    assert (started.left, bobs.left) == (0, 0), "nobody asks for them again today"
+    assert sorted([(await statuses(world, lead_id))[3] for lead_id in (mine, other)]) == ["queued", "sending"]
+    assert (await statuses(world, colleagues))[3] == "queued"
+    await world.rows(
+        "update whatsapp_message_queue set queue_day = queue_day - 1 where workspace_id = %s returning id", workspace.id
+    )
+    next_day = await LeadQueue(olga.client).prepare(workspace.id, day=today())
+    assert next_day.carried_over == 1
+    assert (await LeadQueue(olga.client).start(workspace.id)).started == 1
+
+
 async def test_free_text_outside_the_window_fails_with_that_reason(
     world: World, olga: User, workspace: Workspace
 ) -> None:
