@@ -5,7 +5,7 @@ over 1,000 chats and on a single one. The floor inserts the same row into a tabl
 references, under a policy that lets in the chat's members alone, in their own name, with a number from a sequence. The
 disk is left out (fsync is off): messages of one chat are committed one after the other, which would measure the disk.
 The writers are eight connections of psycopg; `send, pgbench` is the same from C, where nothing but the database
-takes time.
+takes time; `send, api` are requests to PostgREST, whose floor is its bare insert that answers nothing.
 
 `history`: a page of 50 at depth 1,000,000 of a chat; its floor is the newest page. `mark read`: 1,000 unread messages;
 its floor is one. `list`: the caller's chats with last message, counts and other members; its floor is the select of the
@@ -25,12 +25,16 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
+from hashlib import md5
 from typing import Any, LiteralString
+from uuid import uuid4
 
+import aiohttp
+import jwt
 import psycopg
 
-from bench.report import Case, interleaved, progress
-from qero.local.stack import temporary_stack
+from bench.report import Case, interleaved, postgrest_url, progress
+from qero.local.stack import Address, temporary_stack
 from qero.local.toolchain import ensure_tools
 
 WRITERS = 8
@@ -132,6 +136,10 @@ FILL: tuple[LiteralString, ...] = (
     "grant execute on function private.bench_is_member(uuid) to authenticated",
     "grant insert on bench_messages to authenticated",
     "grant usage on sequence bench_seq to authenticated",
+    """
+    alter table bench_messages alter seq set default nextval('bench_seq'), alter rev set default currval('bench_seq')
+    """,
+    "notify pgrst, 'reload schema'",
     "vacuum (analyze)",
 )
 
@@ -163,14 +171,14 @@ async def run(*, quick: bool) -> list[Case]:
             progress(f"filling {scale.depth:,} messages")
             for statement in FILL:
                 await connection.execute(statement, {"depth": scale.depth} if "%(" in statement else None)
-            bench = _Bench(address.db_url, connection, scale)
+            bench = _Bench(address, connection, scale)
             medians = await interleaved(bench.measures(), runs=scale.runs)
     cases = [
         Case(
             f"send{name}", medians[f"send{name}"], "messages/s", scale.runs, floor=medians[f"bare insert{name}"],
             lower_is_better=False,
         )
-        for name in ("/1000 chats", "/1 chat", ", pgbench/1000 chats", ", pgbench/1 chat")
+        for client in ("", ", pgbench", ", api") for name in (f"{client}/1000 chats", f"{client}/1 chat")
     ]  # fmt: skip
     for case, floor in (
         (f"history/depth {scale.depth}", "history/depth 0"),
@@ -183,8 +191,18 @@ async def run(*, quick: bool) -> list[Case]:
 
 
 class _Bench:
-    def __init__(self, url: str, connection: psycopg.AsyncConnection[Any], scale: Scale) -> None:
-        self._url = url
+    def __init__(self, address: Address, connection: psycopg.AsyncConnection[Any], scale: Scale) -> None:
+        self._url = address.db_url
+        self._api = postgrest_url(address)
+        now = int(time.time())
+        self._tokens = {
+            user: jwt.encode(
+                {"role": "authenticated", "sub": f"{ME[:-1]}{user}", "aud": "authenticated", "iat": now,
+                 "exp": now + 3600},
+                address.jwt_secret,
+            )
+            for user in range(3, 10)
+        }  # fmt: skip
         self._connection = connection
         self._scale = scale
 
@@ -195,7 +213,11 @@ class _Bench:
         return {
             **{
                 f"{name}{client}/{said}": partial(write, statement, chats)
-                for client, write in (("", self._write), (", pgbench", self._write_from_c))
+                for client, write in (
+                    ("", self._write),
+                    (", pgbench", self._write_from_c),
+                    (", api", self._write_through_api),
+                )
                 for chats, said in ((CHATS, "1000 chats"), (1, "1 chat"))
                 for name, statement in (("send", OURS), ("bare insert", BARE))
             },
@@ -245,6 +267,38 @@ class _Bench:
         if process.returncode or rate is None or failed is None or int(failed[1]):
             raise RuntimeError(f"{out.decode()}\n{err.decode()}")
         return float(rate[1])
+
+    async def _write_through_api(self, statement: str, chats: int) -> float:
+        """As `_write`, by requests to PostgREST."""
+        until = time.perf_counter() + self._scale.seconds
+        async with aiohttp.ClientSession(self._api) as api:
+            written = await asyncio.gather(
+                *(self._api_writer(api, chats, until, ours=statement == OURS) for _ in range(WRITERS))
+            )
+        return sum(written) / self._scale.seconds
+
+    async def _api_writer(self, api: aiohttp.ClientSession, chats: int, until: float, *, ours: bool) -> int:
+        written = 0
+        while time.perf_counter() < until:
+            user = random.randint(3, 9)
+            chat = md5(f"chat{random.randint(1, chats)}".encode(), usedforsecurity=False).hexdigest()
+            headers = {"authorization": f"Bearer {self._tokens[user]}"}
+            if ours:
+                path = "/rpc/send_message"
+                body = {"p_chat_id": chat, "p_body": BODY, "p_client_generated_id": str(uuid4())}
+            else:
+                path = "/bench_messages"
+                headers["prefer"] = "return=minimal"
+                body = {
+                    "workspace_id": f"{ME[:-1]}0", "chat_id": chat, "sender_id": f"{ME[:-1]}{user}",
+                    "client_generated_id": str(uuid4()), "body": BODY,
+                }  # fmt: skip
+            async with api.post(path, json=body, headers=headers) as answer:
+                if answer.status not in (200, 201):
+                    raise RuntimeError(f"{answer.status}: {await answer.text()}")
+                await answer.read()
+            written += 1
+        return written
 
     async def _ask(self, user: str | None, query: str, *parameters: Any) -> float:
         """The median time of a call, in milliseconds."""

@@ -5,7 +5,7 @@ each: texts of known people, who come with both of their ids. A tenth of the peo
 the statuses are about the messages sent last.
 Ours routes, records and applies each: message, thread, status, everything that may have waited for it. The floor does
 the least that keeps an item once: `insert … on conflict do nothing` into a table with nothing but its unique key. Once
-from a connection to the database, and once through the API, as the receipt of webhooks sends them.
+from a connection to the database, and once through PostgREST, as the receipt of webhooks sends them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from uuid import UUID, uuid4
 import httpx
 import psycopg
 
-from bench.report import Case, interleaved, progress
+from bench.report import Case, interleaved, postgrest_url, progress
 from qero.local import graph
 from qero.local.stack import temporary_stack
 from qero.models.webhook import parse_body
@@ -55,7 +55,7 @@ async def run(*, quick: bool) -> list[Case]:
         headers = {"apikey": key, "authorization": f"Bearer {key}", "content-type": "application/json"}
         async with (
             await psycopg.AsyncConnection.connect(address.db_url, autocommit=True) as connection,
-            httpx.AsyncClient(base_url=f"{address.url}/rest/v1", headers=headers, timeout=60) as api,
+            httpx.AsyncClient(base_url=postgrest_url(address), headers=headers, timeout=60) as api,
         ):
             workspace = await fill(connection, scale.threads, scale.messages)
             await connection.execute("set role service_role")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import statistics
@@ -9,6 +10,11 @@ import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
+
+import psutil
+
+from qero.local.stack import Address
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,18 @@ async def interleaved(
                 samples[name].append(value)
                 progress(f"run {number + 1}/{runs} {name}: {value:.3g}")
     return {name: statistics.median(values) for name, values in samples.items()}
+
+
+def postgrest_url(address: Address) -> str:
+    """The API without the stack's gateway, which is written in Python and would take most of the time."""
+    database = urlsplit(address.db_url).port
+    for process in psutil.process_iter(["name"]):
+        if process.info["name"] == "postgrest":
+            with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+                environment = process.environ()
+                if urlsplit(environment["PGRST_DB_URI"]).port == database:
+                    return f"http://127.0.0.1:{environment['PGRST_SERVER_PORT']}"
+    raise RuntimeError("the stack has no PostgREST")
 
 
 def machine() -> str:
