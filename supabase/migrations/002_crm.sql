@@ -35,11 +35,9 @@ $$;
 -- Tables
 ------------------------------------------------------------------------------------------------------------------------
 -- Column by column, because tables of an older shape may stand there already: what they lack is added.
-create table if not exists public.contacts (
-  id uuid primary key default gen_random_uuid(),
-  workspace_id uuid
-);
+create table if not exists public.contacts (id uuid primary key default gen_random_uuid());
 alter table public.contacts
+  add column if not exists workspace_id uuid,
   add column if not exists name text,
   add column if not exists email text,
   add column if not exists phone text,
@@ -56,11 +54,9 @@ alter table public.contacts
   add column if not exists created_at timestamptz default now(),
   add column if not exists updated_at timestamptz default now();
 
-create table if not exists public.tma_candidates (
-  id uuid primary key default gen_random_uuid(),
-  workspace_id uuid
-);
+create table if not exists public.tma_candidates (id uuid primary key default gen_random_uuid());
 alter table public.tma_candidates
+  add column if not exists workspace_id uuid,
   add column if not exists name text,
   add column if not exists email text,
   add column if not exists phone text,

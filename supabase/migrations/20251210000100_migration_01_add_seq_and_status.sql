@@ -27,12 +27,10 @@ begin
 end $$;
 
 -- Every column beyond the ones that any chat has is added on its own, so that a table that stood before ends up alike.
-create table if not exists public.chats (
-  id uuid primary key default gen_random_uuid(),
-  workspace_id uuid not null,
-  created_at timestamptz not null default now()
-);
+create table if not exists public.chats (id uuid primary key default gen_random_uuid());
 alter table public.chats
+  add column if not exists workspace_id uuid,
+  add column if not exists created_at timestamptz not null default now(),
   add column if not exists kind text not null default 'group',
   add column if not exists title text,
   add column if not exists direct_key text,
@@ -73,14 +71,12 @@ comment on column public.chat_members.unread_deleted_count is
   'Deleted messages after last_read_seq, so that unread messages are a subtraction and nothing is counted.';
 comment on column public.chat_members.unread_mention_count is 'Messages after last_read_seq that mention the member.';
 
-create table if not exists public.chat_messages (
-  id uuid primary key default gen_random_uuid(),
-  chat_id uuid not null,
-  sender_id uuid,
-  body text,
-  created_at timestamptz not null default now()
-);
+create table if not exists public.chat_messages (id uuid primary key default gen_random_uuid());
 alter table public.chat_messages
+  add column if not exists chat_id uuid,
+  add column if not exists sender_id uuid,
+  add column if not exists body text,
+  add column if not exists created_at timestamptz not null default now(),
   add column if not exists workspace_id uuid,
   add column if not exists seq bigint,
   add column if not exists rev bigint,
@@ -165,6 +161,7 @@ begin
   ) as rule (of_table, name, definition);
   perform private.ensure_not_null('public.chats', 'workspace_id');
   perform private.ensure_not_null('public.chat_members', 'workspace_id');
+  perform private.ensure_not_null('public.chat_messages', 'chat_id');
 end $$;
 
 ------------------------------------------------------------------------------------------------------------------------
