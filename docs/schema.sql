@@ -1137,6 +1137,115 @@ end $$;
 ALTER FUNCTION private.assign_waiting_threads(p_workspace_id uuid, p_limit integer) OWNER TO postgres;
 
 --
+-- Name: attribute_batch(uuid, integer); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.attribute_batch(p_after uuid, p_limit integer) RETURNS uuid
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_thread_id uuid;
+begin
+  for v_thread_id in
+    select thread.id from public.wa_threads as thread
+    where thread.id > p_after and (thread.connection_id is null or exists (
+      select from public.wa_messages as message where message.thread_id = thread.id and message.connection_id is null))
+    order by thread.id limit p_limit
+  loop
+    perform private.attribute_thread(v_thread_id);
+  end loop;
+  return v_thread_id;
+end $$;
+
+ALTER FUNCTION private.attribute_batch(p_after uuid, p_limit integer) OWNER TO postgres;
+
+--
+-- Name: attribute_conversations(integer); Type: PROCEDURE; Schema: private; Owner: postgres
+--
+
+CREATE PROCEDURE private.attribute_conversations(IN p_batch_size integer DEFAULT 100)
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_after uuid := '00000000-0000-0000-0000-000000000000';
+begin
+  if not exists (
+    select from pg_catalog.pg_attribute
+    where attrelid operator(pg_catalog.=) any (array['public.wa_threads', 'public.wa_messages']::pg_catalog.regclass[])
+      and attname operator(pg_catalog.=) 'connection_id' and not attnotnull
+  ) then
+    return;
+  end if;
+  loop
+    v_after := private.attribute_batch(v_after, p_batch_size);
+    exit when v_after is null;
+    commit;
+  end loop;
+  if not exists (select from public.wa_threads where connection_id is null) then
+    perform private.ensure_not_null('public.wa_threads', 'workspace_id', 'connection_id');
+  end if;
+  if not exists (select from public.wa_messages where connection_id is null) then
+    perform private.ensure_not_null('public.wa_messages', 'workspace_id', 'connection_id', 'thread_id', 'direction',
+      'type', 'occurred_at');
+  end if;
+end $$;
+
+ALTER PROCEDURE private.attribute_conversations(IN p_batch_size integer) OWNER TO postgres;
+
+--
+-- Name: attribute_thread(uuid); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.attribute_thread(p_thread_id uuid) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $_$
+declare
+  v_thread public.wa_threads;
+  v_connection_id uuid;
+begin
+  select thread.* into v_thread from public.wa_threads as thread where thread.id = p_thread_id for no key update;
+  v_connection_id := coalesce(v_thread.connection_id, private.connection_of_older_thread(p_thread_id));
+  if v_connection_id is null or (v_thread.connection_id is null and exists (
+    -- Of two threads with one person by one number, a person says which goes on.
+    select from public.wa_threads as other
+    where other.workspace_id = v_thread.workspace_id and other.id <> p_thread_id
+      and (other.contact_id = v_thread.contact_id or other.group_id = v_thread.group_id)
+      and coalesce(other.connection_id, private.connection_of_older_thread(other.id)) = v_connection_id
+  )) then
+    return false;
+  end if;
+  update public.wa_threads as thread set connection_id = v_connection_id
+  where thread.id = p_thread_id and thread.connection_id is null;
+  execute format($sql$
+    update public.wa_messages as message
+    set connection_id = $1, workspace_id = coalesce(message.workspace_id, $2), type = coalesce(message.type, 'text'),
+      occurred_at = coalesce(message.occurred_at, message.created_at)
+    where message.thread_id = $3 and message.connection_id is null %s
+  $sql$, case when private.names_numbers('wa_messages') then 'and (message.phone_number_id is null
+    or message.phone_number_id::text = (
+      select connection.phone_number_id from public.wa_phone_numbers as connection where connection.id = $1))' end)
+  using v_connection_id, v_thread.workspace_id, p_thread_id;
+  update public.wa_threads as thread
+  set last_message_at = coalesce(thread.last_message_at, seen.last_at),
+    last_inbound_at = coalesce(thread.last_inbound_at, seen.last_inbound_at)
+  from (
+    select max(message.occurred_at) as last_at,
+      max(message.occurred_at) filter (where message.direction = 'in') as last_inbound_at
+    from public.wa_messages as message where message.thread_id = p_thread_id
+  ) as seen
+  where thread.id = p_thread_id and num_nulls(thread.last_message_at, thread.last_inbound_at) > 0
+    and seen.last_at is not null;
+  return true;
+exception when check_violation or unique_violation or foreign_key_violation then
+  raise warning 'thread % stays without its number: %', p_thread_id, sqlerrm;
+  return false;
+end $_$;
+
+ALTER FUNCTION private.attribute_thread(p_thread_id uuid) OWNER TO postgres;
+
+--
 -- Name: audit(text, uuid, jsonb, jsonb, text); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
@@ -1995,6 +2104,36 @@ end $$;
 ALTER FUNCTION private.complete_whatsapp_messages(p_items private.whatsapp_item[]) OWNER TO postgres;
 
 --
+-- Name: connection_of_older_thread(uuid); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.connection_of_older_thread(p_thread_id uuid) RETURNS uuid
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $_$
+declare
+  v_table text;
+  v_key text;
+  v_named text[];
+  v_connections uuid[];
+begin
+  for v_table, v_key in values ('wa_threads', 'id'), ('wa_messages', 'thread_id') loop
+    if private.names_numbers(v_table) then
+      execute format('select array_agg(distinct older.phone_number_id::text) from public.%I as older
+        where older.%I = $1 and older.phone_number_id is not null', v_table, v_key) into v_named using p_thread_id;
+    end if;
+    exit when v_named is not null;
+  end loop;
+  select array_agg(connection.id) into v_connections from public.wa_threads as thread
+  join public.wa_phone_numbers as connection on connection.workspace_id = thread.workspace_id
+  where thread.id = p_thread_id
+    and (v_named is null or (connection.phone_number_id = any (v_named) and connection.deleted_at is null));
+  return case when cardinality(v_connections) = 1 and cardinality(v_named) > 1 is not true then v_connections[1] end;
+end $_$;
+
+ALTER FUNCTION private.connection_of_older_thread(p_thread_id uuid) OWNER TO postgres;
+
+--
 -- Name: connection_secret(uuid); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
@@ -2412,6 +2551,64 @@ CREATE FUNCTION private.ended_grant_tokens(p_workspace_id uuid) RETURNS bigint
 $$;
 
 ALTER FUNCTION private.ended_grant_tokens(p_workspace_id uuid) OWNER TO postgres;
+
+--
+-- Name: ensure_constraint(regclass, text, text); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.ensure_constraint(p_table regclass, p_name text, p_definition text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_has_rows boolean;
+begin
+  if exists (
+    select from pg_constraint as standing
+    where standing.conrelid = p_table
+      and (standing.conname = p_name or (standing.contype = 'p' and p_definition like 'primary key%'))
+  ) then
+    return;
+  end if;
+  execute format('select exists (select from %s)', p_table) into v_has_rows;
+  -- Rows from before the rule don't stop the push, nor are they read under the lock: validate_constraints does it.
+  execute format('alter table %s add constraint %I %s%s', p_table, p_name, p_definition,
+    case when v_has_rows and p_definition ~ '^(check|foreign)' then ' not valid' else '' end);
+end $$;
+
+ALTER FUNCTION private.ensure_constraint(p_table regclass, p_name text, p_definition text) OWNER TO postgres;
+
+--
+-- Name: ensure_not_null(regclass, text[]); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.ensure_not_null(p_table regclass, VARIADIC p_columns text[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_name constant text := (select relation.relname || '_present_check' from pg_class as relation where oid = p_table);
+  v_lacking constant text[] := array(
+    select attribute.attname::text from pg_attribute as attribute
+    where attribute.attrelid = p_table and attribute.attname = any (p_columns) and not attribute.attnotnull
+    order by attribute.attnum);
+  v_has_rows boolean;
+begin
+  if v_lacking = '{}' then
+    return;
+  end if;
+  execute format('select exists (select from %s)', p_table) into v_has_rows;
+  if v_has_rows then
+    execute format('alter table %s drop constraint if exists %I', p_table, v_name);
+    execute format('alter table %s add constraint %I check (%s) not valid', p_table, v_name,
+      (select string_agg(format('%I is not null', lacking), ' and ') from unnest(v_lacking) as lacking));
+  else
+    execute format('alter table %s %s', p_table,
+      (select string_agg(format('alter column %I set not null', lacking), ', ') from unnest(v_lacking) as lacking));
+  end if;
+end $$;
+
+ALTER FUNCTION private.ensure_not_null(p_table regclass, VARIADIC p_columns text[]) OWNER TO postgres;
 
 --
 -- Name: ensure_outbox_lane(uuid, uuid, text); Type: FUNCTION; Schema: private; Owner: postgres
@@ -3999,6 +4196,22 @@ $$;
 ALTER FUNCTION private.name_of(p_profile public.profiles) OWNER TO postgres;
 
 --
+-- Name: names_numbers(text); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.names_numbers(p_table text) RETURNS boolean
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  select exists (
+    select from pg_attribute as older
+    where older.attrelid = format('public.%I', p_table)::regclass and older.attname = 'phone_number_id'
+      and not older.attisdropped)
+$$;
+
+ALTER FUNCTION private.names_numbers(p_table text) OWNER TO postgres;
+
+--
 -- Name: normal_email(text); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
@@ -4173,20 +4386,20 @@ declare
   v_count bigint;
 begin
   select backlog.* into v_backlog from private.chat_backlog as backlog
-  order by backlog.chat_id limit 1 for update skip locked;
+  where backlog.next_seq is not null order by backlog.chat_id limit 1 for update skip locked;
   if not found then
     return 0;
   end if;
   with batch as (
-    select message.id, row_number() over (order by message.created_at, message.id) as position
+    select message.id, row_number() over (order by message.created_at, message.id) - 1 as position
     from public.chat_messages as message
     where message.chat_id = v_backlog.chat_id and message.seq is null
     order by message.created_at, message.id limit p_limit
   )
   update public.chat_messages as message
-  set seq = v_backlog.numbered_count + batch.position,
+  set seq = v_backlog.next_seq + batch.position,
     -- One that was edited before its turn has its rev already.
-    rev = coalesce(message.rev, v_backlog.numbered_count + batch.position),
+    rev = coalesce(message.rev, v_backlog.next_seq + batch.position),
     workspace_id = coalesce(message.workspace_id, chat.workspace_id)
   from batch cross join public.chats as chat
   where message.id = batch.id and chat.id = v_backlog.chat_id;
@@ -4194,7 +4407,7 @@ begin
   if v_count < p_limit then
     delete from private.chat_backlog where chat_id = v_backlog.chat_id;
   else
-    update private.chat_backlog set numbered_count = numbered_count + v_count where chat_id = v_backlog.chat_id;
+    update private.chat_backlog set next_seq = next_seq + v_count where chat_id = v_backlog.chat_id;
   end if;
   return v_count + 1;
 end $$;
@@ -4209,44 +4422,29 @@ CREATE PROCEDURE private.number_chat_messages(IN p_batch_size integer DEFAULT 50
     LANGUAGE plpgsql
     AS $$
 declare
-  v_constraint record;
+  v_chat_id uuid := '00000000-0000-0000-0000-000000000000';
 begin
+  loop
+    v_chat_id := private.reserve_next_chat(v_chat_id);
+    exit when v_chat_id is null;
+    commit;
+  end loop;
+  if not exists (select from private.chat_backlog where next_seq is null) and exists (
+    select from pg_catalog.pg_trigger
+    where tgrelid operator(pg_catalog.=) 'public.chats'::pg_catalog.regclass
+      and tgname operator(pg_catalog.=) 'chats_reserve_numbers'
+  ) then
+    drop trigger if exists chats_reserve_numbers on public.chats;
+    commit;
+  end if;
   loop
     exit when private.number_chat_batch(p_batch_size) operator(pg_catalog.=) 0;
     commit;
   end loop;
-  if exists (select 1 from private.chat_backlog) then
-    return;  -- others are at work
+  -- Where others are at work, they finish it.
+  if not exists (select from private.chat_backlog) then
+    perform private.ensure_not_null('public.chat_messages', 'workspace_id', 'seq', 'rev');
   end if;
-  -- Checked without holding anybody up, so that saying "not null" reads no table.
-  if exists (
-    select 1 from pg_catalog.pg_attribute
-    where attrelid operator(pg_catalog.=) 'public.chat_messages'::pg_catalog.regclass
-      and attname operator(pg_catalog.=) 'seq' and not attnotnull
-  ) then
-    alter table public.chat_messages drop constraint if exists chat_messages_numbered_check;
-    alter table public.chat_messages add constraint chat_messages_numbered_check
-      check (workspace_id is not null and seq is not null and rev is not null) not valid;
-    commit;
-    alter table public.chat_messages validate constraint chat_messages_numbered_check;
-    commit;
-    alter table public.chat_messages alter column workspace_id set not null, alter column seq set not null,
-      alter column rev set not null;
-    alter table public.chat_messages drop constraint chat_messages_numbered_check;
-    commit;
-  end if;
-  for v_constraint in
-    select conrelid::pg_catalog.regclass as relation, conname from pg_catalog.pg_constraint
-    where not convalidated and conrelid operator(pg_catalog.=) any (array[
-      'public.chats', 'public.chat_members', 'public.chat_messages']::pg_catalog.regclass[])
-  loop
-    begin
-      execute pg_catalog.format('alter table %s validate constraint %I', v_constraint.relation, v_constraint.conname);
-    exception when check_violation or foreign_key_violation then
-      raise warning '%: rows from before break %: correct them, then call this again', v_constraint.relation,
-        v_constraint.conname;
-    end;
-  end loop;
 end $$;
 
 ALTER PROCEDURE private.number_chat_messages(IN p_batch_size integer) OWNER TO postgres;
@@ -4907,6 +5105,10 @@ begin
     if (select auth.uid()) is not null and p_payload ? 'type' then
       select takeover.p_lead_ids, takeover.p_outbox_ids into v_taken_leads, v_automatic
       from private.begin_takeover(p_thread_id) as takeover;
+    end if;
+    -- From before there were several numbers; its own may have been connected since the last push.
+    if v_thread.connection_id is null then
+      perform private.attribute_thread(p_thread_id);
     end if;
     -- Messages of one thread are numbered in the order in which they become visible: a smaller number that came to
     -- light later could overtake a message that is already on its way.
@@ -5603,6 +5805,73 @@ end $$;
 ALTER FUNCTION private.require_user() OWNER TO postgres;
 
 --
+-- Name: reserve_next_chat(uuid); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.reserve_next_chat(p_after uuid) RETURNS uuid
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_chat_id uuid;
+  v_newest public.chat_messages;
+begin
+  select backlog.chat_id into v_chat_id from private.chat_backlog as backlog
+  where backlog.chat_id > p_after and backlog.next_seq is null order by backlog.chat_id limit 1;
+  select message.* into v_newest from public.chat_messages as message where message.chat_id = v_chat_id
+  order by message.created_at desc, message.id desc limit 1;
+  -- The trigger counts. Somebody may have written meanwhile, and then the newest is theirs.
+  update public.chats as chat
+  set last_seq = chat.last_seq, last_message_at = coalesce(chat.last_message_at, v_newest.created_at),
+    last_message_sender_id = case when chat.last_message_at is null then v_newest.sender_id
+      else chat.last_message_sender_id end,
+    last_message_preview = case when chat.last_message_at is null then left(v_newest.body, 120)
+      else chat.last_message_preview end
+  where chat.id = v_chat_id;
+  return v_chat_id;
+end $$;
+
+ALTER FUNCTION private.reserve_next_chat(p_after uuid) OWNER TO postgres;
+
+--
+-- Name: reserve_numbers(); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.reserve_numbers() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_count bigint;
+begin
+  if not exists (
+    select from private.chat_backlog as backlog where backlog.chat_id = new.id and backlog.next_seq is null
+  ) then
+    return new;
+  end if;
+  if current_setting('transaction_isolation') <> 'read committed' then
+    raise exception using errcode = 'serialization_failure', message = 'an older snapshot would count too few messages',
+      hint = 'Repeat the transaction, read committed.';
+  end if;
+  select count(*) into v_count from public.chat_messages as message
+  where message.chat_id = new.id and message.seq is null;
+  if v_count = 0 then
+    delete from private.chat_backlog as backlog where backlog.chat_id = new.id;
+    return new;
+  end if;
+  update private.chat_backlog as backlog set next_seq = old.last_seq + 1 where backlog.chat_id = new.id;
+  -- What stood before counts as read: nobody finds thousands of unread messages.
+  update public.chat_members as member
+  set last_delivered_seq = old.last_seq + v_count, last_read_seq = old.last_seq + v_count
+  where member.chat_id = new.id and member.last_read_seq = old.last_seq;
+  new.last_seq := new.last_seq + v_count;
+  new.last_rev := new.last_rev + v_count;
+  return new;
+end $$;
+
+ALTER FUNCTION private.reserve_numbers() OWNER TO postgres;
+
+--
 -- Name: return_outbox(uuid[]); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
@@ -5912,14 +6181,12 @@ CREATE TABLE public.wa_messages (
     workspace_id uuid NOT NULL,
     connection_id uuid NOT NULL,
     thread_id uuid NOT NULL,
-    sequence bigint NOT NULL,
     direction text NOT NULL,
     wa_message_id text,
     type text NOT NULL,
     body text,
     content jsonb DEFAULT '{}'::jsonb NOT NULL,
     status text,
-    status_rank integer GENERATED ALWAYS AS (array_position(ARRAY['pending'::text, 'cancelled'::text, 'unknown'::text, 'sent'::text, 'failed'::text, 'delivered'::text, 'read'::text, 'played'::text], status)) STORED,
     error_code integer,
     error_text text,
     sent_by uuid,
@@ -5936,6 +6203,8 @@ CREATE TABLE public.wa_messages (
     occurred_at timestamp with time zone NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    sequence bigint NOT NULL,
+    status_rank integer GENERATED ALWAYS AS (array_position(ARRAY['pending'::text, 'cancelled'::text, 'unknown'::text, 'sent'::text, 'failed'::text, 'delivered'::text, 'read'::text, 'played'::text], status)) STORED,
     CONSTRAINT wa_messages_direction_check CHECK ((direction = ANY (ARRAY['in'::text, 'out'::text]))),
     CONSTRAINT wa_messages_source_check CHECK ((source = ANY (ARRAY['live'::text, 'phone'::text, 'history'::text]))),
     CONSTRAINT wa_messages_status_check CHECK ((((direction = 'in'::text) AND (status IS NULL)) OR ((direction = 'out'::text) AND (status = ANY (ARRAY['pending'::text, 'cancelled'::text, 'unknown'::text, 'sent'::text, 'failed'::text, 'delivered'::text, 'read'::text, 'played'::text])))))
@@ -6603,10 +6872,8 @@ CREATE TABLE public.wa_threads (
     snoozed_until timestamp with time zone,
     last_inbound_at timestamp with time zone,
     last_message_at timestamp with time zone,
-    last_message_hour timestamp with time zone GENERATED ALWAYS AS (date_bin('01:00:00'::interval, last_message_at, '2000-01-01 00:00:00+00'::timestamp with time zone)) STORED,
     last_message_body text,
     unread_count integer DEFAULT 0 NOT NULL,
-    has_unread boolean GENERATED ALWAYS AS ((unread_count > 0)) STORED,
     inbound_count bigint DEFAULT 0 NOT NULL,
     waiting_since timestamp with time zone,
     answered_at timestamp with time zone,
@@ -6614,6 +6881,8 @@ CREATE TABLE public.wa_threads (
     automation_stopped_at timestamp with time zone,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    last_message_hour timestamp with time zone GENERATED ALWAYS AS (date_bin('01:00:00'::interval, last_message_at, '2000-01-01 00:00:00+00'::timestamp with time zone)) STORED,
+    has_unread boolean GENERATED ALWAYS AS ((unread_count > 0)) STORED,
     CONSTRAINT wa_threads_counterpart_check CHECK ((num_nonnulls(contact_id, group_id) = 1)),
     CONSTRAINT wa_threads_priority_check CHECK ((priority = ANY (ARRAY['low'::text, 'normal'::text, 'high'::text, 'urgent'::text]))),
     CONSTRAINT wa_threads_status_check CHECK ((status = ANY (ARRAY['open'::text, 'pending'::text, 'snoozed'::text, 'closed'::text]))),
@@ -6670,6 +6939,49 @@ CREATE FUNCTION private.time_cursor(p_at timestamp with time zone) RETURNS text
 $$;
 
 ALTER FUNCTION private.time_cursor(p_at timestamp with time zone) OWNER TO postgres;
+
+--
+-- Name: validate_constraints(); Type: PROCEDURE; Schema: private; Owner: postgres
+--
+
+CREATE PROCEDURE private.validate_constraints()
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_constraint record;
+begin
+  for v_constraint in
+    select conrelid::pg_catalog.regclass as relation, conname from pg_catalog.pg_constraint
+    where not convalidated and connamespace operator(pg_catalog.=) any (array[
+      'public', 'private']::pg_catalog.regnamespace[])
+    order by conrelid, conname
+  loop
+    begin
+      execute pg_catalog.format('alter table %s validate constraint %I', v_constraint.relation, v_constraint.conname);
+    exception when check_violation or foreign_key_violation then
+      raise warning '%: rows from before break %: correct them, then call this again', v_constraint.relation,
+        v_constraint.conname;
+    end;
+    commit;
+  end loop;
+  -- Saying "not null" reads no table where a check has proved it.
+  for v_constraint in
+    select standing.conrelid::pg_catalog.regclass as relation, standing.conname, (
+        select pg_catalog.string_agg(pg_catalog.format('alter column %I set not null', attribute.attname), ', ')
+        from pg_catalog.pg_attribute as attribute
+        where attribute.attrelid operator(pg_catalog.=) standing.conrelid
+          and attribute.attnum operator(pg_catalog.=) any (standing.conkey)) as changes
+    from pg_catalog.pg_constraint as standing
+    where standing.convalidated and pg_catalog.right(standing.conname, 14) operator(pg_catalog.=) '_present_check'
+      and standing.connamespace operator(pg_catalog.=) any (array['public', 'private']::pg_catalog.regnamespace[])
+  loop
+    execute pg_catalog.format('alter table %s %s', v_constraint.relation, v_constraint.changes);
+    execute pg_catalog.format('alter table %s drop constraint %I', v_constraint.relation, v_constraint.conname);
+    commit;
+  end loop;
+end $$;
+
+ALTER PROCEDURE private.validate_constraints() OWNER TO postgres;
 
 --
 -- Name: view_filter(uuid, uuid); Type: FUNCTION; Schema: private; Owner: postgres
@@ -14065,8 +14377,7 @@ ALTER TABLE private.audit_seals OWNER TO postgres;
 
 CREATE TABLE private.chat_backlog (
     chat_id uuid NOT NULL,
-    message_count bigint NOT NULL,
-    numbered_count bigint DEFAULT 0 NOT NULL
+    next_seq bigint
 );
 
 ALTER TABLE private.chat_backlog OWNER TO postgres;
@@ -14451,16 +14762,16 @@ ALTER TABLE public.meta_signup_states OWNER TO postgres;
 --
 
 CREATE TABLE public.meta_webhook_events (
-    id bigint NOT NULL,
     workspace_id uuid NOT NULL,
-    phone_number_id text,
     event_key text NOT NULL,
+    phone_number_id text,
     kind text NOT NULL,
     raw jsonb NOT NULL,
     status text NOT NULL,
     attempts integer DEFAULT 1 NOT NULL,
     error text,
     received_at timestamp with time zone DEFAULT now() NOT NULL,
+    id bigint NOT NULL,
     CONSTRAINT meta_webhook_events_event_key_check CHECK (((length(event_key) >= 1) AND (length(event_key) <= 512))),
     CONSTRAINT meta_webhook_events_kind_check CHECK ((kind = ANY (ARRAY['message'::text, 'echo'::text, 'history'::text, 'reaction'::text, 'edit'::text, 'revoke'::text, 'status'::text, 'call'::text, 'identity'::text, 'preference'::text, 'address_book'::text, 'history_sync'::text, 'template'::text, 'account'::text, 'number'::text, 'error'::text, 'other'::text, 'malformed'::text]))),
     CONSTRAINT meta_webhook_events_status_check CHECK ((status = ANY (ARRAY['applied'::text, 'kept'::text, 'set_aside'::text])))
@@ -18272,6 +18583,24 @@ REVOKE ALL ON FUNCTION private.assign_waiting_threads(p_workspace_id uuid, p_lim
 GRANT ALL ON FUNCTION private.assign_waiting_threads(p_workspace_id uuid, p_limit integer) TO service_role;
 
 --
+-- Name: FUNCTION attribute_batch(p_after uuid, p_limit integer); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.attribute_batch(p_after uuid, p_limit integer) FROM PUBLIC;
+
+--
+-- Name: PROCEDURE attribute_conversations(IN p_batch_size integer); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON PROCEDURE private.attribute_conversations(IN p_batch_size integer) FROM PUBLIC;
+
+--
+-- Name: FUNCTION attribute_thread(p_thread_id uuid); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.attribute_thread(p_thread_id uuid) FROM PUBLIC;
+
+--
 -- Name: FUNCTION audit(p_action text, p_workspace_id uuid, p_before jsonb, p_after jsonb, p_reason text); Type: ACL; Schema: private; Owner: postgres
 --
 
@@ -18432,6 +18761,12 @@ REVOKE ALL ON FUNCTION private.complete_whatsapp_messages(p_items private.whatsa
 GRANT ALL ON FUNCTION private.complete_whatsapp_messages(p_items private.whatsapp_item[]) TO service_role;
 
 --
+-- Name: FUNCTION connection_of_older_thread(p_thread_id uuid); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.connection_of_older_thread(p_thread_id uuid) FROM PUBLIC;
+
+--
 -- Name: FUNCTION connection_secret(p_connection_id uuid); Type: ACL; Schema: private; Owner: postgres
 --
 
@@ -18529,6 +18864,18 @@ REVOKE ALL ON FUNCTION private.end_reservation(p_reservation_id uuid, p_amount b
 --
 
 REVOKE ALL ON FUNCTION private.ended_grant_tokens(p_workspace_id uuid) FROM PUBLIC;
+
+--
+-- Name: FUNCTION ensure_constraint(p_table regclass, p_name text, p_definition text); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.ensure_constraint(p_table regclass, p_name text, p_definition text) FROM PUBLIC;
+
+--
+-- Name: FUNCTION ensure_not_null(p_table regclass, VARIADIC p_columns text[]); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.ensure_not_null(p_table regclass, VARIADIC p_columns text[]) FROM PUBLIC;
 
 --
 -- Name: FUNCTION ensure_outbox_lane(p_workspace_id uuid, p_connection_id uuid, p_channel text); Type: ACL; Schema: private; Owner: postgres
@@ -19009,6 +19356,12 @@ REVOKE ALL ON FUNCTION private.name_of(p_profile public.profiles) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.name_of(p_profile public.profiles) TO service_role;
 
 --
+-- Name: FUNCTION names_numbers(p_table text); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.names_numbers(p_table text) FROM PUBLIC;
+
+--
 -- Name: FUNCTION normal_email(p_email text); Type: ACL; Schema: private; Owner: postgres
 --
 
@@ -19376,6 +19729,18 @@ GRANT ALL ON FUNCTION private.require_user() TO authenticated;
 GRANT ALL ON FUNCTION private.require_user() TO service_role;
 
 --
+-- Name: FUNCTION reserve_next_chat(p_after uuid); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.reserve_next_chat(p_after uuid) FROM PUBLIC;
+
+--
+-- Name: FUNCTION reserve_numbers(); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.reserve_numbers() FROM PUBLIC;
+
+--
 -- Name: FUNCTION return_outbox(p_ids uuid[]); Type: ACL; Schema: private; Owner: postgres
 --
 
@@ -19599,6 +19964,12 @@ REVOKE ALL ON FUNCTION private.threads_shown(p_threads public.wa_threads[], p_so
 REVOKE ALL ON FUNCTION private.time_cursor(p_at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.time_cursor(p_at timestamp with time zone) TO authenticated;
 GRANT ALL ON FUNCTION private.time_cursor(p_at timestamp with time zone) TO service_role;
+
+--
+-- Name: PROCEDURE validate_constraints(); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON PROCEDURE private.validate_constraints() FROM PUBLIC;
 
 --
 -- Name: FUNCTION view_filter(p_workspace_id uuid, p_view_id uuid); Type: ACL; Schema: private; Owner: postgres

@@ -115,7 +115,7 @@ def push_command(
                 backups=None if skip else backups,
                 keep=keep,
                 adopt=adopt,
-                first=first.read_text("utf-8") if first else "",
+                first=first,
                 allowed=_rules(allow),
                 expected=_fresh_catalogue(workdir) if fresh else None,
                 push_timeout_seconds=timeout_seconds,
@@ -341,8 +341,8 @@ def lint(
         late = planned.out_of_order
         if not files:
             candidates = [file for file in candidates if file.name in {*planned.pending, *planned.edited}]
-        if advisor:
-            advice = advisor_findings(supabase_cli(), target.db_url)
+    if advisor:
+        advice = advisor_findings(supabase_cli(), settings.require("db_url"))
     findings = lint_migrations(candidates, standing=standing, out_of_order=late)
     if as_json:
         print_json({"files": [file.name for file in candidates], "findings": _as_dicts(findings), "advisor": advice})

@@ -64,14 +64,26 @@ _QUESTIONS = (
         "Look through private.migration_rejects, enter again what is needed, then delete the rows.",
     ),
     _Question(
-        "conversations_have_a_number", ["public.wa_threads", "public.wa_messages"],
+        "conversations_have_a_number", ["public.wa_threads", "public.wa_messages", "public.workspaces"],
         """
-        select nullif(concat_ws(', ',
-          nullif((select count(*) from public.wa_threads where connection_id is null), 0) || ' threads',
-          nullif((select count(*) from public.wa_messages where connection_id is null), 0) || ' messages'), '')
-          || ' belong to no WhatsApp number'
+        select case when exists (
+            select from pg_attribute where attname = 'connection_id' and not attnotnull
+              and attrelid in ('public.wa_threads'::regclass, 'public.wa_messages'::regclass)) then (
+          select string_agg(format('%s: %s threads, %s messages', slug, threads, messages), '; ' order by slug)
+            || '; no WhatsApp number is known for them'
+          from (
+            select coalesce(max(workspace.slug), 'no workspace') as slug, sum(older.threads) as threads,
+              sum(older.messages) as messages
+            from (
+              select workspace_id, 1 as threads, 0 as messages from public.wa_threads where connection_id is null
+              union all
+              select workspace_id, 0, 1 from public.wa_messages where connection_id is null
+            ) as older left join public.workspaces as workspace on workspace.id = older.workspace_id
+            group by older.workspace_id
+          ) as workspaces) end
         """,
-        "Connect the numbers they came by, then set connection_id; `qero connections list` shows the numbers.",
+        "Where there is one number: connect it, then `qero db push`. Otherwise say which, thread by thread: update"
+        " public.wa_threads set connection_id = … where id = …; the push after that brings their messages along.",
     ),
     _Question(
         "constraints_valid", [],
@@ -125,7 +137,11 @@ def run_checks(connection: psycopg.Connection[Any]) -> list[Check]:
             "select coalesce(bool_and(to_regclass(name) is not null), true) from unnest(%s::text[]) as name",
             [list(question.reads)],
         ).fetchone()
-        answer = connection.execute(question.query).fetchone() if row and row[0] else None
+        try:
+            answer = connection.execute(question.query).fetchone() if row and row[0] else None
+        except psycopg.errors.UndefinedColumn:
+            # Half a table: the comparison of catalogues says so.
+            answer = None
         checks.append(
             Check(question.name, str(answer[0]) if answer and answer[0] is not None else None, question.remedy)
         )

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import re
-import subprocess
 import sys
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -19,11 +17,13 @@ import psycopg
 from qero.clients.secrets import SecretBox
 from qero.clients.webpush import VapidKeys
 from qero.errors import QeroError
+from qero.ops.checks import run_checks
 from qero.ops.history import read_plan
-from qero.ops.push import migration_files, migrations_workdir, without_password
+from qero.ops.push import migration_files, migrations_workdir, run_supabase, without_password
 from qero.settings import Settings
 
 MINIMUM_POSTGRES = 15
+_COMMITTING_PROCEDURES = ("attribute_conversations", "number_chat_messages", "validate_constraints")
 REALTIME_TABLES = ("contacts", "wa_threads", "wa_messages", "chats", "chat_messages")
 
 
@@ -127,6 +127,7 @@ def _database(settings: Settings, project: Path) -> list[Finding]:
                     lambda db: _pending_migrations(db, project),
                     _publication,
                     lambda db: _connections(db, settings),
+                    _playbook,
                 )
             ]
     except psycopg.Error as error:
@@ -205,6 +206,16 @@ def _connections(connection: psycopg.Connection, settings: Settings) -> Finding:
     return Finding("connections", "ok", f"{len(rows)} numbers connected, none paused")
 
 
+def _playbook(connection: psycopg.Connection) -> Finding:
+    failed = [check for check in run_checks(connection) if check.found]
+    if failed:
+        return Finding(
+            "playbook", "warning", "; ".join(f"{check.name}: {check.found}" for check in failed),
+            " ".join(check.remedy for check in failed[:3]),
+        )  # fmt: skip
+    return Finding("playbook", "ok", "the named checks of `qero db verify` hold")
+
+
 def _opens(box: SecretBox, ciphertext: str | None) -> bool:
     try:
         return ciphertext is not None and bool(box.decrypt(ciphertext))
@@ -234,29 +245,25 @@ def advisor_findings(supabase_cli: Path, db_url: str) -> list[str]:
     """What Supabase's security and performance advisor has to say about a database, one line a finding.
 
     Raises:
-        QeroError: `tool_failed`.
+        QeroError: `tool_failed` with the CLI's words; `tool_missing`, `tool_timed_out`.
     """
-    address, password = without_password(db_url)
-    command = [str(supabase_cli), "db", "advisors", f"--remote={address}", "--type", "all", "--level", "info",
-               "--fail-on", "none", "--output-format", "json"]  # fmt: skip
+    command = ["db", "advisors", "--type", "all", "--level", "info", "--fail-on", "none", "--output-format", "json"]
+    finished = run_supabase(supabase_cli, command, db_url=db_url, home=Path.home(), timeout_seconds=120)
     try:
-        finished = subprocess.run(
-            command, capture_output=True, text=True, timeout=120, check=False, stdin=subprocess.DEVNULL,
-            env={**os.environ, "PGPASSWORD": password},
-        )  # fmt: skip
         results = json.loads(finished.stdout)["results"]
-    except (subprocess.TimeoutExpired, ValueError, KeyError, OSError) as error:
+    except (ValueError, KeyError) as error:
         raise QeroError(
-            "tool_failed", "The advisor couldn't be run.", detail={"reason": type(error).__name__}
+            "tool_failed", "The advisor couldn't be run.", detail={"output": finished.stderr.strip()[-1000:]}
         ) from error
     return [f"{item['name']}: {item['detail']}" for item in results if not _is_accepted(item)]
 
 
 def _is_accepted(item: dict[str, str]) -> bool:
     """An index that nothing has used yet says something about the traffic, not about the schema, and a procedure that
-    commits can't pin its search_path; this one names everything in full, and only its owner may call it."""
+    commits can't pin its search_path; these name everything in full, and only their owner may call them."""
     return item["name"] == "unused_index" or (
-        item["name"] == "function_search_path_mutable" and "private.number_chat_messages" in item["detail"]
+        item["name"] == "function_search_path_mutable"
+        and any(f"private.{name}" in item["detail"] for name in _COMMITTING_PROCEDURES)
     )
 
 

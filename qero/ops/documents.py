@@ -55,7 +55,12 @@ def rollback_markdown(files: Iterable[Path]) -> str:
         head = file.read_text("utf-8").partition("\n\n")[0]
         said = re.search(r"^-- Roll back: +(.*(?:\n--  .*)*)", head, re.MULTILINE)
         how = " ".join(line.removeprefix("--").strip() for line in said[1].splitlines()) if said else ""
-        loses = "yes" if re.search(r"\blos(?:es|t)\b", how, re.IGNORECASE) and "no data is lost" not in how else ""
+        loses = (
+            "yes"
+            if re.search(r"\blos(?:es|t)\b", how, re.IGNORECASE)
+            and not re.search(r"\b(?:no data|nothing) is lost\b", how, re.IGNORECASE)
+            else ""
+        )
         lines.append(f"| `{file.stem}` | {loses} | {how.replace('|', chr(92) + '|')} |")
     return "\n".join(lines) + "\n"
 

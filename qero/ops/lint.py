@@ -1,7 +1,7 @@
 """Reads migrations before they are pushed: what would lose rows, stop writers, or leave something open.
 
-Statements are parsed by Postgres's own parser. What stands in the text of a `do` block or is put together there is only
-searched for words.
+Statements are parsed by Postgres's own parser. In the text of a `do` block, an `alter table` that stands there word for
+word is read for locks; what is put together there is only searched for words.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -45,6 +46,7 @@ WARNINGS = frozenset({"lock_timeout", "out_of_order", "squawk"})
 _EXPOSED = ("public", "private")
 _DYNAMIC_LOSS = re.compile(r"\b(drop\s+(?:table|column|schema|materialized\s+view)|truncate)\b", re.IGNORECASE)
 _DYNAMIC_ROW_SECURITY = re.compile(r"alter table (?:%s|%I)\S* enable row level security", re.IGNORECASE)
+_WRITTEN_OUT = re.compile(r"\balter\s+table\s[^;$]+;", re.IGNORECASE)
 _HEAD = re.compile(r"(?:\s+|--[^\n]*\n|/\*.*?\*/)*", re.DOTALL)
 
 
@@ -70,6 +72,10 @@ class Standing:
     rows: Mapping[str, int] = field(default_factory=dict)
     names: Collection[str] = frozenset()
     """Indexes and constraints; a statement that makes one of these again does nothing, or fails."""
+    indexed: Collection[tuple[str, tuple[str, ...]]] = ()
+    """By table, the columns of each index."""
+    columns: Collection[tuple[str, str]] = frozenset()
+    """By table; `add column if not exists` does nothing about one of these."""
 
     def is_big(self, table: str) -> bool:
         return self.rows.get(table, 0) >= BIG_TABLE_ROWS
@@ -86,7 +92,28 @@ def read_standing(connection: psycopg.Connection[Any]) -> Standing:
     names = connection.execute(
         "select relname::text from pg_class where relkind = 'i' union select conname from pg_constraint"
     )
-    return Standing(dict(rows.fetchall()), frozenset(name for (name,) in names))
+    indexed = connection.execute(
+        """
+        select format('%s.%s', nspname, relname), array(
+          select attname::text from unnest(indkey::smallint[]) with ordinality as key (number, place)
+          join pg_attribute on attrelid = indrelid and attnum = key.number order by place)
+        from pg_index join pg_class on pg_class.oid = indrelid join pg_namespace on pg_namespace.oid = relnamespace
+        where nspname !~ '^pg_' and indisvalid
+        """
+    )
+    columns = connection.execute(
+        """
+        select format('%s.%s', nspname, relname), attname::text
+        from pg_attribute join pg_class on pg_class.oid = attrelid join pg_namespace on pg_namespace.oid = relnamespace
+        where relkind in ('r', 'p') and nspname !~ '^pg_' and attnum > 0 and not attisdropped
+        """
+    )
+    return Standing(
+        rows=dict(rows.fetchall()),
+        names=frozenset(name for (name,) in names),
+        indexed=[(table, tuple(of)) for table, of in indexed],
+        columns=frozenset((table, column) for table, column in columns),
+    )
 
 
 def lint_migrations(
@@ -103,10 +130,11 @@ def lint_migrations(
         QeroError: `tool_missing`, the parser isn't installed.
     """
     findings: list[Finding] = []
-    made = _Made()
+    standing = standing or Standing()
+    made = _Made(indexed=list(standing.indexed))
     for file in files:
         text = file.read_text("utf-8")
-        found = list(_Reader(file.name, text, standing or Standing(), made).findings())
+        found = list(_Reader(file.name, text, standing, made).findings())
         # qero's own come in later under old names; that is what the names are kept for.
         if file.name in out_of_order and not is_shipped(file):
             found.insert(0, Finding("out_of_order", file.name, 1, "Its version is older than one that is applied.",
@@ -179,7 +207,7 @@ class _Reader:
         self._made = made
         self._line = 1
         self._new: set[str] = set()
-        """Tables that this file makes: nobody waits for a lock on one."""
+        """Tables that this file makes: nobody waits for a lock on one. None that stands there already."""
 
     def findings(self) -> Iterator[Finding]:
         pglast = _parser()
@@ -220,7 +248,8 @@ class _Reader:
 
     def create_table(self, statement: Any) -> Iterator[Finding]:
         table = _table(statement.relation)
-        self._new.add(table)
+        if table not in self._standing.rows:
+            self._new.add(table)
         if table.startswith(_EXPOSED):
             self._made.tables.setdefault(table, (self._name, self._line))
         for element in statement.tableElts or ():
@@ -259,7 +288,8 @@ class _Reader:
                                        " not null: that reads nothing any more.")  # fmt: skip
             elif what == "AT_AddColumn":
                 self._column(table, command.def_)
-                if _is_computed(command.def_):
+                is_there = command.missing_ok and (table, command.def_.colname) in self._standing.columns
+                if _is_computed(command.def_) and not is_there:
                     yield from self._locks(table, "It rewrites", "Add the column without a default, then fill it in"
                                            " batches.")  # fmt: skip
             elif what == "AT_AddConstraint":
@@ -350,6 +380,11 @@ class _Reader:
         code = re.sub(r"--[^\n]*", "", text)
         for match in _DYNAMIC_LOSS.finditer(code):
             yield self._loss(f"says “{' '.join(match[0].split())}” in a do block")
+        pglast = _parser()
+        for match in _WRITTEN_OUT.finditer(code):
+            with suppress(pglast.parser.ParseError):
+                [raw] = pglast.parse_sql(match[0])
+                yield from (finding for finding in self.alter_table(raw.stmt) if finding.rule == "locking")
 
     def transaction(self, statement: Any) -> Iterator[Finding]:
         yield self._finding("transaction", "It begins or ends a transaction.", "Leave it out: a migration is one.")

@@ -20,7 +20,8 @@ PUSH_TIMEOUT_SECONDS = 600
 _NAME = re.compile(r"(\d+)_.+\.sql", re.ASCII)
 _LOCKED_OUT = ("55P03", "40P01")
 """A lock that wasn't to be had in time, and a deadlock: somebody else's work was in the way."""
-_NO_SUCH_COLUMN = "42703"
+_OTHER_SHAPE = ("42703", "42804", "42883")
+"""No such column, another type, no operator for such types: a table isn't what the migration takes it for."""
 _APPLICATION_NAME = "qero db push"
 CLI_SESSIONS = (_APPLICATION_NAME, "@effect/sql-pg")
 """What the CLI's sessions are called in the database, by version 2, which takes our word, and by later ones."""
@@ -183,7 +184,7 @@ def push_migrations(
             detail={"workdir": str(workdir), "output": output.strip()[-3000:]},
             hint="A table stands there in another shape: `qero db verify --write mend.sql` writes what would mend it; "
             "review it, then `qero db push --adopt --first mend.sql`."
-            if f"SQLSTATE {_NO_SUCH_COLUMN}" in output
+            if any(f"SQLSTATE {state}" in output for state in _OTHER_SHAPE)
             else "Correct the migration that the output names, then repeat; it was rolled back as a whole.",
         )
     return re.findall(r"Applying migration (.+\.sql)\.\.\.", output)

@@ -102,7 +102,7 @@ class PushOptions:
         backups: the folder for backups; None pushes without one.
         adopt: bring an older or hand-made database into shape: make indexes that big tables lack while writers go on,
             and run again what was applied with another text.
-        first: statements to run before, reviewed by a person; only with `adopt`.
+        first: a file of statements to run before, reviewed by a person; only with `adopt`.
         allowed: rules of lint that this push may break.
         expected: the catalogue to verify against; None is what qero ships.
     """
@@ -110,7 +110,7 @@ class PushOptions:
     backups: Path | None
     keep: int = DEFAULT_KEEP
     adopt: bool = False
-    first: str = ""
+    first: Path | None = None
     allowed: Collection[str] = ()
     expected: Catalogue | None = None
     push_timeout_seconds: float = PUSH_TIMEOUT_SECONDS
@@ -146,7 +146,7 @@ def push(
         if plan.pending or again:
             indexes = read_adoption(connection) if options.adopt else []
             with _step(report, "lint", say) as step:
-                report.findings += lint_plan(connection, files, plan, again, indexes)
+                report.findings += lint_plan(connection, files, plan, again, indexes, options.first)
                 require_allowed(report.findings, options.allowed)
                 step.said = f"{len(report.findings)} findings"
             with _step(report, "backup", say) as step:
@@ -176,17 +176,20 @@ def lint_plan(
     plan: Plan,
     again: Collection[str],
     indexes: Sequence[AddedIndex],
+    first: Path | None = None,
 ) -> list[Finding]:
     """What lint says about the files that a push would run. Those that qero ships were read before they were shipped;
     what could not be known then is how big the tables are.
 
     Args:
         indexes: what is made before, and so by no migration.
+        first: what runs before all of them.
     """
     standing = read_standing(connection)
     standing = replace(standing, names={*standing.names, *(index.name.rpartition(".")[2] for index in indexes)})
     wanted = [file for file in files if file.name in {*plan.pending, *again}]
     own = [file for file in wanted if not is_shipped(file)]
+    own = [first, *own] if first else own
     findings = lint_migrations(own, standing=standing, out_of_order=plan.out_of_order) if own else []
     shipped = [file for file in wanted if is_shipped(file)]
     if any(map(standing.is_big, standing.rows)) and has_parser():
@@ -247,7 +250,11 @@ def adoption(wanted: Catalogue, found: Catalogue, standing: Standing) -> list[Ad
 
 
 def adopt(
-    connection: psycopg.Connection[Any], indexes: Sequence[AddedIndex], first: str, again: Collection[str], say: Say
+    connection: psycopg.Connection[Any],
+    indexes: Sequence[AddedIndex],
+    first: Path | None,
+    again: Collection[str],
+    say: Say,
 ) -> None:
     """Make ready for migrations to run on an older or hand-made database.
 
@@ -268,7 +275,7 @@ def adopt(
         with connection.transaction():
             connection.execute(f"set local lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'".encode())
             if first:
-                connection.execute(first.encode())
+                connection.execute(first.read_bytes())
             if again:
                 forget(connection, again)
 
@@ -291,7 +298,11 @@ def _add_index(connection: psycopg.Connection[Any], index: AddedIndex) -> None:
     if is_invalid:
         connection.execute(f"drop index concurrently {index.name}".encode())
     for statement in index.statements:
+        # What is made concurrently waits for old transactions, and nobody waits behind it; everything else is bounded.
+        limit = "0" if " concurrently " in statement.lower() else f"{LOCK_TIMEOUT_SECONDS}s"
+        connection.execute(f"set lock_timeout = '{limit}'".encode())
         connection.execute(statement.encode())
+    connection.execute("reset lock_timeout")
 
 
 def _unless_locked(run: Callable[[], object]) -> None:

@@ -56,44 +56,124 @@ exception when invalid_parameter_value then
 end $$;
 
 ------------------------------------------------------------------------------------------------------------------------
+-- Tables that stood before
+------------------------------------------------------------------------------------------------------------------------
+-- A table may stand there already, in an older shape or half made by hand, and `create table if not exists` repairs
+-- nothing: migrations add each column on its own, and by these each rule. A key that a table has already stays.
+create or replace function private.ensure_constraint(p_table regclass, p_name text, p_definition text) returns void
+language plpgsql security invoker set search_path = '' as $$
+declare
+  v_has_rows boolean;
+begin
+  if exists (
+    select from pg_constraint as standing
+    where standing.conrelid = p_table
+      and (standing.conname = p_name or (standing.contype = 'p' and p_definition like 'primary key%'))
+  ) then
+    return;
+  end if;
+  execute format('select exists (select from %s)', p_table) into v_has_rows;
+  -- Rows from before the rule don't stop the push, nor are they read under the lock: validate_constraints does it.
+  execute format('alter table %s add constraint %I %s%s', p_table, p_name, p_definition,
+    case when v_has_rows and p_definition ~ '^(check|foreign)' then ' not valid' else '' end);
+end $$;
+
+-- On a table with rows it is a check at first, for the same reason; validate_constraints then makes it the columns' own.
+create or replace function private.ensure_not_null(p_table regclass, variadic p_columns text[]) returns void
+language plpgsql security invoker set search_path = '' as $$
+declare
+  v_name constant text := (select relation.relname || '_present_check' from pg_class as relation where oid = p_table);
+  v_lacking constant text[] := array(
+    select attribute.attname::text from pg_attribute as attribute
+    where attribute.attrelid = p_table and attribute.attname = any (p_columns) and not attribute.attnotnull
+    order by attribute.attnum);
+  v_has_rows boolean;
+begin
+  if v_lacking = '{}' then
+    return;
+  end if;
+  execute format('select exists (select from %s)', p_table) into v_has_rows;
+  if v_has_rows then
+    execute format('alter table %s drop constraint if exists %I', p_table, v_name);
+    execute format('alter table %s add constraint %I check (%s) not valid', p_table, v_name,
+      (select string_agg(format('%I is not null', lacking), ' and ') from unnest(v_lacking) as lacking));
+  else
+    execute format('alter table %s %s', p_table,
+      (select string_agg(format('alter column %I set not null', lacking), ', ') from unnest(v_lacking) as lacking));
+  end if;
+end $$;
+
+-- A procedure that commits can't pin its search_path: everything here is named in full.
+create or replace procedure private.validate_constraints()
+language plpgsql as $$
+declare
+  v_constraint record;
+begin
+  for v_constraint in
+    select conrelid::pg_catalog.regclass as relation, conname from pg_catalog.pg_constraint
+    where not convalidated and connamespace operator(pg_catalog.=) any (array[
+      'public', 'private']::pg_catalog.regnamespace[])
+    order by conrelid, conname
+  loop
+    begin
+      execute pg_catalog.format('alter table %s validate constraint %I', v_constraint.relation, v_constraint.conname);
+    exception when check_violation or foreign_key_violation then
+      raise warning '%: rows from before break %: correct them, then call this again', v_constraint.relation,
+        v_constraint.conname;
+    end;
+    commit;
+  end loop;
+  -- Saying "not null" reads no table where a check has proved it.
+  for v_constraint in
+    select standing.conrelid::pg_catalog.regclass as relation, standing.conname, (
+        select pg_catalog.string_agg(pg_catalog.format('alter column %I set not null', attribute.attname), ', ')
+        from pg_catalog.pg_attribute as attribute
+        where attribute.attrelid operator(pg_catalog.=) standing.conrelid
+          and attribute.attnum operator(pg_catalog.=) any (standing.conkey)) as changes
+    from pg_catalog.pg_constraint as standing
+    where standing.convalidated and pg_catalog.right(standing.conname, 14) operator(pg_catalog.=) '_present_check'
+      and standing.connamespace operator(pg_catalog.=) any (array['public', 'private']::pg_catalog.regnamespace[])
+  loop
+    execute pg_catalog.format('alter table %s %s', v_constraint.relation, v_constraint.changes);
+    execute pg_catalog.format('alter table %s drop constraint %I', v_constraint.relation, v_constraint.conname);
+    commit;
+  end loop;
+end $$;
+comment on procedure private.validate_constraints() is
+  'Reads what stood before against the rules that came later, while writers go on. Repeatable; call it after the push, '
+  'outside a transaction.';
+revoke all on function private.ensure_constraint(regclass, text, text), private.ensure_not_null(regclass, text[])
+  from public, anon, authenticated, service_role;
+revoke all on procedure private.validate_constraints() from public, anon, authenticated, service_role;
+
+------------------------------------------------------------------------------------------------------------------------
 -- Tables
 ------------------------------------------------------------------------------------------------------------------------
-create table if not exists public.profiles (
-  id uuid primary key references auth.users (id) on delete cascade,
-  email text,
-  full_name text,
-  timezone text not null default 'UTC',
-  created_at timestamptz not null default now(),
-  updated_at timestamptz not null default now(),
-  constraint profiles_full_name_check check (length(full_name) <= 200),
-  constraint profiles_timezone_check check (length(timezone) <= 100 and private.is_timezone(timezone))
-);
+create table if not exists public.profiles (id uuid primary key);
+alter table public.profiles
+  add column if not exists email text,
+  add column if not exists full_name text,
+  add column if not exists timezone text not null default 'UTC',
+  add column if not exists created_at timestamptz not null default now(),
+  add column if not exists updated_at timestamptz not null default now();
 
-create table if not exists public.workspaces (
-  id uuid primary key default gen_random_uuid(),
-  slug text not null,
-  name text not null,
-  status text not null default 'active',
-  created_at timestamptz not null default now(),
-  updated_at timestamptz not null default now(),
-  constraint workspaces_slug_key unique (slug),
-  constraint workspaces_slug_check check (
-    slug ~ '^[a-z][a-z0-9-]{1,62}$'
-    and slug !~ '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$'
-  ),
-  constraint workspaces_name_check check (length(btrim(name)) between 1 and 200),
-  constraint workspaces_status_check check (status in ('active', 'suspended'))
-);
+create table if not exists public.workspaces (id uuid primary key default gen_random_uuid());
+alter table public.workspaces
+  add column if not exists slug text,
+  add column if not exists name text,
+  add column if not exists status text not null default 'active',
+  add column if not exists created_at timestamptz not null default now(),
+  add column if not exists updated_at timestamptz not null default now();
 
 create table if not exists public.workspace_memberships (
-  workspace_id uuid not null references public.workspaces (id) on delete cascade,
-  user_id uuid not null references public.profiles (id) on delete cascade,
-  role text not null,
-  created_at timestamptz not null default now(),
-  updated_at timestamptz not null default now(),
-  constraint workspace_memberships_pkey primary key (workspace_id, user_id),
-  constraint workspace_memberships_role_check check (role in ('owner', 'admin', 'member', 'viewer'))
+  workspace_id uuid not null,
+  user_id uuid not null,
+  constraint workspace_memberships_pkey primary key (workspace_id, user_id)
 );
+alter table public.workspace_memberships
+  add column if not exists role text,
+  add column if not exists created_at timestamptz not null default now(),
+  add column if not exists updated_at timestamptz not null default now();
 
 create table if not exists private.migration_rejects (
   id bigint generated always as identity primary key,
@@ -103,6 +183,33 @@ create table if not exists private.migration_rejects (
   rejected_at timestamptz not null default now()
 );
 comment on table private.migration_rejects is 'Rows that a migration couldn''t keep where they were, as they stood there.';
+
+do $$
+begin
+  perform private.ensure_constraint(rule.of_table, rule.name, rule.definition) from (values
+    ('public.profiles'::regclass, 'profiles_pkey', 'primary key (id)'),
+    ('public.profiles', 'profiles_id_fkey', 'foreign key (id) references auth.users (id) on delete cascade'),
+    ('public.profiles', 'profiles_full_name_check', 'check (length(full_name) <= 200)'),
+    ('public.profiles', 'profiles_timezone_check',
+      'check (length(timezone) <= 100 and private.is_timezone(timezone))'),
+    ('public.workspaces', 'workspaces_pkey', 'primary key (id)'),
+    ('public.workspaces', 'workspaces_slug_key', 'unique (slug)'),
+    ('public.workspaces', 'workspaces_slug_check', $check$check (
+      slug ~ '^[a-z][a-z0-9-]{1,62}$'
+      and slug !~ '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$')$check$),
+    ('public.workspaces', 'workspaces_name_check', 'check (length(btrim(name)) between 1 and 200)'),
+    ('public.workspaces', 'workspaces_status_check', $check$check (status in ('active', 'suspended'))$check$),
+    ('public.workspace_memberships', 'workspace_memberships_pkey', 'primary key (workspace_id, user_id)'),
+    ('public.workspace_memberships', 'workspace_memberships_workspace_id_fkey',
+      'foreign key (workspace_id) references public.workspaces (id) on delete cascade'),
+    ('public.workspace_memberships', 'workspace_memberships_user_id_fkey',
+      'foreign key (user_id) references public.profiles (id) on delete cascade'),
+    ('public.workspace_memberships', 'workspace_memberships_role_check',
+      $check$check (role in ('owner', 'admin', 'member', 'viewer'))$check$)
+  ) as rule (of_table, name, definition);
+  perform private.ensure_not_null('public.workspaces', 'slug', 'name');
+  perform private.ensure_not_null('public.workspace_memberships', 'role');
+end $$;
 
 ------------------------------------------------------------------------------------------------------------------------
 -- Indexes

@@ -35,11 +35,9 @@ $$;
 -- Tables
 ------------------------------------------------------------------------------------------------------------------------
 -- Column by column, because tables of an older shape may stand there already: what they lack is added.
-create table if not exists public.contacts (
-  id uuid primary key default gen_random_uuid(),
-  workspace_id uuid
-);
+create table if not exists public.contacts (id uuid primary key default gen_random_uuid());
 alter table public.contacts
+  add column if not exists workspace_id uuid,
   add column if not exists name text,
   add column if not exists email text,
   add column if not exists phone text,
@@ -56,11 +54,9 @@ alter table public.contacts
   add column if not exists created_at timestamptz default now(),
   add column if not exists updated_at timestamptz default now();
 
-create table if not exists public.tma_candidates (
-  id uuid primary key default gen_random_uuid(),
-  workspace_id uuid
-);
+create table if not exists public.tma_candidates (id uuid primary key default gen_random_uuid());
 alter table public.tma_candidates
+  add column if not exists workspace_id uuid,
   add column if not exists name text,
   add column if not exists email text,
   add column if not exists phone text,
@@ -202,15 +198,14 @@ comment on column public.contacts.merged_into is
 comment on column public.contacts.search_text is 'Name, e-mail and phone in lower case: what a search looks through.';
 comment on table public.tma_candidates is 'Candidates of a workspace, with the ratings the team shares.';
 
-create table if not exists public.contact_identities (
-  id uuid primary key default gen_random_uuid(),
-  workspace_id uuid not null,
-  contact_id uuid not null,
-  kind text not null,
-  scope text not null default '',
-  value text not null,
-  created_at timestamptz not null default now()
-);
+create table if not exists public.contact_identities (id uuid primary key default gen_random_uuid());
+alter table public.contact_identities
+  add column if not exists workspace_id uuid,
+  add column if not exists contact_id uuid,
+  add column if not exists kind text,
+  add column if not exists scope text not null default '',
+  add column if not exists value text,
+  add column if not exists created_at timestamptz not null default now();
 comment on column public.contact_identities.scope is
   'Empty for wa_id; for a business-scoped user id the WhatsApp business account it belongs to.';
 
@@ -218,47 +213,45 @@ create table if not exists public.contact_duplicates (
   workspace_id uuid not null,
   contact_id uuid not null,
   duplicate_id uuid not null,
-  reason text not null,
-  created_at timestamptz not null default now(),
-  dismissed_at timestamptz,
   constraint contact_duplicates_pkey primary key (workspace_id, contact_id, duplicate_id)
 );
+alter table public.contact_duplicates
+  add column if not exists reason text,
+  add column if not exists created_at timestamptz not null default now(),
+  add column if not exists dismissed_at timestamptz;
 comment on table public.contact_duplicates is
   'Contacts that turned out to be one person. They are reported, never merged by themselves.';
 comment on column public.contact_duplicates.dismissed_at is
   'When somebody said that they are two people; the pair isn''t listed after that, whatever speaks for it.';
 
-create table if not exists public.contact_notes (
-  id uuid primary key default gen_random_uuid(),
-  workspace_id uuid not null,
-  contact_id uuid not null,
-  author_id uuid,
-  body text not null,
-  created_at timestamptz not null default now(),
-  updated_at timestamptz not null default now()
-);
+create table if not exists public.contact_notes (id uuid primary key default gen_random_uuid());
+alter table public.contact_notes
+  add column if not exists workspace_id uuid,
+  add column if not exists contact_id uuid,
+  add column if not exists author_id uuid,
+  add column if not exists body text,
+  add column if not exists created_at timestamptz not null default now(),
+  add column if not exists updated_at timestamptz not null default now();
 
-create table if not exists public.contact_call_logs (
-  id uuid primary key default gen_random_uuid(),
-  workspace_id uuid not null,
-  contact_id uuid not null,
-  user_id uuid,
-  outcome text not null,
-  duration_seconds integer not null default 0,
-  note text,
-  called_at timestamptz not null default now(),
-  created_at timestamptz not null default now()
-);
+create table if not exists public.contact_call_logs (id uuid primary key default gen_random_uuid());
+alter table public.contact_call_logs
+  add column if not exists workspace_id uuid,
+  add column if not exists contact_id uuid,
+  add column if not exists user_id uuid,
+  add column if not exists outcome text,
+  add column if not exists duration_seconds integer not null default 0,
+  add column if not exists note text,
+  add column if not exists called_at timestamptz not null default now(),
+  add column if not exists created_at timestamptz not null default now();
 
-create table if not exists public.contact_events (
-  id uuid primary key default gen_random_uuid(),
-  workspace_id uuid not null,
-  contact_id uuid not null,
-  kind text not null,
-  actor_id uuid,
-  detail jsonb not null default '{}'::jsonb,
-  occurred_at timestamptz not null default now()
-);
+create table if not exists public.contact_events (id uuid primary key default gen_random_uuid());
+alter table public.contact_events
+  add column if not exists workspace_id uuid,
+  add column if not exists contact_id uuid,
+  add column if not exists kind text,
+  add column if not exists actor_id uuid,
+  add column if not exists detail jsonb not null default '{}'::jsonb,
+  add column if not exists occurred_at timestamptz not null default now();
 comment on table public.contact_events is
   'What was done to a contact, for its timeline: changes of lead status, merges, and takeovers. Nothing personal.';
 
@@ -292,6 +285,7 @@ begin
     ('contact_identities', 'contact_identities_value_key', 'unique (workspace_id, kind, scope, value)'),
     ('contact_identities', 'contact_identities_kind_check', $check$check (kind in ('wa_id', 'bsuid'))$check$),
     ('contact_identities', 'contact_identities_value_check', 'check (length(value) between 1 and 256)'),
+    ('contact_duplicates', 'contact_duplicates_pkey', 'primary key (workspace_id, contact_id, duplicate_id)'),
     ('contact_duplicates', 'contact_duplicates_workspace_id_contact_id_fkey',
       'foreign key (workspace_id, contact_id) references public.contacts (workspace_id, id) on delete cascade'),
     ('contact_duplicates', 'contact_duplicates_workspace_id_duplicate_id_fkey',
@@ -329,13 +323,13 @@ begin
     ('tma_candidates', 'tma_candidates_phone_check', $check$check (phone ~ '^\+[1-9][0-9]{6,14}$')$check$),
     ('tma_candidates', 'tma_candidates_status_tags_check', $check$check (status_tags <@ array['A', 'B', 'C'])$check$)
   loop
-    if not exists (
-      select from pg_constraint
-      where conrelid = format('public.%I', v_table)::regclass and conname = v_name
-    ) then
-      execute format('alter table public.%I add constraint %I %s', v_table, v_name, v_definition);
-    end if;
+    perform private.ensure_constraint(format('public.%I', v_table)::regclass, v_name, v_definition);
   end loop;
+  perform private.ensure_not_null('public.contact_identities', 'workspace_id', 'contact_id', 'kind', 'value');
+  perform private.ensure_not_null('public.contact_duplicates', 'reason');
+  perform private.ensure_not_null('public.contact_notes', 'workspace_id', 'contact_id', 'body');
+  perform private.ensure_not_null('public.contact_call_logs', 'workspace_id', 'contact_id', 'outcome');
+  perform private.ensure_not_null('public.contact_events', 'workspace_id', 'contact_id', 'kind');
 end $$;
 
 ------------------------------------------------------------------------------------------------------------------------

@@ -14,45 +14,70 @@ set statement_timeout = '10min';
 ------------------------------------------------------------------------------------------------------------------------
 -- Tables
 ------------------------------------------------------------------------------------------------------------------------
+-- Column by column, because tables of an older shape may stand there already: what they lack is added.
 create table if not exists public.user_contact_settings (
-  user_id uuid not null references public.profiles (id) on delete cascade,
+  user_id uuid not null,
   contact_id uuid not null,
-  workspace_id uuid not null,
-  status text,
-  follow_up_at timestamptz,
-  follow_up_note text,
-  created_at timestamptz not null default now(),
-  updated_at timestamptz not null default now(),
-  constraint user_contact_settings_pkey primary key (user_id, contact_id),
-  constraint user_contact_settings_workspace_id_contact_id_fkey
-    foreign key (workspace_id, contact_id) references public.contacts (workspace_id, id) on delete cascade,
-  constraint user_contact_settings_status_check check (status in ('hot', 'working', 'follow_up')),
-  constraint user_contact_settings_follow_up_at_check
-    check (follow_up_at >= '1970-01-01T00:00:00Z' and follow_up_at < '3000-01-01T00:00:00Z'),
-  constraint user_contact_settings_follow_up_note_check check (length(follow_up_note) between 1 and 2000)
+  constraint user_contact_settings_pkey primary key (user_id, contact_id)
 );
+alter table public.user_contact_settings
+  add column if not exists workspace_id uuid,
+  add column if not exists status text,
+  add column if not exists follow_up_at timestamptz,
+  add column if not exists follow_up_note text,
+  add column if not exists created_at timestamptz not null default now(),
+  add column if not exists updated_at timestamptz not null default now();
 comment on table public.user_contact_settings is
   'What one user marked a contact with, for themselves: nobody else ever reads or writes it, not even an admin.';
 
 create table if not exists public.user_tma_settings (
-  user_id uuid not null references public.profiles (id) on delete cascade,
+  user_id uuid not null,
   tma_id uuid not null,
-  workspace_id uuid not null,
-  status text,
-  follow_up_at timestamptz,
-  follow_up_note text,
-  created_at timestamptz not null default now(),
-  updated_at timestamptz not null default now(),
-  constraint user_tma_settings_pkey primary key (user_id, tma_id),
-  constraint user_tma_settings_workspace_id_tma_id_fkey
-    foreign key (workspace_id, tma_id) references public.tma_candidates (workspace_id, id) on delete cascade,
-  constraint user_tma_settings_status_check check (status in ('A', 'B', 'C')),
-  constraint user_tma_settings_follow_up_at_check
-    check (follow_up_at >= '1970-01-01T00:00:00Z' and follow_up_at < '3000-01-01T00:00:00Z'),
-  constraint user_tma_settings_follow_up_note_check check (length(follow_up_note) between 1 and 2000)
+  constraint user_tma_settings_pkey primary key (user_id, tma_id)
 );
+alter table public.user_tma_settings
+  add column if not exists workspace_id uuid,
+  add column if not exists status text,
+  add column if not exists follow_up_at timestamptz,
+  add column if not exists follow_up_note text,
+  add column if not exists created_at timestamptz not null default now(),
+  add column if not exists updated_at timestamptz not null default now();
 comment on table public.user_tma_settings is
   'What one user marked a candidate with, for themselves: nobody else ever reads or writes it, not even an admin.';
+
+do $$
+begin
+  -- Settings from before they knew their workspace have that of what they are about.
+  update public.user_contact_settings as setting set workspace_id = contact.workspace_id
+  from public.contacts as contact where setting.workspace_id is null and contact.id = setting.contact_id;
+  update public.user_tma_settings as setting set workspace_id = candidate.workspace_id
+  from public.tma_candidates as candidate where setting.workspace_id is null and candidate.id = setting.tma_id;
+  perform private.ensure_constraint(rule.of_table, rule.name, rule.definition) from (values
+    ('public.user_contact_settings'::regclass, 'user_contact_settings_pkey', 'primary key (user_id, contact_id)'),
+    ('public.user_contact_settings', 'user_contact_settings_user_id_fkey',
+      'foreign key (user_id) references public.profiles (id) on delete cascade'),
+    ('public.user_contact_settings', 'user_contact_settings_workspace_id_contact_id_fkey',
+      'foreign key (workspace_id, contact_id) references public.contacts (workspace_id, id) on delete cascade'),
+    ('public.user_contact_settings', 'user_contact_settings_status_check',
+      $check$check (status in ('hot', 'working', 'follow_up'))$check$),
+    ('public.user_contact_settings', 'user_contact_settings_follow_up_at_check', $check$check (
+      follow_up_at >= '1970-01-01T00:00:00Z' and follow_up_at < '3000-01-01T00:00:00Z')$check$),
+    ('public.user_contact_settings', 'user_contact_settings_follow_up_note_check',
+      'check (length(follow_up_note) between 1 and 2000)'),
+    ('public.user_tma_settings', 'user_tma_settings_pkey', 'primary key (user_id, tma_id)'),
+    ('public.user_tma_settings', 'user_tma_settings_user_id_fkey',
+      'foreign key (user_id) references public.profiles (id) on delete cascade'),
+    ('public.user_tma_settings', 'user_tma_settings_workspace_id_tma_id_fkey',
+      'foreign key (workspace_id, tma_id) references public.tma_candidates (workspace_id, id) on delete cascade'),
+    ('public.user_tma_settings', 'user_tma_settings_status_check', $check$check (status in ('A', 'B', 'C'))$check$),
+    ('public.user_tma_settings', 'user_tma_settings_follow_up_at_check', $check$check (
+      follow_up_at >= '1970-01-01T00:00:00Z' and follow_up_at < '3000-01-01T00:00:00Z')$check$),
+    ('public.user_tma_settings', 'user_tma_settings_follow_up_note_check',
+      'check (length(follow_up_note) between 1 and 2000)')
+  ) as rule (of_table, name, definition);
+  perform private.ensure_not_null('public.user_contact_settings', 'workspace_id');
+  perform private.ensure_not_null('public.user_tma_settings', 'workspace_id');
+end $$;
 
 ------------------------------------------------------------------------------------------------------------------------
 -- Indexes

@@ -47,7 +47,7 @@ alter table public.projects
   add column if not exists created_at timestamptz default now(),
   add column if not exists updated_at timestamptz default now();
 
-create table if not exists public.leads (id uuid primary key default gen_random_uuid()) with (fillfactor = 70);
+create table if not exists public.leads (id uuid primary key default gen_random_uuid());
 alter table public.leads
   add column if not exists workspace_id uuid,
   add column if not exists contact_id uuid,
@@ -62,7 +62,8 @@ alter table public.leads
   add column if not exists replied_at timestamptz,
   add column if not exists reason text,
   add column if not exists created_at timestamptz default now(),
-  add column if not exists updated_at timestamptz default now();
+  add column if not exists updated_at timestamptz default now(),
+  set (fillfactor = 70);
 
 create table if not exists public.user_queue_settings (workspace_id uuid, user_id uuid);
 alter table public.user_queue_settings
@@ -78,8 +79,7 @@ alter table public.user_queue_settings
   add column if not exists created_at timestamptz default now(),
   add column if not exists updated_at timestamptz default now();
 
-create table if not exists public.whatsapp_message_queue (id uuid primary key default gen_random_uuid())
-  with (fillfactor = 70);
+create table if not exists public.whatsapp_message_queue (id uuid primary key default gen_random_uuid());
 alter table public.whatsapp_message_queue
   add column if not exists workspace_id uuid,
   add column if not exists lead_id uuid,
@@ -98,10 +98,10 @@ alter table public.whatsapp_message_queue
   add column if not exists scheduled_for timestamptz default now(),
   add column if not exists sent_at timestamptz,
   add column if not exists created_at timestamptz default now(),
-  add column if not exists updated_at timestamptz default now();
+  add column if not exists updated_at timestamptz default now(),
+  set (fillfactor = 70);
 
-create table if not exists public.lead_processing_queue (id uuid primary key default gen_random_uuid())
-  with (fillfactor = 70);
+create table if not exists public.lead_processing_queue (id uuid primary key default gen_random_uuid());
 alter table public.lead_processing_queue
   add column if not exists workspace_id uuid,
   add column if not exists lead_id uuid,
@@ -113,7 +113,8 @@ alter table public.lead_processing_queue
   add column if not exists reason text,
   add column if not exists next_on date,
   add column if not exists created_at timestamptz default now(),
-  add column if not exists updated_at timestamptz default now();
+  add column if not exists updated_at timestamptz default now(),
+  set (fillfactor = 70);
 
 create table if not exists public.queue_performance_metrics (workspace_id uuid, user_id uuid, day date);
 alter table public.queue_performance_metrics

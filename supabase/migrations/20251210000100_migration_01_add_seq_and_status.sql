@@ -13,13 +13,24 @@ set statement_timeout = '60s';
 ------------------------------------------------------------------------------------------------------------------------
 -- Tables
 ------------------------------------------------------------------------------------------------------------------------
+-- Tables that stand already are locked at once, messages first as by whoever writes one: nobody then waits for another
+-- who waits for this.
+do $$
+declare
+  v_table text;
+begin
+  foreach v_table in array array['public.chat_messages', 'public.chats', 'public.chat_members'] loop
+    if to_regclass(v_table) is not null then
+      execute format('lock table %s in access exclusive mode', v_table);
+    end if;
+  end loop;
+end $$;
+
 -- Every column beyond the ones that any chat has is added on its own, so that a table that stood before ends up alike.
-create table if not exists public.chats (
-  id uuid primary key default gen_random_uuid(),
-  workspace_id uuid not null,
-  created_at timestamptz not null default now()
-);
+create table if not exists public.chats (id uuid primary key default gen_random_uuid());
 alter table public.chats
+  add column if not exists workspace_id uuid,
+  add column if not exists created_at timestamptz not null default now(),
   add column if not exists kind text not null default 'group',
   add column if not exists title text,
   add column if not exists direct_key text,
@@ -60,14 +71,12 @@ comment on column public.chat_members.unread_deleted_count is
   'Deleted messages after last_read_seq, so that unread messages are a subtraction and nothing is counted.';
 comment on column public.chat_members.unread_mention_count is 'Messages after last_read_seq that mention the member.';
 
-create table if not exists public.chat_messages (
-  id uuid primary key default gen_random_uuid(),
-  chat_id uuid not null,
-  sender_id uuid,
-  body text,
-  created_at timestamptz not null default now()
-);
+create table if not exists public.chat_messages (id uuid primary key default gen_random_uuid());
 alter table public.chat_messages
+  add column if not exists chat_id uuid,
+  add column if not exists sender_id uuid,
+  add column if not exists body text,
+  add column if not exists created_at timestamptz not null default now(),
   add column if not exists workspace_id uuid,
   add column if not exists seq bigint,
   add column if not exists rev bigint,
@@ -85,13 +94,11 @@ comment on column public.chat_messages.attachments is
   'References to what is stored elsewhere: an array of {"ref", "name", "content_type", "size_bytes"}.';
 
 -- Which chats have messages from before the numbers, and how far private.number_chat_messages has come.
-create table if not exists private.chat_backlog (
-  chat_id uuid primary key,
-  message_count bigint not null,
-  numbered_count bigint not null default 0
-);
-comment on table private.chat_backlog is
-  'Chats whose oldest messages wait for their numbers, 1 to message_count, which are reserved for them.';
+create table if not exists private.chat_backlog (chat_id uuid primary key);
+alter table private.chat_backlog add column if not exists next_seq bigint;
+comment on table private.chat_backlog is 'Chats that may have messages from before there were numbers.';
+comment on column private.chat_backlog.next_seq is
+  'The number that the next of them gets; null until they are counted, and as many numbers reserved for them.';
 
 -- Room for new versions of rows that change with every message, on the same page and without touching an index.
 alter table public.chats set (fillfactor = 70);
@@ -105,59 +112,56 @@ update public.chats as chat
 set first_member_ids = array(
   select member.user_id from public.chat_members as member where member.chat_id = chat.id
   order by member.joined_at, member.user_id limit 4)
-where chat.first_member_ids = '{}';
+where chat.first_member_ids = '{}' and exists (
+  select from public.chat_members as member where member.chat_id = chat.id);
 
 do $$
-declare
-  v_table text;
-  v_name text;
-  v_definition text;
-  v_has_rows boolean;
 begin
-  for v_table, v_name, v_definition in values
-    ('chats', 'chats_workspace_id_id_key', 'unique (workspace_id, id)'),
-    ('chats', 'chats_workspace_id_fkey',
+  perform private.ensure_constraint(rule.of_table, rule.name, rule.definition) from (values
+    ('public.chats'::regclass, 'chats_workspace_id_id_key', 'unique (workspace_id, id)'),
+    ('public.chats', 'chats_workspace_id_fkey',
       'foreign key (workspace_id) references public.workspaces (id) on delete cascade'),
-    ('chats', 'chats_created_by_fkey', 'foreign key (created_by) references public.profiles (id) on delete set null'),
-    ('chats', 'chats_kind_check', 'check (kind in (''direct'', ''group'', ''channel''))'),
-    ('chats', 'chats_title_check', 'check (length(title) between 1 and 200)'),
-    ('chats', 'chats_direct_key_check', 'check ((kind = ''direct'') = (direct_key is not null))'),
-    ('chats', 'chats_last_seq_check', 'check (last_seq >= 0 and last_rev >= last_seq)'),
-    ('chat_members', 'chat_members_workspace_id_chat_id_fkey',
+    ('public.chats', 'chats_created_by_fkey',
+      'foreign key (created_by) references public.profiles (id) on delete set null'),
+    ('public.chats', 'chats_kind_check', 'check (kind in (''direct'', ''group'', ''channel''))'),
+    ('public.chats', 'chats_title_check', 'check (length(title) between 1 and 200)'),
+    ('public.chats', 'chats_direct_key_check', 'check ((kind = ''direct'') = (direct_key is not null))'),
+    ('public.chats', 'chats_last_seq_check', 'check (last_seq >= 0 and last_rev >= last_seq)'),
+    ('public.chat_members', 'chat_members_pkey', 'primary key (chat_id, user_id)'),
+    ('public.chat_members', 'chat_members_workspace_id_chat_id_fkey',
       'foreign key (workspace_id, chat_id) references public.chats (workspace_id, id) on delete cascade'),
     -- Who leaves the workspace leaves its chats.
-    ('chat_members', 'chat_members_user_id_workspace_id_fkey',
+    ('public.chat_members', 'chat_members_user_id_workspace_id_fkey',
       'foreign key (user_id, workspace_id) references public.workspace_memberships (user_id, workspace_id)
        on delete cascade'),
-    ('chat_members', 'chat_members_role_check', 'check (role in (''owner'', ''member''))'),
-    ('chat_members', 'chat_members_cursors_check',
+    ('public.chat_members', 'chat_members_role_check', 'check (role in (''owner'', ''member''))'),
+    ('public.chat_members', 'chat_members_cursors_check',
       'check (last_read_seq >= 0 and last_delivered_seq >= last_read_seq)'),
-    ('chat_members', 'chat_members_counts_check', 'check (unread_deleted_count >= 0 and unread_mention_count >= 0)'),
-    ('chat_messages', 'chat_messages_chat_id_seq_key', 'unique (chat_id, seq)'),
+    ('public.chat_members', 'chat_members_counts_check',
+      'check (unread_deleted_count >= 0 and unread_mention_count >= 0)'),
+    ('public.chat_messages', 'chat_messages_chat_id_seq_key', 'unique (chat_id, seq)'),
     -- In this order, so that it also serves the reference to the sender.
-    ('chat_messages', 'chat_messages_client_generated_id_key', 'unique (sender_id, client_generated_id, chat_id)'),
-    ('chat_messages', 'chat_messages_chat_id_workspace_id_fkey',
+    ('public.chat_messages', 'chat_messages_client_generated_id_key',
+      'unique (sender_id, client_generated_id, chat_id)'),
+    ('public.chat_messages', 'chat_messages_chat_id_workspace_id_fkey',
       'foreign key (chat_id, workspace_id) references public.chats (id, workspace_id) on delete cascade'),
-    ('chat_messages', 'chat_messages_sender_id_fkey',
+    ('public.chat_messages', 'chat_messages_sender_id_fkey',
       'foreign key (sender_id) references public.profiles (id) on delete set null'),
-    ('chat_messages', 'chat_messages_body_check', 'check (length(body) between 1 and 8000)'),
-    ('chat_messages', 'chat_messages_client_generated_id_check', 'check (length(client_generated_id) between 1 and 100)'),
-    ('chat_messages', 'chat_messages_attachments_check',
-      'check (case jsonb_typeof(attachments) when ''array'' then jsonb_array_length(attachments) <= 10 else false end)'),
-    ('chat_messages', 'chat_messages_mentions_check', 'check (cardinality(mentions) <= 50)'),
-    ('chat_messages', 'chat_messages_seq_check', 'check (seq > 0 and rev >= seq)'),
-    ('chat_messages', 'chat_messages_reply_to_check', 'check (reply_to > 0 and reply_to < seq)'),
-    ('chat_backlog', 'chat_backlog_chat_id_fkey',
+    ('public.chat_messages', 'chat_messages_body_check', 'check (length(body) between 1 and 8000)'),
+    ('public.chat_messages', 'chat_messages_client_generated_id_check',
+      'check (length(client_generated_id) between 1 and 100)'),
+    ('public.chat_messages', 'chat_messages_attachments_check',
+      'check (case jsonb_typeof(attachments) when ''array'' then jsonb_array_length(attachments) <= 10 else false
+        end)'),
+    ('public.chat_messages', 'chat_messages_mentions_check', 'check (cardinality(mentions) <= 50)'),
+    ('public.chat_messages', 'chat_messages_seq_check', 'check (seq > 0 and rev >= seq)'),
+    ('public.chat_messages', 'chat_messages_reply_to_check', 'check (reply_to > 0 and reply_to < seq)'),
+    ('private.chat_backlog', 'chat_backlog_chat_id_fkey',
       'foreign key (chat_id) references public.chats (id) on delete cascade')
-  loop
-    v_table := case v_table when 'chat_backlog' then 'private.' else 'public.' end || v_table;
-    continue when exists (
-      select 1 from pg_constraint where conrelid = v_table::regclass and conname = v_name);
-    execute format('select exists (select 1 from %s)', v_table) into v_has_rows;
-    -- What breaks a rule from before it was one is reported by private.number_chat_messages, which validates.
-    execute format('alter table %s add constraint %I %s%s', v_table, v_name, v_definition,
-      case when v_has_rows and v_definition not like 'unique%' then ' not valid' else '' end);
-  end loop;
+  ) as rule (of_table, name, definition);
+  perform private.ensure_not_null('public.chats', 'workspace_id');
+  perform private.ensure_not_null('public.chat_members', 'workspace_id');
+  perform private.ensure_not_null('public.chat_messages', 'chat_id');
 end $$;
 
 ------------------------------------------------------------------------------------------------------------------------

@@ -1,5 +1,5 @@
--- Purpose:   numbers messages and changes, and everything that members do in their chats. Reserves numbers for messages
---            that stood before; private.number_chat_messages hands them out afterwards, while writers go on.
+-- Purpose:   numbers messages and changes, and everything that members do in their chats. Messages that stood before get
+--            theirs afterwards, by private.number_chat_messages, while writers go on.
 -- Needs:     20251210000100_migration_01_add_seq_and_status.
 -- Used by:   qero.services.chats, qero.chat.
 -- Raises:    PT404 chat_not_found, message_not_found, workspace_not_found · PT403 role_required, not_your_message
@@ -51,48 +51,84 @@ language sql security invoker set search_path = '' as $$
     and member.user_id is distinct from p_message.sender_id
 $$;
 
+-- Messages from before the numbers get the first ones of their chat. How many they are is found out chat by chat: by
+-- whoever first writes in it, or by private.number_chat_messages, under the lock on the chat's row that numbering takes
+-- anyway. The trigger that does it is there only until every chat has been counted.
+create or replace function private.reserve_numbers() returns trigger
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_count bigint;
+begin
+  if not exists (
+    select from private.chat_backlog as backlog where backlog.chat_id = new.id and backlog.next_seq is null
+  ) then
+    return new;
+  end if;
+  if current_setting('transaction_isolation') <> 'read committed' then
+    raise exception using errcode = 'serialization_failure', message = 'an older snapshot would count too few messages',
+      hint = 'Repeat the transaction, read committed.';
+  end if;
+  select count(*) into v_count from public.chat_messages as message
+  where message.chat_id = new.id and message.seq is null;
+  if v_count = 0 then
+    delete from private.chat_backlog as backlog where backlog.chat_id = new.id;
+    return new;
+  end if;
+  update private.chat_backlog as backlog set next_seq = old.last_seq + 1 where backlog.chat_id = new.id;
+  -- What stood before counts as read: nobody finds thousands of unread messages.
+  update public.chat_members as member
+  set last_delivered_seq = old.last_seq + v_count, last_read_seq = old.last_seq + v_count
+  where member.chat_id = new.id and member.last_read_seq = old.last_seq;
+  new.last_seq := new.last_seq + v_count;
+  new.last_rev := new.last_rev + v_count;
+  return new;
+end $$;
+
 do $$
 begin
   if not exists (
     select 1 from pg_trigger
     where tgrelid = 'public.chat_messages'::regclass and tgname = 'chat_messages_assign_message_seq'
   ) then
-    -- Nobody writes between the counting and the trigger.
-    lock table public.chat_messages in share row exclusive mode;
-    with waiting as (
-      select message.chat_id, count(*) as message_count from public.chat_messages as message
-      join public.chats as chat on chat.id = message.chat_id
-      where message.seq is null group by message.chat_id
-    )
-    insert into private.chat_backlog (chat_id, message_count)
-    select waiting.chat_id, waiting.message_count from waiting
-    on conflict (chat_id) do nothing;
-    -- What stood before counts as read: nobody finds thousands of unread messages.
-    update public.chats as chat
-    set last_seq = backlog.message_count, last_rev = backlog.message_count, last_message_at = newest.created_at,
-      last_message_sender_id = newest.sender_id, last_message_preview = left(newest.body, 120)
-    from private.chat_backlog as backlog
-    cross join lateral (
-      select message.created_at, message.sender_id, message.body from public.chat_messages as message
-      where message.chat_id = backlog.chat_id order by message.created_at desc, message.id desc limit 1
-    ) as newest
-    where chat.id = backlog.chat_id and chat.last_seq = 0;
-    update public.chat_members as member
-    set last_delivered_seq = backlog.message_count, last_read_seq = backlog.message_count
-    from private.chat_backlog as backlog where member.chat_id = backlog.chat_id;
+    insert into private.chat_backlog (chat_id) select chat.id from public.chats as chat on conflict do nothing;
+    -- From here on nobody writes a message until the triggers are there: that takes a moment, however many there are.
+    lock table public.chat_messages, public.chats in share row exclusive mode;
+    insert into private.chat_backlog (chat_id) select chat.id from public.chats as chat
+    where not exists (select from private.chat_backlog as backlog where backlog.chat_id = chat.id);
     create trigger chat_messages_assign_message_seq before insert on public.chat_messages
       for each row when (new.seq is null) execute function private.assign_message_seq();
+    if exists (select from private.chat_backlog) then
+      create or replace trigger chats_reserve_numbers before update of last_seq, last_rev on public.chats
+        for each row execute function private.reserve_numbers();
+    end if;
   end if;
-  if not exists (select 1 from private.chat_backlog)
-    and not exists (select 1 from public.chat_messages where seq is null or workspace_id is null) then
-    alter table public.chat_messages alter column workspace_id set not null;
-    alter table public.chat_messages alter column seq set not null;
-    alter table public.chat_messages alter column rev set not null;
-  end if;
-  if not exists (select 1 from public.chat_members where workspace_id is null) then
-    alter table public.chat_members alter column workspace_id set not null;
+  if not exists (select from private.chat_backlog) then
+    perform private.ensure_not_null('public.chat_messages', 'workspace_id', 'seq', 'rev');
   end if;
 end $$;
+
+create or replace function private.reserve_next_chat(p_after uuid) returns uuid
+language plpgsql security invoker set search_path = '' as $$
+declare
+  v_chat_id uuid;
+  v_newest public.chat_messages;
+begin
+  select backlog.chat_id into v_chat_id from private.chat_backlog as backlog
+  where backlog.chat_id > p_after and backlog.next_seq is null order by backlog.chat_id limit 1;
+  select message.* into v_newest from public.chat_messages as message where message.chat_id = v_chat_id
+  order by message.created_at desc, message.id desc limit 1;
+  -- The trigger counts. Somebody may have written meanwhile, and then the newest is theirs.
+  update public.chats as chat
+  set last_seq = chat.last_seq, last_message_at = coalesce(chat.last_message_at, v_newest.created_at),
+    last_message_sender_id = case when chat.last_message_at is null then v_newest.sender_id
+      else chat.last_message_sender_id end,
+    last_message_preview = case when chat.last_message_at is null then left(v_newest.body, 120)
+      else chat.last_message_preview end
+  where chat.id = v_chat_id;
+  return v_chat_id;
+end $$;
+comment on function private.reserve_next_chat(uuid) is
+  'Reserves the numbers of one chat''s older messages; returns the chat, and null when none is left beyond p_after.';
 
 -- Several may run at once: each takes a chat that no other has.
 create or replace function private.number_chat_batch(p_limit integer) returns bigint
@@ -102,20 +138,20 @@ declare
   v_count bigint;
 begin
   select backlog.* into v_backlog from private.chat_backlog as backlog
-  order by backlog.chat_id limit 1 for update skip locked;
+  where backlog.next_seq is not null order by backlog.chat_id limit 1 for update skip locked;
   if not found then
     return 0;
   end if;
   with batch as (
-    select message.id, row_number() over (order by message.created_at, message.id) as position
+    select message.id, row_number() over (order by message.created_at, message.id) - 1 as position
     from public.chat_messages as message
     where message.chat_id = v_backlog.chat_id and message.seq is null
     order by message.created_at, message.id limit p_limit
   )
   update public.chat_messages as message
-  set seq = v_backlog.numbered_count + batch.position,
+  set seq = v_backlog.next_seq + batch.position,
     -- One that was edited before its turn has its rev already.
-    rev = coalesce(message.rev, v_backlog.numbered_count + batch.position),
+    rev = coalesce(message.rev, v_backlog.next_seq + batch.position),
     workspace_id = coalesce(message.workspace_id, chat.workspace_id)
   from batch cross join public.chats as chat
   where message.id = batch.id and chat.id = v_backlog.chat_id;
@@ -123,7 +159,7 @@ begin
   if v_count < p_limit then
     delete from private.chat_backlog where chat_id = v_backlog.chat_id;
   else
-    update private.chat_backlog set numbered_count = numbered_count + v_count where chat_id = v_backlog.chat_id;
+    update private.chat_backlog set next_seq = next_seq + v_count where chat_id = v_backlog.chat_id;
   end if;
   return v_count + 1;
 end $$;
@@ -134,48 +170,33 @@ comment on function private.number_chat_batch(integer) is
 create or replace procedure private.number_chat_messages(p_batch_size integer default 5000)
 language plpgsql as $$
 declare
-  v_constraint record;
+  v_chat_id uuid := '00000000-0000-0000-0000-000000000000';
 begin
+  loop
+    v_chat_id := private.reserve_next_chat(v_chat_id);
+    exit when v_chat_id is null;
+    commit;
+  end loop;
+  if not exists (select from private.chat_backlog where next_seq is null) and exists (
+    select from pg_catalog.pg_trigger
+    where tgrelid operator(pg_catalog.=) 'public.chats'::pg_catalog.regclass
+      and tgname operator(pg_catalog.=) 'chats_reserve_numbers'
+  ) then
+    drop trigger if exists chats_reserve_numbers on public.chats;
+    commit;
+  end if;
   loop
     exit when private.number_chat_batch(p_batch_size) operator(pg_catalog.=) 0;
     commit;
   end loop;
-  if exists (select 1 from private.chat_backlog) then
-    return;  -- others are at work
+  -- Where others are at work, they finish it.
+  if not exists (select from private.chat_backlog) then
+    perform private.ensure_not_null('public.chat_messages', 'workspace_id', 'seq', 'rev');
   end if;
-  -- Checked without holding anybody up, so that saying "not null" reads no table.
-  if exists (
-    select 1 from pg_catalog.pg_attribute
-    where attrelid operator(pg_catalog.=) 'public.chat_messages'::pg_catalog.regclass
-      and attname operator(pg_catalog.=) 'seq' and not attnotnull
-  ) then
-    alter table public.chat_messages drop constraint if exists chat_messages_numbered_check;
-    alter table public.chat_messages add constraint chat_messages_numbered_check
-      check (workspace_id is not null and seq is not null and rev is not null) not valid;
-    commit;
-    alter table public.chat_messages validate constraint chat_messages_numbered_check;
-    commit;
-    alter table public.chat_messages alter column workspace_id set not null, alter column seq set not null,
-      alter column rev set not null;
-    alter table public.chat_messages drop constraint chat_messages_numbered_check;
-    commit;
-  end if;
-  for v_constraint in
-    select conrelid::pg_catalog.regclass as relation, conname from pg_catalog.pg_constraint
-    where not convalidated and conrelid operator(pg_catalog.=) any (array[
-      'public.chats', 'public.chat_members', 'public.chat_messages']::pg_catalog.regclass[])
-  loop
-    begin
-      execute pg_catalog.format('alter table %s validate constraint %I', v_constraint.relation, v_constraint.conname);
-    exception when check_violation or foreign_key_violation then
-      raise warning '%: rows from before break %: correct them, then call this again', v_constraint.relation,
-        v_constraint.conname;
-    end;
-  end loop;
 end $$;
 comment on procedure private.number_chat_messages(integer) is
-  'Numbers what stood before, in batches that are committed, and validates what could not be before. Resumable; call it '
-  'after the push, outside a transaction, as often as you like.';
+  'Numbers what stood before, in batches that are committed. Resumable; call it after the push, outside a transaction, as '
+  'often as you like, and then private.validate_constraints.';
 
 ------------------------------------------------------------------------------------------------------------------------
 -- Who is asking, and what they write
@@ -885,7 +906,8 @@ comment on function public.list_chats(uuid, integer, timestamptz, uuid) is
 ------------------------------------------------------------------------------------------------------------------------
 -- Chats are people's: the service isn't a member of any and uses the tables.
 revoke all on function
-  private.assign_message_seq(), private.count_mentions(public.chat_messages), private.number_chat_batch(integer),
+  private.assign_message_seq(), private.count_mentions(public.chat_messages), private.reserve_numbers(),
+  private.reserve_next_chat(uuid), private.number_chat_batch(integer),
   private.require_chat_member(uuid), private.require_chat_writer(uuid), private.require_message_text(text, boolean),
   private.require_message_parts(uuid, text, jsonb, uuid[], bigint), private.tell_chat(uuid, text, jsonb),
   private.append_message(public.chat_members, text, text, jsonb, uuid[], bigint),

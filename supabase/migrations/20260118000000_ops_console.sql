@@ -32,7 +32,7 @@ create table if not exists public.workspace_entitlement_usage (
   period_start timestamptz not null,
   primary key (workspace_id, key, period_start)
 );
-create table if not exists public.workspace_token_balance (workspace_id uuid primary key) with (fillfactor = 50);
+create table if not exists public.workspace_token_balance (workspace_id uuid primary key);
 create table if not exists public.workspace_token_ledger (
   workspace_id uuid not null,
   id bigint generated always as identity,
@@ -164,7 +164,8 @@ alter table public.workspace_token_balance
   add column if not exists granted bigint not null default 0,
   add column if not exists has_grants boolean not null default false,
   add column if not exists alert_levels bigint[] not null default '{}',
-  add column if not exists next_due_at timestamptz;
+  add column if not exists next_due_at timestamptz,
+  set (fillfactor = 50);
 update public.workspace_token_balance as account set balance = 0 where account.balance is null;
 comment on table public.workspace_token_balance is 'The sum of a workspace''s ledger, changed in the same statement.';
 comment on column public.workspace_token_balance.reserved is 'The part of the balance that reservations hold.';

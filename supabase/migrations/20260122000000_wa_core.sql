@@ -46,34 +46,28 @@ grant execute on function private.search_vector(text, text) to authenticated, se
 ------------------------------------------------------------------------------------------------------------------------
 -- Tables
 ------------------------------------------------------------------------------------------------------------------------
-create table if not exists public.wa_phone_numbers (
-  id uuid primary key default gen_random_uuid(),
-  workspace_id uuid not null references public.workspaces (id) on delete cascade,
-  waba_id text not null,
-  phone_number_id text not null,
-  display_phone_number text,
-  verified_name text,
-  status text not null default 'active',
-  status_reason text,
-  messages_per_second integer not null default 80,
-  quality text,
-  messaging_limit text,
-  quality_changed_at timestamptz,
-  name_changed_at timestamptz,
-  account_changed_at timestamptz,
-  history_status text,
-  history_progress smallint,
-  search_languages text[] not null default '{simple}',
-  deleted_at timestamptz,
-  created_at timestamptz not null default now(),
-  updated_at timestamptz not null default now(),
-  constraint wa_phone_numbers_workspace_id_id_key unique (workspace_id, id),
-  constraint wa_phone_numbers_status_check check (status in ('active', 'inactive', 'paused')),
-  constraint wa_phone_numbers_phone_number_id_check check (phone_number_id ~ '^[0-9]{1,32}$'),
-  constraint wa_phone_numbers_waba_id_check check (waba_id ~ '^[0-9]{1,32}$'),
-  constraint wa_phone_numbers_messages_per_second_check check (messages_per_second between 1 and 10000),
-  constraint wa_phone_numbers_history_status_check check (history_status in ('syncing', 'complete', 'declined'))
-);
+-- Column by column, because tables of an older shape may stand there already: what they lack is added.
+create table if not exists public.wa_phone_numbers (id uuid primary key default gen_random_uuid());
+alter table public.wa_phone_numbers
+  add column if not exists workspace_id uuid,
+  add column if not exists waba_id text,
+  add column if not exists phone_number_id text,
+  add column if not exists display_phone_number text,
+  add column if not exists verified_name text,
+  add column if not exists status text not null default 'active',
+  add column if not exists status_reason text,
+  add column if not exists messages_per_second integer not null default 80,
+  add column if not exists quality text,
+  add column if not exists messaging_limit text,
+  add column if not exists quality_changed_at timestamptz,
+  add column if not exists name_changed_at timestamptz,
+  add column if not exists account_changed_at timestamptz,
+  add column if not exists history_status text,
+  add column if not exists history_progress smallint,
+  add column if not exists search_languages text[] not null default '{simple}',
+  add column if not exists deleted_at timestamptz,
+  add column if not exists created_at timestamptz not null default now(),
+  add column if not exists updated_at timestamptz not null default now();
 comment on column public.wa_phone_numbers.quality is 'What Meta last said about the number''s quality, in Meta''s words.';
 comment on column public.wa_phone_numbers.messaging_limit is
   'How many people Meta lets the business write to first within 24 hours, in Meta''s words.';
@@ -86,15 +80,12 @@ comment on column public.wa_phone_numbers.history_status is
 comment on table public.wa_phone_numbers is
   'Connections: the WhatsApp numbers of a workspace. The access token is elsewhere, out of every member''s reach.';
 
-create table if not exists private.wa_connection_secrets (
-  connection_id uuid primary key references public.wa_phone_numbers (id) on delete cascade,
-  access_token_ciphertext text,
-  vault_secret_id uuid,
-  meta_user_id text,
-  updated_at timestamptz not null default now(),
-  constraint wa_connection_secrets_one_place_check check (num_nonnulls(access_token_ciphertext, vault_secret_id) = 1),
-  constraint wa_connection_secrets_meta_user_id_check check (meta_user_id ~ '^[0-9]{1,32}$')
-);
+create table if not exists private.wa_connection_secrets (connection_id uuid primary key);
+alter table private.wa_connection_secrets
+  add column if not exists access_token_ciphertext text,
+  add column if not exists vault_secret_id uuid,
+  add column if not exists meta_user_id text,
+  add column if not exists updated_at timestamptz not null default now();
 comment on table private.wa_connection_secrets is
   'Access tokens, encrypted by the application with a key that the database never sees.';
 comment on column private.wa_connection_secrets.vault_secret_id is
@@ -102,46 +93,37 @@ comment on column private.wa_connection_secrets.vault_secret_id is
 comment on column private.wa_connection_secrets.meta_user_id is
   'Whose grant at Meta the token is: when that user withdraws it, the connection ends.';
 
-create table if not exists public.wa_threads (
-  id uuid primary key default gen_random_uuid(),
-  workspace_id uuid not null,
-  connection_id uuid not null,
-  contact_id uuid,
-  group_id text,
-  status text not null default 'open',
-  assignee_id uuid,
-  tags text[] not null default '{}',
-  priority text not null default 'normal',
-  snoozed_until timestamptz,
-  last_inbound_at timestamptz,
-  last_message_at timestamptz,
-  last_message_hour timestamptz generated always as (
-    date_bin('1 hour', last_message_at, timestamptz '2000-01-01 00:00:00+00')) stored,
-  last_message_body text,
-  unread_count integer not null default 0,
-  has_unread boolean generated always as (unread_count > 0) stored,
-  inbound_count bigint not null default 0,
-  waiting_since timestamptz,
-  answered_at timestamptz,
-  first_response_seconds integer,
-  automation_stopped_at timestamptz,
-  created_at timestamptz not null default now(),
-  updated_at timestamptz not null default now(),
-  constraint wa_threads_connection_id_contact_id_key unique (workspace_id, connection_id, contact_id),
-  constraint wa_threads_id_connection_id_workspace_id_key unique (id, connection_id, workspace_id),
-  constraint wa_threads_workspace_id_connection_id_fkey
-    foreign key (workspace_id, connection_id) references public.wa_phone_numbers (workspace_id, id) on delete cascade,
-  constraint wa_threads_workspace_id_contact_id_fkey
-    foreign key (workspace_id, contact_id) references public.contacts (workspace_id, id) on delete cascade,
-  -- Only a member can be in charge, and whoever leaves the workspace no longer is.
-  constraint wa_threads_workspace_id_assignee_id_fkey foreign key (workspace_id, assignee_id)
-    references public.workspace_memberships (workspace_id, user_id) on delete set null (assignee_id),
-  -- With one person, or with a group: what a person writes in a group isn't theirs alone to be answered.
-  constraint wa_threads_counterpart_check check (num_nonnulls(contact_id, group_id) = 1),
-  constraint wa_threads_status_check check (status in ('open', 'pending', 'snoozed', 'closed')),
-  constraint wa_threads_priority_check check (priority in ('low', 'normal', 'high', 'urgent')),
-  constraint wa_threads_unread_count_check check (unread_count >= 0)
-) with (fillfactor = 70);
+create table if not exists public.wa_threads (id uuid primary key default gen_random_uuid());
+alter table public.wa_threads
+  add column if not exists workspace_id uuid,
+  add column if not exists connection_id uuid,
+  add column if not exists contact_id uuid,
+  add column if not exists group_id text,
+  add column if not exists status text not null default 'open',
+  add column if not exists assignee_id uuid,
+  add column if not exists tags text[] not null default '{}',
+  add column if not exists priority text not null default 'normal',
+  add column if not exists snoozed_until timestamptz,
+  add column if not exists last_inbound_at timestamptz,
+  add column if not exists last_message_at timestamptz,
+  add column if not exists last_message_body text,
+  add column if not exists unread_count integer not null default 0,
+  add column if not exists inbound_count bigint not null default 0,
+  add column if not exists waiting_since timestamptz,
+  add column if not exists answered_at timestamptz,
+  add column if not exists first_response_seconds integer,
+  add column if not exists automation_stopped_at timestamptz,
+  add column if not exists created_at timestamptz not null default now(),
+  add column if not exists updated_at timestamptz not null default now(),
+  set (fillfactor = 70);
+-- What is computed or counted, in one statement for each table, because one with rows is rewritten for it.
+do $$
+begin
+  alter table public.wa_threads
+    add column if not exists last_message_hour timestamptz generated always as (
+      date_bin('1 hour', last_message_at, timestamptz '2000-01-01 00:00:00+00')) stored,
+    add column if not exists has_unread boolean generated always as (unread_count > 0) stored;
+end $$;
 comment on column public.wa_threads.last_inbound_at is
   'When the customer last wrote or called; free text may be sent for 24 hours from here.';
 comment on column public.wa_threads.unread_count is 'What came since the team last answered.';
@@ -157,61 +139,49 @@ comment on column public.wa_threads.first_response_seconds is
 comment on column public.wa_threads.automation_stopped_at is
   'When the customer last replied, or somebody wrote from the phone: automation that began before this is over.';
 
-create table if not exists public.wa_messages (
+create table if not exists public.wa_messages (id uuid primary key);
+alter table public.wa_messages
   -- Version 7: it begins with the time, so that new rows stand together in the index instead of all over it.
-  id uuid primary key default encode(set_bit(set_bit(overlay(uuid_send(gen_random_uuid())
+  alter column id set default encode(set_bit(set_bit(overlay(uuid_send(gen_random_uuid())
     placing substring(int8send((extract(epoch from clock_timestamp()) * 1000)::bigint) from 3) from 1 for 6),
     52, 1), 53, 1), 'hex')::uuid,
-  workspace_id uuid not null,
-  connection_id uuid not null,
-  thread_id uuid not null,
-  sequence bigint generated always as identity,
-  direction text not null,
-  wa_message_id text,
-  type text not null,
-  body text,
-  content jsonb not null default '{}'::jsonb,
-  status text,
-  status_rank integer generated always as (array_position(
-    array['pending', 'cancelled', 'unknown', 'sent', 'failed', 'delivered', 'read', 'played'], status)) stored,
-  error_code integer,
-  error_text text,
-  sent_by uuid references public.profiles (id) on delete set null,
-  outbox_id uuid,
-  source text not null default 'live',
-  is_placeholder boolean not null default false,
-  search_language text,
-  sender_contact_id uuid,
-  context jsonb,
-  pricing jsonb,
-  reactions jsonb,
-  edited_at timestamptz,
-  revoked_at timestamptz,
-  occurred_at timestamptz not null,
-  created_at timestamptz not null default now(),
-  updated_at timestamptz not null default now(),
-  constraint wa_messages_connection_id_wa_message_id_key unique (connection_id, wa_message_id),
-  -- One key says all of it: the message's thread, number and workspace belong together.
-  constraint wa_messages_thread_id_connection_id_workspace_id_fkey
-    foreign key (thread_id, connection_id, workspace_id)
-    references public.wa_threads (id, connection_id, workspace_id) on delete cascade,
-  constraint wa_messages_workspace_id_sender_contact_id_fkey foreign key (workspace_id, sender_contact_id)
-    references public.contacts (workspace_id, id) on delete set null (sender_contact_id),
-  constraint wa_messages_source_check check (source in ('live', 'phone', 'history')),
-  constraint wa_messages_direction_check check (direction in ('in', 'out')),
-  constraint wa_messages_status_check check (
-    (direction = 'in' and status is null)
-    or (direction = 'out'
-      and status in ('pending', 'cancelled', 'unknown', 'sent', 'failed', 'delivered', 'read', 'played'))
-  )
-)
--- Room for each message on a page to be updated at once: statuses come for what was sent together, and an update that
--- stays on its page writes no index.
-with (fillfactor = 60);
-
+  add column if not exists workspace_id uuid,
+  add column if not exists connection_id uuid,
+  add column if not exists thread_id uuid,
+  add column if not exists direction text,
+  add column if not exists wa_message_id text,
+  add column if not exists type text,
+  add column if not exists body text,
+  add column if not exists content jsonb not null default '{}'::jsonb,
+  add column if not exists status text,
+  add column if not exists error_code integer,
+  add column if not exists error_text text,
+  add column if not exists sent_by uuid,
+  add column if not exists outbox_id uuid,
+  add column if not exists source text not null default 'live',
+  add column if not exists is_placeholder boolean not null default false,
+  add column if not exists search_language text,
+  add column if not exists sender_contact_id uuid,
+  add column if not exists context jsonb,
+  add column if not exists pricing jsonb,
+  add column if not exists reactions jsonb,
+  add column if not exists edited_at timestamptz,
+  add column if not exists revoked_at timestamptz,
+  add column if not exists occurred_at timestamptz,
+  add column if not exists created_at timestamptz not null default now(),
+  add column if not exists updated_at timestamptz not null default now(),
+  -- Room for each message on a page to be updated at once: statuses come for what was sent together, and an update that
+  -- stays on its page writes no index.
+  set (fillfactor = 60);
+do $$
+begin
+  alter table public.wa_messages
+    add column if not exists sequence bigint generated always as identity,
+    add column if not exists status_rank integer generated always as (array_position(
+      array['pending', 'cancelled', 'unknown', 'sent', 'failed', 'delivered', 'read', 'played'], status)) stored;
+end $$;
 comment on column public.wa_messages.sequence is
   'Order of arrival, which decides between messages of the same second: Meta''s times are whole seconds.';
-
 comment on column public.wa_messages.source is
   'live: received by webhook or sent from here; phone: written in the WhatsApp app; history: from before the connection.';
 comment on column public.wa_messages.is_placeholder is
@@ -226,107 +196,197 @@ comment on column public.wa_messages.reactions is
   'Who reacts with what: {"customer" | "business" | a participant''s id: {"emoji": text, "at": timestamp}}.';
 
 create table if not exists public.wa_message_changes (
-  connection_id uuid not null references public.wa_phone_numbers (id) on delete cascade,
+  connection_id uuid not null,
   wa_message_id text not null,
-  kind text not null,
-  target_id text not null,
-  direction text not null,
-  actor text not null,
-  type text,
-  body text,
-  content jsonb,
-  occurred_at timestamptz not null,
-  created_at timestamptz not null default now(),
-  constraint wa_message_changes_pkey primary key (connection_id, wa_message_id),
-  constraint wa_message_changes_kind_check check (kind in ('reaction', 'edit', 'revoke')),
-  constraint wa_message_changes_direction_check check (direction in ('in', 'out'))
+  constraint wa_message_changes_pkey primary key (connection_id, wa_message_id)
 );
+alter table public.wa_message_changes
+  add column if not exists kind text,
+  add column if not exists target_id text,
+  add column if not exists direction text,
+  add column if not exists actor text,
+  add column if not exists type text,
+  add column if not exists body text,
+  add column if not exists content jsonb,
+  add column if not exists occurred_at timestamptz,
+  add column if not exists created_at timestamptz not null default now();
 comment on table public.wa_message_changes is
   'Reactions, edits and revocations of messages. What a message shows follows from all of them, whatever their order.';
 comment on column public.wa_message_changes.target_id is 'Meta''s id of the message; it may come later, or never.';
 
 create table if not exists public.wa_message_statuses (
-  connection_id uuid not null references public.wa_phone_numbers (id) on delete cascade,
+  connection_id uuid not null,
   wa_message_id text not null,
   status text not null,
-  error_code integer,
-  error_text text,
-  pricing jsonb,
-  occurred_at timestamptz not null,
-  created_at timestamptz not null default now(),
-  constraint wa_message_statuses_pkey primary key (connection_id, wa_message_id, status),
-  constraint wa_message_statuses_status_check check (private.wa_status_rank(status) is not null)
+  constraint wa_message_statuses_pkey primary key (connection_id, wa_message_id, status)
 );
+alter table public.wa_message_statuses
+  add column if not exists error_code integer,
+  add column if not exists error_text text,
+  add column if not exists pricing jsonb,
+  add column if not exists occurred_at timestamptz,
+  add column if not exists created_at timestamptz not null default now();
 comment on table public.wa_message_statuses is
   'Statuses whose message isn''t stored yet; they are applied, and removed, when it is.';
 
-create table if not exists public.wa_templates (
-  id uuid primary key default gen_random_uuid(),
-  workspace_id uuid not null references public.workspaces (id) on delete cascade,
-  waba_id text not null,
-  template_id text not null,
-  name text,
-  language text,
-  status text,
-  category text,
-  quality text,
-  rejected_reason text,
-  components jsonb,
-  status_changed_at timestamptz,
-  category_changed_at timestamptz,
-  quality_changed_at timestamptz,
-  components_changed_at timestamptz,
-  created_at timestamptz not null default now(),
-  updated_at timestamptz not null default now(),
-  constraint wa_templates_workspace_id_id_key unique (workspace_id, id),
-  constraint wa_templates_template_id_key unique (workspace_id, waba_id, template_id)
-);
+create table if not exists public.wa_templates (id uuid primary key default gen_random_uuid());
+alter table public.wa_templates
+  add column if not exists workspace_id uuid,
+  add column if not exists waba_id text,
+  add column if not exists template_id text,
+  add column if not exists name text,
+  add column if not exists language text,
+  add column if not exists status text,
+  add column if not exists category text,
+  add column if not exists quality text,
+  add column if not exists rejected_reason text,
+  add column if not exists components jsonb,
+  add column if not exists status_changed_at timestamptz,
+  add column if not exists category_changed_at timestamptz,
+  add column if not exists quality_changed_at timestamptz,
+  add column if not exists components_changed_at timestamptz,
+  add column if not exists created_at timestamptz not null default now(),
+  add column if not exists updated_at timestamptz not null default now();
 comment on table public.wa_templates is
   'Message templates as Meta last described them: status, category and quality in Meta''s words.';
 
 create table if not exists public.meta_webhook_events (
-  id bigint generated by default as identity,
   -- No foreign key, which would be checked for each item against the one row that all items of a workspace share; the
   -- number that an item came for belongs to the workspace, and a trigger removes the events of one that goes.
   workspace_id uuid not null,
-  phone_number_id text,
   event_key text not null,
-  kind text not null,
-  raw jsonb not null,
-  status text not null,
-  attempts integer not null default 1,
-  error text,
-  received_at timestamptz not null default now(),
-  constraint meta_webhook_events_pkey primary key (workspace_id, event_key),
-  constraint meta_webhook_events_kind_check check (
-    kind in ('message', 'echo', 'history', 'reaction', 'edit', 'revoke', 'status', 'call', 'identity', 'preference',
-      'address_book', 'history_sync', 'template', 'account', 'number', 'error', 'other', 'malformed')
-  ),
-  constraint meta_webhook_events_status_check check (status in ('applied', 'kept', 'set_aside')),
-  constraint meta_webhook_events_event_key_check check (length(event_key) between 1 and 512)
+  constraint meta_webhook_events_pkey primary key (workspace_id, event_key)
 );
+alter table public.meta_webhook_events
+  add column if not exists phone_number_id text,
+  add column if not exists kind text,
+  add column if not exists raw jsonb,
+  add column if not exists status text,
+  add column if not exists attempts integer not null default 1,
+  add column if not exists error text,
+  add column if not exists received_at timestamptz not null default now();
+do $$
+begin
+  alter table public.meta_webhook_events add column if not exists id bigint generated by default as identity;
+end $$;
 comment on column public.meta_webhook_events.raw is
   'The item as Meta sent it, in the smallest entry of a webhook body: a wrong belief about its meaning can be repaired.';
 comment on column public.meta_webhook_events.status is
   'applied: took effect; kept: has no effect here; set_aside: could not be used, and the error says why.';
 
-create table if not exists public.orphan_webhook_events (
-  id bigint generated always as identity primary key,
-  phone_number_id text not null,
-  event_key text not null,
-  kind text not null,
-  event jsonb not null,
-  hits integer not null default 1,
-  received_at timestamptz not null default now(),
-  processed_at timestamptz,
-  constraint orphan_webhook_events_phone_number_id_event_key_key unique (phone_number_id, event_key)
-);
+create table if not exists public.orphan_webhook_events (id bigint generated always as identity primary key);
+alter table public.orphan_webhook_events
+  add column if not exists phone_number_id text,
+  add column if not exists event_key text,
+  add column if not exists kind text,
+  add column if not exists event jsonb,
+  add column if not exists hits integer not null default 1,
+  add column if not exists received_at timestamptz not null default now(),
+  add column if not exists processed_at timestamptz;
 comment on table public.orphan_webhook_events is
   'Webhook items for numbers that no workspace has connected; connecting the number replays them.';
 comment on column public.orphan_webhook_events.event is
   'The item as parsed, with the item as Meta sent it under "raw".';
 comment on column public.orphan_webhook_events.phone_number_id is
   'Meta''s phone number id, or waba:<id> for items that only name a business account.';
+
+do $$
+begin
+  perform private.ensure_constraint(rule.of_table, rule.name, rule.definition) from (values
+    ('public.wa_phone_numbers'::regclass, 'wa_phone_numbers_workspace_id_id_key', 'unique (workspace_id, id)'),
+    ('public.wa_phone_numbers', 'wa_phone_numbers_workspace_id_fkey',
+      'foreign key (workspace_id) references public.workspaces (id) on delete cascade'),
+    ('public.wa_phone_numbers', 'wa_phone_numbers_status_check',
+      $check$check (status in ('active', 'inactive', 'paused'))$check$),
+    ('public.wa_phone_numbers', 'wa_phone_numbers_phone_number_id_check',
+      $check$check (phone_number_id ~ '^[0-9]{1,32}$')$check$),
+    ('public.wa_phone_numbers', 'wa_phone_numbers_waba_id_check', $check$check (waba_id ~ '^[0-9]{1,32}$')$check$),
+    ('public.wa_phone_numbers', 'wa_phone_numbers_messages_per_second_check',
+      'check (messages_per_second between 1 and 10000)'),
+    ('public.wa_phone_numbers', 'wa_phone_numbers_history_status_check',
+      $check$check (history_status in ('syncing', 'complete', 'declined'))$check$),
+    ('private.wa_connection_secrets', 'wa_connection_secrets_connection_id_fkey',
+      'foreign key (connection_id) references public.wa_phone_numbers (id) on delete cascade'),
+    ('private.wa_connection_secrets', 'wa_connection_secrets_one_place_check',
+      'check (num_nonnulls(access_token_ciphertext, vault_secret_id) = 1)'),
+    ('private.wa_connection_secrets', 'wa_connection_secrets_meta_user_id_check',
+      $check$check (meta_user_id ~ '^[0-9]{1,32}$')$check$),
+    ('public.wa_threads', 'wa_threads_connection_id_contact_id_key',
+      'unique (workspace_id, connection_id, contact_id)'),
+    ('public.wa_threads', 'wa_threads_id_connection_id_workspace_id_key',
+      'unique (id, connection_id, workspace_id)'),
+    ('public.wa_threads', 'wa_threads_workspace_id_connection_id_fkey', 'foreign key (workspace_id, connection_id)
+      references public.wa_phone_numbers (workspace_id, id) on delete cascade'),
+    ('public.wa_threads', 'wa_threads_workspace_id_contact_id_fkey',
+      'foreign key (workspace_id, contact_id) references public.contacts (workspace_id, id) on delete cascade'),
+    -- Only a member can be in charge, and whoever leaves the workspace no longer is.
+    ('public.wa_threads', 'wa_threads_workspace_id_assignee_id_fkey', 'foreign key (workspace_id, assignee_id)
+      references public.workspace_memberships (workspace_id, user_id) on delete set null (assignee_id)'),
+    -- With one person, or with a group: what a person writes in a group isn't theirs alone to be answered.
+    ('public.wa_threads', 'wa_threads_counterpart_check', 'check (num_nonnulls(contact_id, group_id) = 1)'),
+    ('public.wa_threads', 'wa_threads_status_check',
+      $check$check (status in ('open', 'pending', 'snoozed', 'closed'))$check$),
+    ('public.wa_threads', 'wa_threads_priority_check',
+      $check$check (priority in ('low', 'normal', 'high', 'urgent'))$check$),
+    ('public.wa_threads', 'wa_threads_unread_count_check', 'check (unread_count >= 0)'),
+    ('public.wa_messages', 'wa_messages_connection_id_wa_message_id_key', 'unique (connection_id, wa_message_id)'),
+    -- One key says all of it: the message's thread, number and workspace belong together.
+    ('public.wa_messages', 'wa_messages_thread_id_connection_id_workspace_id_fkey',
+      'foreign key (thread_id, connection_id, workspace_id)
+        references public.wa_threads (id, connection_id, workspace_id) on delete cascade'),
+    ('public.wa_messages', 'wa_messages_sent_by_fkey',
+      'foreign key (sent_by) references public.profiles (id) on delete set null'),
+    ('public.wa_messages', 'wa_messages_workspace_id_sender_contact_id_fkey',
+      'foreign key (workspace_id, sender_contact_id)
+        references public.contacts (workspace_id, id) on delete set null (sender_contact_id)'),
+    ('public.wa_messages', 'wa_messages_source_check', $check$check (source in ('live', 'phone', 'history'))$check$),
+    ('public.wa_messages', 'wa_messages_direction_check', $check$check (direction in ('in', 'out'))$check$),
+    ('public.wa_messages', 'wa_messages_status_check', $check$check (
+      (direction = 'in' and status is null)
+      or (direction = 'out'
+        and status in ('pending', 'cancelled', 'unknown', 'sent', 'failed', 'delivered', 'read', 'played')))$check$),
+    ('public.wa_message_changes', 'wa_message_changes_pkey', 'primary key (connection_id, wa_message_id)'),
+    ('public.wa_message_changes', 'wa_message_changes_connection_id_fkey',
+      'foreign key (connection_id) references public.wa_phone_numbers (id) on delete cascade'),
+    ('public.wa_message_changes', 'wa_message_changes_kind_check',
+      $check$check (kind in ('reaction', 'edit', 'revoke'))$check$),
+    ('public.wa_message_changes', 'wa_message_changes_direction_check',
+      $check$check (direction in ('in', 'out'))$check$),
+    ('public.wa_message_statuses', 'wa_message_statuses_pkey', 'primary key (connection_id, wa_message_id, status)'),
+    ('public.wa_message_statuses', 'wa_message_statuses_connection_id_fkey',
+      'foreign key (connection_id) references public.wa_phone_numbers (id) on delete cascade'),
+    ('public.wa_message_statuses', 'wa_message_statuses_status_check',
+      'check (private.wa_status_rank(status) is not null)'),
+    ('public.wa_templates', 'wa_templates_workspace_id_fkey',
+      'foreign key (workspace_id) references public.workspaces (id) on delete cascade'),
+    ('public.wa_templates', 'wa_templates_workspace_id_id_key', 'unique (workspace_id, id)'),
+    ('public.wa_templates', 'wa_templates_template_id_key', 'unique (workspace_id, waba_id, template_id)'),
+    ('public.meta_webhook_events', 'meta_webhook_events_pkey', 'primary key (workspace_id, event_key)'),
+    ('public.meta_webhook_events', 'meta_webhook_events_kind_check', $check$check (
+      kind in ('message', 'echo', 'history', 'reaction', 'edit', 'revoke', 'status', 'call', 'identity', 'preference',
+        'address_book', 'history_sync', 'template', 'account', 'number', 'error', 'other', 'malformed'))$check$),
+    ('public.meta_webhook_events', 'meta_webhook_events_status_check',
+      $check$check (status in ('applied', 'kept', 'set_aside'))$check$),
+    ('public.meta_webhook_events', 'meta_webhook_events_event_key_check',
+      'check (length(event_key) between 1 and 512)'),
+    ('public.orphan_webhook_events', 'orphan_webhook_events_phone_number_id_event_key_key',
+      'unique (phone_number_id, event_key)')
+  ) as rule (of_table, name, definition);
+  perform private.ensure_not_null('public.wa_phone_numbers', 'workspace_id', 'waba_id', 'phone_number_id');
+  perform private.ensure_not_null('public.wa_message_changes', 'kind', 'target_id', 'direction', 'actor', 'occurred_at');
+  perform private.ensure_not_null('public.wa_message_statuses', 'occurred_at');
+  perform private.ensure_not_null('public.wa_templates', 'workspace_id', 'waba_id', 'template_id');
+  perform private.ensure_not_null('public.meta_webhook_events', 'kind', 'raw', 'status');
+  perform private.ensure_not_null('public.orphan_webhook_events', 'phone_number_id', 'event_key', 'kind', 'event');
+  -- Where conversations from before stand, private.attribute_conversations comes first.
+  if not exists (select from public.wa_threads) then
+    perform private.ensure_not_null('public.wa_threads', 'workspace_id', 'connection_id');
+  end if;
+  if not exists (select from public.wa_messages) then
+    perform private.ensure_not_null('public.wa_messages', 'workspace_id', 'connection_id', 'thread_id', 'direction',
+      'type', 'occurred_at');
+  end if;
+end $$;
 
 ------------------------------------------------------------------------------------------------------------------------
 -- Indexes

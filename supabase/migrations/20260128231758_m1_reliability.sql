@@ -103,6 +103,10 @@ begin
     add column if not exists error_text text, add column if not exists created_by uuid,
     add column if not exists created_at timestamptz, add column if not exists settled_at timestamptz;
 
+  -- Threads from before there were several numbers learn theirs now, where there is no doubt.
+  perform private.attribute_thread(thread.id) from public.wa_threads as thread
+  where thread.connection_id is null and exists (
+    select 1 from public.outbox_messages as outbox where outbox.thread_id = thread.id);
   -- A thread says which workspace and number a message belongs to; a number that is the workspace's own does too.
   update public.outbox_messages as outbox
   set workspace_id = thread.workspace_id, connection_id = thread.connection_id
@@ -331,12 +335,17 @@ create table if not exists private.outbox_archive (
 );
 comment on table private.outbox_archive is 'Finished messages, moved out of the way; their keys may be used again.';
 
-create table if not exists public.rate_limit_counters (
-  key text primary key,
-  used integer not null,
-  resets_at timestamptz not null,
-  constraint rate_limit_counters_key_check check (length(key) between 1 and 300)
-) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 200);
+create table if not exists public.rate_limit_counters (key text primary key);
+alter table public.rate_limit_counters
+  add column if not exists used integer,
+  add column if not exists resets_at timestamptz,
+  set (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 200);
+do $$
+begin
+  perform private.ensure_constraint('public.rate_limit_counters', 'rate_limit_counters_key_check',
+    'check (length(key) between 1 and 300)');
+  perform private.ensure_not_null('public.rate_limit_counters', 'used', 'resets_at');
+end $$;
 comment on table public.rate_limit_counters is 'What has been taken of each limit in its present window.';
 
 -- Sequences, because they change without a lock that lasts until commit.
@@ -1309,6 +1318,10 @@ begin
     if (select auth.uid()) is not null and p_payload ? 'type' then
       select takeover.p_lead_ids, takeover.p_outbox_ids into v_taken_leads, v_automatic
       from private.begin_takeover(p_thread_id) as takeover;
+    end if;
+    -- From before there were several numbers; its own may have been connected since the last push.
+    if v_thread.connection_id is null then
+      perform private.attribute_thread(p_thread_id);
     end if;
     -- Messages of one thread are numbered in the order in which they become visible: a smaller number that came to
     -- light later could overtake a message that is already on its way.

@@ -43,20 +43,29 @@ grant execute on function private.wrong_view_filter(jsonb) to authenticated, ser
 ------------------------------------------------------------------------------------------------------------------------
 -- Table
 ------------------------------------------------------------------------------------------------------------------------
-create table if not exists public.wa_saved_views (
-  id uuid primary key default gen_random_uuid(),
-  workspace_id uuid not null references public.workspaces (id) on delete cascade,
-  user_id uuid not null default auth.uid() references auth.users (id) on delete cascade,
-  name text not null,
-  filters jsonb not null default '{}'::jsonb,
-  is_default boolean not null default false,
-  is_shared boolean not null default false,
-  created_at timestamptz not null default now(),
-  updated_at timestamptz not null default now(),
-  constraint wa_saved_views_workspace_id_user_id_name_key unique (workspace_id, user_id, name),
-  constraint wa_saved_views_name_check check (name = btrim(name) and length(name) between 1 and 100),
-  constraint wa_saved_views_filters_check check (private.wrong_view_filter(filters) is null)
-);
+create table if not exists public.wa_saved_views (id uuid primary key default gen_random_uuid());
+alter table public.wa_saved_views
+  add column if not exists workspace_id uuid,
+  add column if not exists user_id uuid,
+  add column if not exists name text,
+  add column if not exists filters jsonb not null default '{}'::jsonb,
+  add column if not exists is_default boolean not null default false,
+  add column if not exists is_shared boolean not null default false,
+  add column if not exists created_at timestamptz not null default now(),
+  add column if not exists updated_at timestamptz not null default now(),
+  alter column user_id set default auth.uid();
+do $$
+begin
+  perform private.ensure_constraint('public.wa_saved_views', rule.name, rule.definition) from (values
+    ('wa_saved_views_workspace_id_fkey',
+      'foreign key (workspace_id) references public.workspaces (id) on delete cascade'),
+    ('wa_saved_views_user_id_fkey', 'foreign key (user_id) references auth.users (id) on delete cascade'),
+    ('wa_saved_views_workspace_id_user_id_name_key', 'unique (workspace_id, user_id, name)'),
+    ('wa_saved_views_name_check', 'check (name = btrim(name) and length(name) between 1 and 100)'),
+    ('wa_saved_views_filters_check', 'check (private.wrong_view_filter(filters) is null)')
+  ) as rule (name, definition);
+  perform private.ensure_not_null('public.wa_saved_views', 'workspace_id', 'user_id', 'name');
+end $$;
 comment on column public.wa_saved_views.filters is
   'Any of status, assignee, tag and q, as the list of threads takes them.';
 comment on column public.wa_saved_views.is_default is

@@ -12,22 +12,26 @@ set statement_timeout = '60s';
 ------------------------------------------------------------------------------------------------------------------------
 -- Tables
 ------------------------------------------------------------------------------------------------------------------------
-create table if not exists public.meta_signup_states (
-  state_hash text primary key,
-  workspace_id uuid not null,
-  user_id uuid not null,
-  redirect_uri text,
-  expires_at timestamptz not null,
-  used_at timestamptz,
-  created_at timestamptz not null default now(),
-  -- Whoever leaves the workspace takes their signups with them.
-  constraint meta_signup_states_workspace_id_user_id_fkey foreign key (workspace_id, user_id)
-    references public.workspace_memberships (workspace_id, user_id) on delete cascade,
-  constraint meta_signup_states_state_hash_check check (state_hash ~ '^[0-9a-f]{64}$'),
-  constraint meta_signup_states_redirect_uri_check check (
-    redirect_uri ~ '^https?://[^[:space:]]+$' and length(redirect_uri) <= 2000
-  )
-);
+create table if not exists public.meta_signup_states (state_hash text primary key);
+alter table public.meta_signup_states
+  add column if not exists workspace_id uuid,
+  add column if not exists user_id uuid,
+  add column if not exists redirect_uri text,
+  add column if not exists expires_at timestamptz,
+  add column if not exists used_at timestamptz,
+  add column if not exists created_at timestamptz not null default now();
+do $$
+begin
+  perform private.ensure_constraint('public.meta_signup_states', rule.name, rule.definition) from (values
+    -- Whoever leaves the workspace takes their signups with them.
+    ('meta_signup_states_workspace_id_user_id_fkey', 'foreign key (workspace_id, user_id)
+      references public.workspace_memberships (workspace_id, user_id) on delete cascade'),
+    ('meta_signup_states_state_hash_check', $check$check (state_hash ~ '^[0-9a-f]{64}$')$check$),
+    ('meta_signup_states_redirect_uri_check', $check$check (
+      redirect_uri ~ '^https?://[^[:space:]]+$' and length(redirect_uri) <= 2000)$check$)
+  ) as rule (name, definition);
+  perform private.ensure_not_null('public.meta_signup_states', 'workspace_id', 'user_id', 'expires_at');
+end $$;
 comment on table public.meta_signup_states is
   'Signups that were started: each state works once, for ten minutes, for the user and workspace it was made for.';
 comment on column public.meta_signup_states.state_hash is

@@ -19,44 +19,56 @@ set statement_timeout = '60s';
 ------------------------------------------------------------------------------------------------------------------------
 -- Tables
 ------------------------------------------------------------------------------------------------------------------------
-create table if not exists public.push_subscriptions (
-  id uuid primary key default gen_random_uuid(),
-  user_id uuid not null references public.profiles (id) on delete cascade,
-  endpoint text not null,
-  p256dh text not null,
-  auth text not null,
-  user_agent text,
-  failure_count integer not null default 0,
-  last_error text,
-  created_at timestamptz not null default now(),
-  updated_at timestamptz not null default now(),
-  constraint push_subscriptions_endpoint_key unique (endpoint),
-  constraint push_subscriptions_endpoint_check check (endpoint ~ '^https?://[!-~]+$' and length(endpoint) <= 2000),
-  constraint push_subscriptions_p256dh_check check (p256dh ~ '^B[A-Za-z0-9_-]{86}$'),
-  constraint push_subscriptions_auth_check check (auth ~ '^[A-Za-z0-9_-]{22}$'),
-  constraint push_subscriptions_user_agent_check check (length(user_agent) <= 500),
-  constraint push_subscriptions_last_error_check check (length(last_error) <= 500),
-  constraint push_subscriptions_failure_count_check check (failure_count >= 0)
-);
+create table if not exists public.push_subscriptions (id uuid primary key default gen_random_uuid());
+alter table public.push_subscriptions
+  add column if not exists user_id uuid,
+  add column if not exists endpoint text,
+  add column if not exists p256dh text,
+  add column if not exists auth text,
+  add column if not exists user_agent text,
+  add column if not exists failure_count integer not null default 0,
+  add column if not exists last_error text,
+  add column if not exists created_at timestamptz not null default now(),
+  add column if not exists updated_at timestamptz not null default now();
+do $$
+begin
+  perform private.ensure_constraint('public.push_subscriptions', rule.name, rule.definition) from (values
+    ('push_subscriptions_user_id_fkey', 'foreign key (user_id) references public.profiles (id) on delete cascade'),
+    ('push_subscriptions_endpoint_key', 'unique (endpoint)'),
+    ('push_subscriptions_endpoint_check', $check$check (
+      endpoint ~ '^https?://[!-~]+$' and length(endpoint) <= 2000)$check$),
+    ('push_subscriptions_p256dh_check', $check$check (p256dh ~ '^B[A-Za-z0-9_-]{86}$')$check$),
+    ('push_subscriptions_auth_check', $check$check (auth ~ '^[A-Za-z0-9_-]{22}$')$check$),
+    ('push_subscriptions_user_agent_check', 'check (length(user_agent) <= 500)'),
+    ('push_subscriptions_last_error_check', 'check (length(last_error) <= 500)'),
+    ('push_subscriptions_failure_count_check', 'check (failure_count >= 0)')
+  ) as rule (name, definition);
+  perform private.ensure_not_null('public.push_subscriptions', 'user_id', 'endpoint', 'p256dh', 'auth');
+end $$;
 comment on table public.push_subscriptions is
   'Devices that a person is notified on: what the browser''s PushManager answered, its keys without padding.';
 comment on column public.push_subscriptions.failure_count is 'Refusals in a row that weren''t for good.';
 
-create table if not exists public.notification_settings (
-  user_id uuid primary key references public.profiles (id) on delete cascade,
-  notify_chats text not null default 'all',
-  notify_inbound text not null default 'mine',
-  notify_assignments boolean not null default true,
-  notify_follow_ups boolean not null default true,
-  quiet_from time,
-  quiet_until time,
-  created_at timestamptz not null default now(),
-  updated_at timestamptz not null default now(),
-  constraint notification_settings_notify_chats_check check (notify_chats in ('all', 'mentions', 'none')),
-  constraint notification_settings_notify_inbound_check check (notify_inbound in ('all', 'mine', 'none')),
-  constraint notification_settings_quiet_hours_check check (
-    num_nulls(quiet_from, quiet_until) in (0, 2) and (quiet_from <> quiet_until) is not false)
-);
+create table if not exists public.notification_settings (user_id uuid primary key);
+alter table public.notification_settings
+  add column if not exists notify_chats text not null default 'all',
+  add column if not exists notify_inbound text not null default 'mine',
+  add column if not exists notify_assignments boolean not null default true,
+  add column if not exists notify_follow_ups boolean not null default true,
+  add column if not exists quiet_from time,
+  add column if not exists quiet_until time,
+  add column if not exists created_at timestamptz not null default now(),
+  add column if not exists updated_at timestamptz not null default now();
+do $$
+begin
+  perform private.ensure_constraint('public.notification_settings', rule.name, rule.definition) from (values
+    ('notification_settings_user_id_fkey', 'foreign key (user_id) references public.profiles (id) on delete cascade'),
+    ('notification_settings_notify_chats_check', $check$check (notify_chats in ('all', 'mentions', 'none'))$check$),
+    ('notification_settings_notify_inbound_check', $check$check (notify_inbound in ('all', 'mine', 'none'))$check$),
+    ('notification_settings_quiet_hours_check', 'check (
+      num_nulls(quiet_from, quiet_until) in (0, 2) and (quiet_from <> quiet_until) is not false)')
+  ) as rule (name, definition);
+end $$;
 comment on column public.notification_settings.notify_inbound is
   'Customers'' messages: mine are those in threads that are assigned to the person, or to nobody while they may answer.';
 comment on column public.notification_settings.quiet_from is

@@ -38,31 +38,25 @@ end $$;
 ------------------------------------------------------------------------------------------------------------------------
 -- Tables
 ------------------------------------------------------------------------------------------------------------------------
-create table if not exists public.inbox_settings (
-  workspace_id uuid primary key references public.workspaces (id) on delete cascade,
-  assignment_policy text not null default 'manual',
-  assignment_limit integer,
-  first_response_target_seconds integer,
-  next_response_target_seconds integer,
-  created_at timestamptz not null default now(),
-  updated_at timestamptz not null default now(),
-  constraint inbox_settings_assignment_policy_check check (assignment_policy in ('manual', 'round_robin', 'by_load')),
-  constraint inbox_settings_assignment_limit_check check (assignment_limit between 1 and 100000),
-  constraint inbox_settings_first_response_target_seconds_check check (first_response_target_seconds between 1 and 31536000),
-  constraint inbox_settings_next_response_target_seconds_check check (next_response_target_seconds between 1 and 31536000)
-);
+create table if not exists public.inbox_settings (workspace_id uuid primary key);
+alter table public.inbox_settings
+  add column if not exists assignment_policy text not null default 'manual',
+  add column if not exists assignment_limit integer,
+  add column if not exists first_response_target_seconds integer,
+  add column if not exists next_response_target_seconds integer,
+  add column if not exists created_at timestamptz not null default now(),
+  add column if not exists updated_at timestamptz not null default now();
 comment on table public.inbox_settings is 'How a workspace shares out its conversations, and how soon it means to answer.';
 comment on column public.inbox_settings.assignment_limit is
   'How many open conversations somebody may have before nothing more is assigned to them.';
 
 create table if not exists public.inbox_assignees (
-  workspace_id uuid not null references public.inbox_settings (workspace_id) on delete cascade,
+  workspace_id uuid not null,
   user_id uuid not null,
-  last_assigned_at timestamptz not null default '-infinity',
-  constraint inbox_assignees_pkey primary key (workspace_id, user_id),
-  constraint inbox_assignees_workspace_id_user_id_fkey foreign key (workspace_id, user_id)
-    references public.workspace_memberships (workspace_id, user_id) on delete cascade
+  constraint inbox_assignees_pkey primary key (workspace_id, user_id)
 );
+alter table public.inbox_assignees
+  add column if not exists last_assigned_at timestamptz not null default '-infinity';
 comment on table public.inbox_assignees is 'Who takes part in the assignment of conversations.';
 comment on column public.inbox_assignees.last_assigned_at is 'Whose turn is longest ago comes next.';
 
@@ -71,14 +65,11 @@ create table if not exists public.wa_thread_reads (
   connection_id uuid not null,
   workspace_id uuid not null,
   user_id uuid not null,
-  read_count bigint not null,
-  constraint wa_thread_reads_pkey primary key (thread_id, connection_id, workspace_id, user_id),
-  constraint wa_thread_reads_thread_id_connection_id_workspace_id_fkey
-    foreign key (thread_id, connection_id, workspace_id)
-    references public.wa_threads (id, connection_id, workspace_id) on delete cascade,
-  constraint wa_thread_reads_workspace_id_user_id_fkey foreign key (workspace_id, user_id)
-    references public.workspace_memberships (workspace_id, user_id) on delete cascade
-) with (fillfactor = 70);
+  constraint wa_thread_reads_pkey primary key (thread_id, connection_id, workspace_id, user_id)
+);
+alter table public.wa_thread_reads
+  add column if not exists read_count bigint,
+  set (fillfactor = 70);
 comment on table public.wa_thread_reads is 'How far each user has seen each thread.';
 comment on column public.wa_thread_reads.read_count is
   'How many of the thread''s inbound messages they have seen: what is unread is a subtraction, whatever its number.';
@@ -88,32 +79,54 @@ create table if not exists public.wa_thread_breaches (
   connection_id uuid not null,
   workspace_id uuid not null,
   waiting_since timestamptz not null,
-  kind text not null,
-  target_seconds integer not null,
-  assignee_id uuid references public.profiles (id) on delete set null,
-  answered_at timestamptz,
-  created_at timestamptz not null default now(),
-  constraint wa_thread_breaches_pkey primary key (thread_id, connection_id, workspace_id, waiting_since),
-  constraint wa_thread_breaches_thread_id_connection_id_workspace_id_fkey
-    foreign key (thread_id, connection_id, workspace_id)
-    references public.wa_threads (id, connection_id, workspace_id) on delete cascade,
-  constraint wa_thread_breaches_kind_check check (kind in ('first_response', 'next_response'))
+  constraint wa_thread_breaches_pkey primary key (thread_id, connection_id, workspace_id, waiting_since)
 );
+alter table public.wa_thread_breaches
+  add column if not exists kind text,
+  add column if not exists target_seconds integer,
+  add column if not exists assignee_id uuid,
+  add column if not exists answered_at timestamptz,
+  add column if not exists created_at timestamptz not null default now();
 comment on table public.wa_thread_breaches is 'Customers who waited longer than the target: one row for each time.';
 comment on column public.wa_thread_breaches.assignee_id is 'Who was in charge when the target was missed.';
 comment on column public.wa_thread_breaches.answered_at is 'When the wait was found to be over.';
 
--- The notes of a thread are a channel of the team's chat.
 do $$
 begin
-  if not exists (
-    select 1 from pg_constraint
-    where conrelid = 'public.chats'::regclass and conname = 'chats_thread_id_connection_id_workspace_id_fkey'
-  ) then
-    alter table public.chats add constraint chats_thread_id_connection_id_workspace_id_fkey
-      foreign key (thread_id, connection_id, workspace_id)
-      references public.wa_threads (id, connection_id, workspace_id) on delete cascade;
-  end if;
+  perform private.ensure_constraint(rule.of_table, rule.name, rule.definition) from (values
+    ('public.inbox_settings'::regclass, 'inbox_settings_workspace_id_fkey',
+      'foreign key (workspace_id) references public.workspaces (id) on delete cascade'),
+    ('public.inbox_settings', 'inbox_settings_assignment_policy_check',
+      $check$check (assignment_policy in ('manual', 'round_robin', 'by_load'))$check$),
+    ('public.inbox_settings', 'inbox_settings_assignment_limit_check',
+      'check (assignment_limit between 1 and 100000)'),
+    ('public.inbox_settings', 'inbox_settings_first_response_target_seconds_check',
+      'check (first_response_target_seconds between 1 and 31536000)'),
+    ('public.inbox_settings', 'inbox_settings_next_response_target_seconds_check',
+      'check (next_response_target_seconds between 1 and 31536000)'),
+    ('public.inbox_assignees', 'inbox_assignees_workspace_id_fkey',
+      'foreign key (workspace_id) references public.inbox_settings (workspace_id) on delete cascade'),
+    ('public.inbox_assignees', 'inbox_assignees_workspace_id_user_id_fkey', 'foreign key (workspace_id, user_id)
+      references public.workspace_memberships (workspace_id, user_id) on delete cascade'),
+    ('public.wa_thread_reads', 'wa_thread_reads_thread_id_connection_id_workspace_id_fkey',
+      'foreign key (thread_id, connection_id, workspace_id)
+        references public.wa_threads (id, connection_id, workspace_id) on delete cascade'),
+    ('public.wa_thread_reads', 'wa_thread_reads_workspace_id_user_id_fkey', 'foreign key (workspace_id, user_id)
+      references public.workspace_memberships (workspace_id, user_id) on delete cascade'),
+    ('public.wa_thread_breaches', 'wa_thread_breaches_thread_id_connection_id_workspace_id_fkey',
+      'foreign key (thread_id, connection_id, workspace_id)
+        references public.wa_threads (id, connection_id, workspace_id) on delete cascade'),
+    ('public.wa_thread_breaches', 'wa_thread_breaches_assignee_id_fkey',
+      'foreign key (assignee_id) references public.profiles (id) on delete set null'),
+    ('public.wa_thread_breaches', 'wa_thread_breaches_kind_check',
+      $check$check (kind in ('first_response', 'next_response'))$check$),
+    -- The notes of a thread are a channel of the team's chat.
+    ('public.chats', 'chats_thread_id_connection_id_workspace_id_fkey',
+      'foreign key (thread_id, connection_id, workspace_id)
+        references public.wa_threads (id, connection_id, workspace_id) on delete cascade')
+  ) as rule (of_table, name, definition);
+  perform private.ensure_not_null('public.wa_thread_reads', 'read_count');
+  perform private.ensure_not_null('public.wa_thread_breaches', 'kind', 'target_seconds');
 end $$;
 
 ------------------------------------------------------------------------------------------------------------------------

@@ -12,18 +12,26 @@ set statement_timeout = '60s';
 ------------------------------------------------------------------------------------------------------------------------
 -- Tables
 ------------------------------------------------------------------------------------------------------------------------
-create table if not exists public.canned_responses (
-  id uuid primary key default gen_random_uuid(),
-  workspace_id uuid not null references public.workspaces (id) on delete cascade,
-  shortcut text not null,
-  body text not null,
-  created_by uuid references public.profiles (id) on delete set null,
-  created_at timestamptz not null default now(),
-  updated_at timestamptz not null default now(),
-  constraint canned_responses_workspace_id_shortcut_key unique (workspace_id, shortcut),
-  constraint canned_responses_shortcut_check check (shortcut ~ '^[a-z0-9][a-z0-9_-]{0,49}$'),
-  constraint canned_responses_body_check check (length(btrim(body)) between 1 and 4096)
-);
+create table if not exists public.canned_responses (id uuid primary key default gen_random_uuid());
+alter table public.canned_responses
+  add column if not exists workspace_id uuid,
+  add column if not exists shortcut text,
+  add column if not exists body text,
+  add column if not exists created_by uuid,
+  add column if not exists created_at timestamptz not null default now(),
+  add column if not exists updated_at timestamptz not null default now();
+do $$
+begin
+  perform private.ensure_constraint('public.canned_responses', rule.name, rule.definition) from (values
+    ('canned_responses_workspace_id_fkey',
+      'foreign key (workspace_id) references public.workspaces (id) on delete cascade'),
+    ('canned_responses_created_by_fkey', 'foreign key (created_by) references public.profiles (id) on delete set null'),
+    ('canned_responses_workspace_id_shortcut_key', 'unique (workspace_id, shortcut)'),
+    ('canned_responses_shortcut_check', $check$check (shortcut ~ '^[a-z0-9][a-z0-9_-]{0,49}$')$check$),
+    ('canned_responses_body_check', 'check (length(btrim(body)) between 1 and 4096)')
+  ) as rule (name, definition);
+  perform private.ensure_not_null('public.canned_responses', 'workspace_id', 'shortcut', 'body');
+end $$;
 comment on table public.canned_responses is 'Answers that a team gives often, each called by its shortcut.';
 comment on column public.canned_responses.body is
   'With {contact.name}, {contact.first_name}, {contact.email} and {contact.phone} where those are to stand.';

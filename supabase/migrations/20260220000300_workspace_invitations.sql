@@ -12,22 +12,34 @@ set statement_timeout = '60s';
 ------------------------------------------------------------------------------------------------------------------------
 -- Tables
 ------------------------------------------------------------------------------------------------------------------------
-create table if not exists public.workspace_invitations (
-  id uuid primary key default gen_random_uuid(),
-  workspace_id uuid not null references public.workspaces (id) on delete cascade,
-  email text not null,
-  role text not null,
-  token_hash text not null,
-  invited_by uuid references public.profiles (id) on delete set null,
-  accepted_by uuid references public.profiles (id) on delete set null,
-  expires_at timestamptz not null,
-  accepted_at timestamptz,
-  revoked_at timestamptz,
-  created_at timestamptz not null default now(),
-  constraint workspace_invitations_token_hash_key unique (token_hash),
-  constraint workspace_invitations_email_check check (email = lower(btrim(email)) and email like '_%@_%'),
-  constraint workspace_invitations_role_check check (role in ('owner', 'admin', 'member', 'viewer'))
-);
+create table if not exists public.workspace_invitations (id uuid primary key default gen_random_uuid());
+alter table public.workspace_invitations
+  add column if not exists workspace_id uuid,
+  add column if not exists email text,
+  add column if not exists role text,
+  add column if not exists token_hash text,
+  add column if not exists invited_by uuid,
+  add column if not exists accepted_by uuid,
+  add column if not exists expires_at timestamptz,
+  add column if not exists accepted_at timestamptz,
+  add column if not exists revoked_at timestamptz,
+  add column if not exists created_at timestamptz not null default now();
+do $$
+begin
+  perform private.ensure_constraint('public.workspace_invitations', rule.name, rule.definition) from (values
+    ('workspace_invitations_workspace_id_fkey',
+      'foreign key (workspace_id) references public.workspaces (id) on delete cascade'),
+    ('workspace_invitations_invited_by_fkey',
+      'foreign key (invited_by) references public.profiles (id) on delete set null'),
+    ('workspace_invitations_accepted_by_fkey',
+      'foreign key (accepted_by) references public.profiles (id) on delete set null'),
+    ('workspace_invitations_token_hash_key', 'unique (token_hash)'),
+    ('workspace_invitations_email_check', $check$check (email = lower(btrim(email)) and email like '_%@_%')$check$),
+    ('workspace_invitations_role_check', $check$check (role in ('owner', 'admin', 'member', 'viewer'))$check$)
+  ) as rule (name, definition);
+  perform private.ensure_not_null('public.workspace_invitations', 'workspace_id', 'email', 'role', 'token_hash',
+    'expires_at');
+end $$;
 comment on column public.workspace_invitations.token_hash is
   'The token itself is shown once, to whoever invites, and kept nowhere.';
 

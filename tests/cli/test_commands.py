@@ -257,6 +257,7 @@ async def test_doctor_finds_a_good_stack_good_and_notices_what_stops_sending(tmp
             "migrations",
             "realtime",
             "connections",
+            "playbook",
             "advisor",
         ]
 
@@ -272,6 +273,12 @@ async def test_doctor_finds_a_good_stack_good_and_notices_what_stops_sending(tmp
             database.execute("update wa_phone_numbers set status = 'paused', status_reason = 'token revoked'")
             [paused] = problems(await run(tmp_path, "doctor", "--json", env=env))
             assert "token revoked" in paused
+            database.execute(
+                "insert into private.migration_rejects (source, reason, contents) values ('a table', 'no place', '{}')"
+            )
+            told = json.loads((await run(tmp_path, "doctor", "--json", env=env)).out)
+            [playbook] = [finding for finding in told if finding["check"] == "playbook"]
+            assert (playbook["state"], "1 values were set aside" in playbook["message"]) == ("warning", True)
         not_secret = {**env, "SUPABASE_SECRET_KEY": address.publishable_key}
         assert any("secret key" in text for text in problems(await run(tmp_path, "doctor", "--json", env=not_secret)))
 

@@ -227,12 +227,21 @@ FAULTS: list[tuple[LiteralString, str, str]] = [
     (
         "with w as (insert into public.workspaces (slug, name) values ('acme', 'A') returning id), "
         "c as (insert into public.chats (workspace_id) select id from w returning id) "
-        "select 1; insert into private.chat_backlog (chat_id, message_count) select id, 3 from public.chats",
+        "select 1; insert into private.chat_backlog (chat_id) select id from public.chats",
         "chat_messages_numbered", "1 chats",
     ),
     (
         "alter table public.contacts add constraint contacts_odd_check check (name <> 'x') not valid",
         "constraints_valid", "contacts_odd_check",
+    ),
+    (
+        """
+        alter table public.wa_threads alter column connection_id drop not null;
+        insert into public.workspaces (slug, name) values ('acme', 'A');
+        insert into public.contacts (workspace_id, name) select id, 'Ada' from public.workspaces;
+        insert into public.wa_threads (workspace_id, contact_id) select workspace_id, id from public.contacts
+        """,
+        "conversations_have_a_number", "acme: 1 threads, 0 messages",
     ),
     ("alter table public.contacts disable row level security", "row_security_everywhere", "contacts"),
     ("grant select on public.contacts to anon", "strangers_shut_out", "contacts"),

@@ -31,7 +31,12 @@ create function public.count_own_notes() returns bigint language sql security in
 $$;
 revoke all on function public.count_own_notes() from public, anon, authenticated, service_role;
 """
-BIG = Standing(rows={"public.wa_messages": BIG_TABLE_ROWS, "public.contacts": 10}, names={"there_idx", "there_check"})
+BIG = Standing(
+    rows={"public.wa_messages": BIG_TABLE_ROWS, "public.contacts": 10},
+    names={"there_idx", "there_check"},
+    indexed=[("public.contacts", ("created_by",))],
+    columns={("public.wa_messages", "sequence")},
+)
 SET = "set lock_timeout = '5s';\n"
 
 FAULTS = [
@@ -52,6 +57,12 @@ FAULTS = [
     ("locking", SET + "alter table public.wa_messages add constraint more_key unique (body);", 2),
     ("locking", SET + "alter table public.wa_messages add column token uuid default gen_random_uuid();", 2),
     ("locking", SET + "alter table public.wa_messages add column n bigint generated always as identity;", 2),
+    (
+        "locking",
+        SET + "create table if not exists public.wa_messages ();\ncreate index x on public.wa_messages (type);",
+        3,
+    ),
+    ("locking", "do $$ begin alter table public.wa_messages add n bigint generated always as identity; end $$;", 1),
     ("locking", "update public.wa_messages set body = '' where body is null;", 1),
     ("locking", SET + "lock table public.wa_messages in share mode;", 2),
     ("transaction", SET + "create index concurrently more_idx on public.contacts (name);", 2),
@@ -104,6 +115,8 @@ def test_every_rule_has_a_fault() -> None:
         "alter table public.wa_messages add column more text not null default 'x';",
         "alter table public.wa_messages add column at timestamptz default now();",
         "create index more_idx on public.contacts (name);",
+        "alter table public.wa_messages add column if not exists sequence bigint generated always as identity;",
+        "alter table public.contacts add constraint by_fkey foreign key (created_by) references public.profiles (id);",
         "delete from public.contacts where name is null;",
         "drop policy if exists x on public.contacts; drop function if exists public.x(); drop index public.y;",
         "create procedure private.work() language plpgsql as $$ begin commit; end $$;"
@@ -167,6 +180,21 @@ def test_big_tables_are_known_from_the_database(runs: Runs) -> None:  # noqa: F8
 
     assert standing.rows["public.contacts"] == 500
     assert "contacts_created_by_idx" in standing.names
+
+
+def test_the_advisor_is_asked_about_the_database_as_it_stands(runs: Runs) -> None:  # noqa: F811
+    code, out, err = runs.ended("lint", "--advisor", "--json")
+    assert (code, json.loads(out)["advisor"]) == (0, []), err
+
+    with psycopg.connect(runs.url) as connection:
+        connection.execute("create table public.planted (id integer)")
+    code, out, err = runs.ended("lint", "--advisor", "--json")
+    assert code == 0, "it advises, and stops nothing"
+    assert any("public.planted" in line for line in json.loads(out)["advisor"]), out
+    assert "advisor: " in runs.ended("lint", "--advisor")[1]
+
+    code, _, err = runs.ended("lint", "--advisor", "--json", SUPABASE_DB_URL="")
+    assert (code, json.loads(err.splitlines()[-1])["error"]["code"]) == (3, "setting_missing")
 
 
 def test_the_command_reads_what_would_be_pushed(runs: Runs) -> None:  # noqa: F811

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections import namedtuple
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,8 @@ from qero.ops.push import CLI_SESSIONS, migration_files
 from qero.ops.runner import PushOptions, Report, push
 from qero.ops.target import Target, alone
 from tests.ops.conftest import ROOT, Cluster, fingerprint, populate, project
-from tests.ops.test_backup import program
+from tests.ops.shapes import SHAPES
+from tests.ops.test_backup import passing_on, program
 
 SHIPPED = [file.name for file in migration_files(ROOT)]
 OWN = "20990101000000_own.sql"
@@ -285,6 +287,58 @@ def wait_until(question: Any, seconds: float = 30) -> Any:
     return answer
 
 
+def test_a_run_that_is_killed_while_it_backs_up_leaves_no_backup_and_no_lock(runs: Runs, tmp_path: Path) -> None:
+    runs.write(OWN_TABLE)
+    marker = tmp_path / "dumping"
+    slow = program(tmp_path / "slow", "pg_dump", passing_on(
+        runs.cluster.tools.client_bin / "pg_dump",
+        f"import time\nopen({str(marker)!r}, 'w').write(str(os.getpid()))\ntime.sleep(60)",
+    ))  # fmt: skip
+
+    process = runs.command("push", PATH=f"{slow.parent}:{os.environ['PATH']}")
+    wait_until(lambda: marker.exists() and marker.read_text())
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    os.kill(int(marker.read_text()), signal.SIGKILL)
+
+    assert list_backups(runs.backups) == []
+    assert runs.scalar("select to_regclass('public.own')") is None
+    assert wait_until(lambda: _or_none(runs.push)).applied == [OWN]
+    assert len(list_backups(runs.backups)) == 1
+
+
+def test_a_run_that_is_killed_while_it_numbers_messages_is_finished_by_the_next(
+    cluster: Cluster, bare: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = Runs(cluster, project(tmp_path), bare)
+    with psycopg.connect(bare) as connection:
+        connection.execute(SHAPES["chats whose messages have no numbers"].sql)
+
+    def killed(*_: Any, **__: Any) -> list[str]:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken:
+        broken.setattr(runner, "backfill", killed)
+        with pytest.raises(KeyboardInterrupt):
+            runs.push(backups=None)
+    assert runs.scalar("select count(*) from private.chat_backlog") == 3
+    with psycopg.connect(bare) as holder, psycopg.connect(bare, autocommit=True) as looking:
+        holder.execute("select from public.chats order by id limit 1 for update")
+        process = runs.command("push", "--skip-backup")
+        at_work = "select count(*) from pg_stat_activity where query like 'call%%' and wait_event_type = 'Lock'"
+        wait_until(lambda: looking.execute(at_work).fetchone() == (1,))
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate()
+
+        # Its session is still at work, and holds the lock until it has ended.
+        assert runs.refused(backups=None).code == "run_in_progress"
+    report = wait_until(lambda: _or_none(partial(runs.push, backups=None)))
+
+    assert report.verification is not None
+    assert report.verification.holds
+    assert runs.scalar("select count(*) from public.chat_messages where seq is null") == 0
+
+
 def test_two_runs_exclude_each_other(runs: Runs) -> None:
     runs.write(OWN_TABLE)
     with alone(runs.target, "qero db push"):
@@ -409,7 +463,8 @@ def test_an_edited_migration_is_noticed_and_adopting_runs_it_and_those_after_it_
 def test_a_table_in_another_shape_is_mended_first_by_what_a_person_has_reviewed(runs: Runs) -> None:
     rewrite_history(runs.url, "20260122000000")
     with psycopg.connect(runs.url) as connection:
-        connection.execute("alter table public.wa_threads drop column assignee_id cascade, drop column tags")
+        # Where a column only lacks, the migrations add it; they don't change what it is.
+        connection.execute("alter table public.wa_threads drop column unread_count cascade, add unread_count text")
         connection.execute("drop policy wa_threads_select_member on public.wa_threads")
 
     error = runs.refused(adopt=True)
@@ -420,6 +475,21 @@ def test_a_table_in_another_shape_is_mended_first_by_what_a_person_has_reviewed(
 
     assert code == 0, err
     assert runs.ended("verify")[0] == 0
+
+
+def test_what_runs_first_is_read_by_lint_too(runs: Runs) -> None:
+    rewrite_history(runs.url, "20260122000000")
+    first = runs.folder / "mend.sql"
+    first.write_text("set lock_timeout = '5s';\ndrop table public.contact_notes;")
+
+    error = runs.refused(adopt=True, first=first)
+
+    assert (error.code, error.detail["rules"]) == ("migration_refused", ["destructive"])
+    assert "mend.sql:2 destructive: It drops public.contact_notes." in error.detail["findings"]
+    assert runs.scalar("select to_regclass('public.contact_notes')") is not None
+    first.write_text("set lock_timeout = '5s';\ncomment on table public.contact_notes is 'Reviewed.';")
+    assert runs.push(adopt=True, first=first).applied
+    assert runs.scalar("select obj_description('public.contact_notes'::regclass)") == "Reviewed."
 
 
 def test_a_big_table_gets_its_indexes_while_writers_go_on(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:

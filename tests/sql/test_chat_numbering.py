@@ -200,6 +200,9 @@ async def test_old_messages_are_numbered_in_batches_while_writers_go_on() -> Non
                     await connection.execute(file.read_bytes())
                 written.clear()
                 await written.wait()
+            # Whoever writes in a chat counts its older messages; nobody has in the two others yet.
+            reserved = "select last_seq > 2000 from chats order by id = %s desc"
+            assert await _rows(connection, reserved, chat_id) == [(True,), (False,), (False,)]
             # It is interrupted, and goes on where it was.
             for _ in range(3):
                 await connection.execute("select private.number_chat_batch(100)")
@@ -224,6 +227,10 @@ async def test_old_messages_are_numbered_in_batches_while_writers_go_on() -> Non
             """
             assert await _rows(connection, disorder) == []
             assert await _rows(connection, "select min(last_read_seq) >= 2000 from chat_members") == [(True,)]
+            shown = "select distinct last_message_preview, last_message_sender_id is not null from chats where id <> %s"
+            assert await _rows(connection, shown, chat_id) == [("Old 2000", True)]
+            assert await _rows(connection, "select from pg_trigger where tgname = 'chats_reserve_numbers'") == []
+            await connection.execute("call private.validate_constraints()")
             unfinished = """
                 select conname from pg_constraint where not convalidated
                 union all
@@ -243,5 +250,5 @@ async def _number(url: str) -> None:
         await connection.execute("call private.number_chat_messages(500)")
 
 
-async def _rows(connection: psycopg.AsyncConnection[Any], query: str) -> list[tuple[Any, ...]]:
-    return await (await connection.execute(query.encode())).fetchall()
+async def _rows(connection: psycopg.AsyncConnection[Any], query: str, *values: Any) -> list[tuple[Any, ...]]:
+    return await (await connection.execute(query.encode(), values or None)).fetchall()
