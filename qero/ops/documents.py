@@ -17,19 +17,20 @@ from qero.ops.push import migration_files
 SCHEMAS = ("public", "private")
 
 
-def generated_documents(db_url: str, pg_dump: Path, project: Path) -> dict[str, str]:
+def generated_documents(db_url: str, pg_dump: Path, project: Path, answers: str) -> dict[str, str]:
     """Each generated file's path within the project, with its text.
 
     Args:
         db_url: a migrated database, as the owner of the tables.
         pg_dump: of the database's major version or newer.
         project: whose migrations the database has.
+        answers: who gets what, as the tests of access expect it.
 
     Raises:
         QeroError: `tool_failed`.
     """
     with psycopg.connect(db_url, autocommit=True) as connection:
-        permissions = permissions_markdown(connection)
+        permissions = permissions_markdown(connection, answers)
         catalogue = catalogue_json(read_catalogue(connection))
     return {
         "docs/errors.md": registry_markdown(),

@@ -1,4 +1,5 @@
-"""Who may do what in the database, read from its catalogue: docs/permissions.md is this module's output."""
+"""Who may do what in the database, read from its catalogue: docs/permissions.md is this module's output, around what
+the tests of access expect."""
 
 from __future__ import annotations
 
@@ -13,8 +14,9 @@ PUBLIC = "PUBLIC"
 _INTRODUCTION = """\
 # Permissions
 
-What the database grants to the roles of the API, and which rows each policy then lets through. Generated from the
-catalogue; a test compares it with the database in both default-grant modes of hosted projects.
+Who gets what from the API, what the database grants to its roles, and which rows each policy then lets through.
+Generated from what the tests of access expect, and from the catalogue; a test compares it with the database in both
+default-grant modes of hosted projects.
 
 - `anon` is a request without a user, `authenticated` a signed-in user, `service_role` the holder of the secret key,
   who bypasses row security. `PUBLIC` would be everybody; it has nothing.
@@ -77,6 +79,15 @@ where namespace.nspname = 'private' and privilege.grantee <> namespace.nspowner
 order by 1, 2
 """
 
+_EMBEDS: LiteralString = """
+select here.relname, there.relname, string_agg('`' || key.conname || '`', ', ' order by key.conname collate "C")
+from pg_constraint as key
+join pg_class as here on here.oid = key.conrelid join pg_class as there on there.oid = key.confrelid
+where key.contype = 'f' and here.relnamespace = 'public'::regnamespace and there.relnamespace = 'public'::regnamespace
+group by here.relname, there.relname
+order by here.relname collate "C", there.relname collate "C"
+"""
+
 _POLICIES: LiteralString = """
 select schemaname || '.' || tablename, policyname, lower(cmd), array_to_string(roles, ', '), permissive = 'PERMISSIVE',
   qual, with_check
@@ -85,20 +96,34 @@ order by schemaname collate "C" desc, tablename collate "C", policyname collate 
 """
 
 
-def permissions_markdown(connection: psycopg.Connection[Any]) -> str:
-    """docs/permissions.md for the database behind `connection`; nothing in it depends on the server's version."""
+def permissions_markdown(connection: psycopg.Connection[Any], answers: str) -> str:
+    """docs/permissions.md for the database behind `connection`; nothing in it depends on the server's version.
+
+    Args:
+        connection: as the owner of the tables.
+        answers: the sections on who gets what, which the tests of access check.
+    """
     return "\n".join(
         [
             _INTRODUCTION,
+            answers,
+            "## Embeds",
+            "",
+            "What PostgREST puts into the rows of another table, by the foreign key that leads there, in both",
+            "directions. An embed is refused where asking for either table would be, and shows of each what asking for",
+            "it shows.",
+            "",
+            _table(("table", "refers to", "by"), connection.execute(_EMBEDS)),
+            "",
             "## Schema private",
             "",
             _table(("role", "privilege"), ((role, privilege) for role, privilege in connection.execute(_SCHEMAS))),
             "",
-            "## Tables",
+            "## Grants on tables",
             "",
             _table(("table", *ROLES), _table_rows(connection)),
             "",
-            "## Functions",
+            "## Grants on functions",
             "",
             _table(
                 ("function", "", *ROLES),

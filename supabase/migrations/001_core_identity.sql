@@ -55,6 +55,21 @@ exception when invalid_parameter_value then
   return false;
 end $$;
 
+-- What pg_input_is_valid says from Postgres 16 on, for the types that callers send as text.
+create or replace function private.is_valid(p_text text, p_type text) returns boolean
+language plpgsql stable strict security invoker set search_path = '' as $$
+begin
+  case p_type
+    when 'uuid' then perform p_text::uuid;
+    when 'timestamptz' then perform p_text::timestamptz;
+    when 'time' then perform p_text::time;
+    when 'integer' then perform p_text::integer;
+  end case;
+  return true;
+exception when data_exception then
+  return false;
+end $$;
+
 ------------------------------------------------------------------------------------------------------------------------
 -- Tables that stood before
 ------------------------------------------------------------------------------------------------------------------------
@@ -419,13 +434,13 @@ comment on function public.whoami() is 'Who the API takes the caller for, and wh
 
 revoke all on function
   private.raise_error(integer, text, jsonb, text), private.set_updated_at(), private.refuse_change(),
-  private.is_timezone(text), private.is_service(), private.require_user(), private.my_workspace_ids(),
-  private.my_workspace_ids_as(text[]), private.require_role(uuid, text[], text, jsonb), private.personal_rows(),
-  public.resolve_workspace(text), public.create_workspace(text, text), public.whoami()
+  private.is_timezone(text), private.is_valid(text, text), private.is_service(), private.require_user(),
+  private.my_workspace_ids(), private.my_workspace_ids_as(text[]), private.require_role(uuid, text[], text, jsonb),
+  private.personal_rows(), public.resolve_workspace(text), public.create_workspace(text, text), public.whoami()
   from public, anon, authenticated, service_role;
 grant execute on function
-  private.raise_error(integer, text, jsonb, text), private.is_timezone(text), private.is_service(),
-  private.require_user(), private.my_workspace_ids(), private.my_workspace_ids_as(text[]),
+  private.raise_error(integer, text, jsonb, text), private.is_timezone(text), private.is_valid(text, text),
+  private.is_service(), private.require_user(), private.my_workspace_ids(), private.my_workspace_ids_as(text[]),
   private.require_role(uuid, text[], text, jsonb), private.personal_rows(), public.resolve_workspace(text),
   public.whoami()
   to authenticated, service_role;

@@ -497,7 +497,7 @@ begin
           length(v_text) <= 320 and v_text ~ '^[^@[:space:]]+@[^@[:space:]]+$', false))
         or (v_field = 'phone' and not coalesce(v_text ~ '^\+[1-9][0-9]{6,14}$', false))
         or (v_field = 'source' and length(v_text) not between 1 and 100)
-        or (v_field = 'assigned_to' and not pg_input_is_valid(v_text, 'uuid'))
+        or (v_field = 'assigned_to' and not private.is_valid(v_text, 'uuid'))
       then
         perform private.raise_error(400, 'invalid_value',
           jsonb_build_object('field', v_field, 'value', left(v_text, 100)),

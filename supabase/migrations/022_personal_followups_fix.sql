@@ -122,7 +122,7 @@ begin
     execute format($sql$
       create temporary table shared_settings on commit drop as
       select older.id, older.workspace_id, older.status, older.given_at, older.follow_up_note,
-        case when pg_input_is_valid(older.given_at, 'timestamptz')
+        case when private.is_valid(older.given_at, 'timestamptz')
             and older.given_at::timestamptz >= timestamptz '1970-01-01T00:00:00Z'
             and older.given_at::timestamptz < timestamptz '3000-01-01T00:00:00Z'
           then older.given_at::timestamptz end as follow_up_at
@@ -261,7 +261,7 @@ begin
       'Use one of the allowed statuses, or null for none.');
   end if;
   if p_patch ->> 'follow_up_at' is not null and not coalesce(
-    case when pg_input_is_valid(p_patch ->> 'follow_up_at', 'timestamptz')
+    case when private.is_valid(p_patch ->> 'follow_up_at', 'timestamptz')
       then (p_patch ->> 'follow_up_at')::timestamptz >= '1970-01-01T00:00:00Z'
         and (p_patch ->> 'follow_up_at')::timestamptz < '3000-01-01T00:00:00Z' end, false)
   then
@@ -382,7 +382,7 @@ begin
       'Ask for 1 to 200 at once.');
   end if;
   if p_after is not null then
-    if p_after !~ '^[0-9a-f-]{36}:-?[0-9]{1,17}$' or not pg_input_is_valid(left(p_after, 36), 'uuid') then
+    if p_after !~ '^[0-9a-f-]{36}:-?[0-9]{1,17}$' or not private.is_valid(left(p_after, 36), 'uuid') then
       perform private.raise_error(400, 'invalid_value', '{"field": "after"}', 'Send the cursor of the page before.');
     end if;
     v_after_id := left(p_after, 36)::uuid;

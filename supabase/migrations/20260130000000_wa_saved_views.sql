@@ -25,7 +25,7 @@ begin
           when 'string' then filter.value <@ '["open", "pending", "snoozed", "closed"]'
         end, false)
       when 'assignee' then not coalesce(jsonb_typeof(filter.value) = 'string' and (
-        filter.value #>> '{}' in ('me', 'unassigned') or pg_input_is_valid(filter.value #>> '{}', 'uuid')), false)
+        filter.value #>> '{}' in ('me', 'unassigned') or private.is_valid(filter.value #>> '{}', 'uuid')), false)
       when 'tag' then not coalesce(
         case jsonb_typeof(filter.value)
           when 'array' then filter.value <> '[]' and not jsonb_path_exists(filter.value, '$[*] ? (@.type() != "string")')
@@ -94,8 +94,8 @@ create policy users_access_own_saved_views on public.wa_saved_views for all to a
 -- Grants
 ------------------------------------------------------------------------------------------------------------------------
 revoke all on table public.wa_saved_views from public, anon, authenticated, service_role;
--- Sharing is for the functions, which know the role.
-grant select, delete, insert (id, workspace_id, user_id, name, filters), update (name, filters)
+-- Sharing is for the functions, which know the role. Nobody brings an id: one that is taken would be refused, whoever has it.
+grant select, delete, insert (workspace_id, user_id, name, filters), update (name, filters)
   on table public.wa_saved_views to authenticated;
 
 ------------------------------------------------------------------------------------------------------------------------

@@ -121,13 +121,13 @@ begin
         v_text ~ '^[0-9]{1,4}$' and v_text::integer between 1 and 1000, false) then '1 to 1000' end
       when 'timezone' then case when v_text is not null and (length(v_text) > 100 or not private.is_timezone(v_text))
         then 'a zone like Europe/Berlin' end
-      when 'sends_from' then case when v_text is null or not pg_input_is_valid(v_text, 'time')
+      when 'sends_from' then case when v_text is null or not private.is_valid(v_text, 'time')
         then 'a time like 09:00' end
-      when 'sends_until' then case when v_text is null or not pg_input_is_valid(v_text, 'time')
+      when 'sends_until' then case when v_text is null or not private.is_valid(v_text, 'time')
         then 'a time like 18:00' end
       when 'paused' then case when jsonb_typeof(v_value) <> 'boolean' then 'true or false' end
       when 'takes_unassigned' then case when jsonb_typeof(v_value) <> 'boolean' then 'true or false' end
-      when 'connection_id' then case when v_text is not null and not pg_input_is_valid(v_text, 'uuid')
+      when 'connection_id' then case when v_text is not null and not private.is_valid(v_text, 'uuid')
         then 'the id of a connection' end
       when 'steps' then private.queue_steps_problem(v_value)
       else 'unknown'
@@ -235,7 +235,7 @@ begin
           'Give the score as a whole number.');
       end if;
     elsif v_text is not null then
-      if not pg_input_is_valid(v_text, 'uuid') then
+      if not private.is_valid(v_text, 'uuid') then
         perform private.raise_error(400, 'invalid_value',
           jsonb_build_object('field', v_field, 'value', left(v_text, 100), 'allowed', 'an id'), 'Give an id.');
       elsif not (case v_field

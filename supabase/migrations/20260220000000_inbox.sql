@@ -211,7 +211,7 @@ begin
     select min(filter.key) into v_wrong from jsonb_each(p_filter) as filter
     where case
       when filter.key in ('connection_id', 'contact_id')
-        then not coalesce(pg_input_is_valid(filter.value #>> '{}', 'uuid'), false)
+        then not coalesce(private.is_valid(filter.value #>> '{}', 'uuid'), false)
       when filter.key = 'priority' then not filter.value <@ '["low", "normal", "high", "urgent"]'
       when filter.key in ('unread', 'waiting', 'breached') then filter.value <> 'true'
     end;
@@ -592,9 +592,9 @@ begin
   where not coalesce(case given.key
     when 'status' then given.value <@ '["open", "pending", "snoozed", "closed"]' and jsonb_typeof(given.value) = 'string'
       and (given.value = '"snoozed"') = (p_patch ->> 'snoozed_until' is not null)
-    when 'snoozed_until' then p_patch ->> 'status' = 'snoozed' and pg_input_is_valid(given.value #>> '{}', 'timestamptz')
+    when 'snoozed_until' then p_patch ->> 'status' = 'snoozed' and private.is_valid(given.value #>> '{}', 'timestamptz')
       and (given.value #>> '{}')::timestamptz between now() and now() + interval '10 years'
-    when 'assignee_id' then given.value = 'null' or pg_input_is_valid(given.value #>> '{}', 'uuid')
+    when 'assignee_id' then given.value = 'null' or private.is_valid(given.value #>> '{}', 'uuid')
     when 'priority' then given.value <@ '["low", "normal", "high", "urgent"]' and jsonb_typeof(given.value) = 'string'
     else jsonb_typeof(given.value) = 'array' and jsonb_array_length(given.value) <= 50
       and not jsonb_path_exists(given.value, '$[*] ? (@.type() != "string" || @ == "" || @ like_regex "^.{101}" flag "s")')
@@ -692,9 +692,9 @@ begin
       and jsonb_typeof(given.value) = 'string'
     when 'assignee_ids' then jsonb_typeof(given.value) = 'array' and not exists (
       select from jsonb_array_elements(case jsonb_typeof(given.value) when 'array' then given.value end) as member
-      where not coalesce(pg_input_is_valid(member.value #>> '{}', 'uuid'), false))
+      where not coalesce(private.is_valid(member.value #>> '{}', 'uuid'), false))
     else given.value = 'null'
-      or (pg_input_is_valid(given.value #>> '{}', 'integer') and (given.value #>> '{}')::integer
+      or (private.is_valid(given.value #>> '{}', 'integer') and (given.value #>> '{}')::integer
         between 1 and case given.key when 'assignment_limit' then 100000 else 31536000 end)
   end, false);
   if v_wrong is not null then

@@ -13,13 +13,15 @@ from qero.errors import REGISTRY
 from qero.local.toolchain import ensure_tools
 from qero.ops import PLAYBOOK
 from qero.ops.documents import generated_documents
+from tests.sql.answers import answers_markdown
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
 def generated(settings: Settings) -> dict[str, str]:
-    return generated_documents(settings.require("db_url"), ensure_tools().client_bin / "pg_dump", ROOT)
+    pg_dump = ensure_tools().client_bin / "pg_dump"
+    return generated_documents(settings.require("db_url"), pg_dump, ROOT, answers_markdown())
 
 
 @pytest.mark.parametrize(

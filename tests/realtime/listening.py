@@ -51,8 +51,11 @@ class Listener:
         self.flowing = News("confirmation that changes flow")
         self.changes = News("change")
         self.broadcasts = News("broadcast")
+        self.presence = News("change of presence")
         self.channel.on_system(self.flowing)
         self.channel.on_broadcast("*", self.broadcasts)
+        if settled["presence"]["enabled"]:
+            self.channel.on_presence_sync(lambda: self.presence(None))
 
     def watching(self, table: str, *, event: Event = "*", filter: str | None = None) -> Listener:
         self.channel.on_postgres_changes(

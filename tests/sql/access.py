@@ -39,6 +39,8 @@ class Cast:
     settled_reservation: UUID
     released_reservation: UUID
     rows: dict[str, dict[str, Any]] = field(default_factory=dict)
+    words: dict[str, str] = field(default_factory=dict)
+    """What goes by another name than an id: a customer's phone, a member's device, the keys of messages."""
     spare_message_id: UUID = field(default_factory=uuid4)
     """In the chat; deleted by some test."""
 
@@ -81,6 +83,12 @@ class Cast:
         data = [Jsonb(value) if isinstance(value, dict) else value for value in values.values()]
         [row] = await self.world.rows(f"insert into {table} ({columns}) values ({places}) returning *", *data)
         return row[0]
+
+    async def workspaces_of(self, identity: str) -> set[str]:
+        """Every workspace that somebody is in, others than this one too."""
+        query = "select workspace_id from workspace_memberships where user_id = %s"
+        rows = await self.world.rows(query, self.user_ids.get(identity))
+        return {str(workspace_id) for (workspace_id,) in rows}
 
     async def new_user(self) -> UUID:
         """Somebody who has signed up and is in no workspace."""
@@ -178,6 +186,12 @@ async def make_cast(world: World) -> Cast:
     entry_id = await world.scalar("select min(id) from workspace_token_ledger where workspace_id = %s", workspace.id)
     alert_id = await world.scalar("select min(id) from workspace_token_alerts where workspace_id = %s", workspace.id)
     audit_id = await world.scalar("select min(id) from owner_audit_log where workspace_id = %s", workspace.id)
+    cast.words = {
+        "phone": await world.scalar("select phone from contacts where id = %s", thread.contact_id),
+        "endpoint": await world.scalar("select endpoint from push_subscriptions where id = %s", device_id),
+        "key": await world.scalar("select idempotency_key from outbox_messages where id = %s", outbox_id),
+        "client_id": await world.scalar("select client_generated_id from chat_messages where id = %s", chat_message_id),
+    }
     cast.rows |= {
         "clients": {"id": client_id},
         "projects": {"id": project_id},

@@ -375,6 +375,8 @@ def policies_ask_once_per_statement(connection: Connection) -> list[str]:
         """
     ):
         bare = re.sub(r"\(\s*SELECT (?:auth|private)\.\w+\([^()]*\) AS \w+\)", "", text)
+        # Immutable: the planner asks, and no row does.
+        bare = bare.replace("private.is_no_estimate()", "")
         if re.search(r"\b(auth|private|current_setting)\b[.(]", bare):
             findings.append(f"{table}.{policy} calls a function for every row: {' '.join(bare.split())}")
     return findings
@@ -400,6 +402,48 @@ def updates_are_checked(connection: Connection) -> list[str]:
         """
         select tablename || '.' || policyname || ' has no with check' from pg_policies
         where schemaname in ('public', 'private') and cmd in ('UPDATE', 'ALL') and with_check is null
+        """,
+    )
+
+
+def no_estimates_are_told(connection: Connection) -> list[str]:
+    """The planner's estimates are made of everybody's rows; a table that members read says so to those who ask."""
+    return _texts(
+        connection,
+        """
+        select distinct policy.tablename || ' tells members what the planner expects of everybody''s rows'
+        from pg_policies as policy
+        where policy.schemaname = 'public' and policy.permissive = 'PERMISSIVE' and policy.cmd in ('SELECT', 'ALL')
+          and 'authenticated' = any (policy.roles)
+          and not exists (
+            select from pg_policies as refusal
+            where refusal.schemaname = policy.schemaname and refusal.tablename = policy.tablename
+              and refusal.policyname = policy.tablename || '_select_unestimated'
+              and refusal.permissive = 'RESTRICTIVE' and refusal.cmd = 'SELECT'
+              and refusal.roles = '{authenticated}' and refusal.qual = 'private.is_no_estimate()')
+        """,
+    )
+
+
+def what_members_write_clashes_with_their_own_rows_only(connection: Connection) -> list[str]:
+    """No unique index that somebody else's row can be in spans columns that members fill in: a clash would show it."""
+    return _texts(
+        connection,
+        """
+        select index.indexrelid::regclass || ' shows by a clash what others have'
+        from pg_index as index join pg_class as relation on relation.oid = index.indrelid
+        cross join lateral (
+          select array_agg(attribute.attname) as names,
+            bool_or(has_column_privilege('authenticated', relation.oid, attribute.attnum, 'insert, update')) as writable
+          from pg_attribute as attribute
+          where attribute.attrelid = relation.oid
+            and attribute.attnum = any ((index.indkey::smallint[])[0 : index.indnkeyatts - 1])
+        ) as key
+        where relation.relnamespace = 'public'::regnamespace and index.indisunique
+          -- An expression may be made of any column.
+          and (key.writable or 0 = any (index.indkey)
+            and has_any_column_privilege('authenticated', relation.oid, 'insert, update'))
+          and not coalesce(key.names, '{}') && array['workspace_id', 'user_id']::name[]
         """,
     )
 
@@ -540,6 +584,8 @@ CHECKS: tuple[Check, ...] = (
     policies_ask_once_per_statement,
     one_policy_per_action,
     updates_are_checked,
+    no_estimates_are_told,
+    what_members_write_clashes_with_their_own_rows_only,
     policies_are_named,
     indexes_are_named,
     constraints_are_named,

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from uuid import uuid4
 
-import httpx
 import pytest
 
 from tests.sql import access
 from tests.sql.access import IDENTITIES, MEMBERS, Cast
+from tests.sql.requests import filters, outcome_of
 from tests.support import digits
 
 Outcome = Literal["rows", "none", "refused"]
@@ -207,7 +207,9 @@ async def new_row(cast: Cast, table: str) -> dict[str, Any]:
                 return access.new_assignee(cast, user_id)
             if table == "wa_thread_reads":
                 return access.new_read(cast, user_id)
-            return access.new_view(cast, cast.user_ids["member"])
+            # Members name no id.
+            view = access.new_view(cast, cast.user_ids["member"])
+            return {name: value for name, value in view.items() if name != "id"}
         case "inbox_settings":
             return {"workspace_id": await cast.insert("workspaces", slug=f"w-{uuid4().hex[:12]}", name="New")}
         case "wa_thread_breaches":
@@ -311,18 +313,6 @@ async def new_row(cast: Cast, table: str) -> dict[str, Any]:
     return access.new_ops_row(cast, table)
 
 
-def filters(key: Mapping[str, Any]) -> dict[str, str]:
-    return {column: f"eq.{value}" for column, value in key.items()}
-
-
-def outcome_of(answer: httpx.Response) -> str:
-    if answer.status_code in (401, 403) and answer.json().get("code") == "42501":
-        return "refused"
-    if answer.status_code in (200, 201):
-        return "rows" if answer.json() else "none"
-    return f"{answer.status_code} {answer.text}"
-
-
 async def test_the_matrix_knows_every_table(cast: Cast) -> None:
     rows = await cast.world.rows(
         "select relname from pg_class where relnamespace = 'public'::regnamespace and relkind = any('{r,p,v,m,f}')"
@@ -390,7 +380,7 @@ async def test_delete(table: str, cast: Cast) -> None:
                     | ({"phone_number_id": row["phone_number_id"]} if table == "wa_phone_numbers" else {})
                     | ({"contact_id": row["contact_id"]} if table in (
                         "wa_threads", "contact_duplicates", "conversations", "user_contact_settings") else {})
-                    | ({"name": row["name"]} if table in ("clients", "projects") else {})
+                    | ({"name": row["name"]} if table in ("clients", "projects", "wa_saved_views") else {})
                     | ({"tma_id": row["tma_id"]} if "tma_id" in row else {})
                     | ({"template_id": row["template_id"]} if "template_id" in row else {})
                     | ({"value": row["value"]} if "value" in row else {})

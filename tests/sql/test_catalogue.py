@@ -162,6 +162,26 @@ FAULTS: list[tuple[Check, LiteralString, str]] = [
         "contacts_update_self",
     ),
     (
+        rules.no_estimates_are_told,
+        "drop policy contacts_select_unestimated on public.contacts",
+        "contacts tells members",
+    ),
+    (
+        rules.no_estimates_are_told,
+        TENANT_TABLE + "create policy planted_select_member on public.planted for select to authenticated using (true)",
+        "planted tells members",
+    ),
+    (
+        rules.what_members_write_clashes_with_their_own_rows_only,
+        "grant insert (id) on public.wa_saved_views to authenticated",
+        "wa_saved_views_pkey",
+    ),
+    (
+        rules.what_members_write_clashes_with_their_own_rows_only,
+        "create unique index planted_idx on public.contacts (lower(email))",
+        "planted_idx",
+    ),
+    (
         rules.policies_are_named,
         """create policy "Members can read" on public.contacts for delete to authenticated using (true)""",
         "Members can read",

@@ -532,7 +532,13 @@ INSIDE = (
     "https://PUSH.example.com/x", f"https://push.example.com/{'x' * 2000}", "file:///etc/passwd",
 )  # fmt: skip
 
+
+async def planned_count(cast: Cast) -> httpx.Response:
+    return await cast.request("member", "GET", "contacts", prefer="count=planned")
+
+
 PROVOKED: list[tuple[str, str, Provocation, dict[str, Any]]] = [
+    ("is_no_estimate", "estimate_refused", planned_count, {}),
     ("require_queue", "invalid_value", in_queue("set_queue_settings", "service"), {"field": "user_id"}),
     (
         "require_queue",

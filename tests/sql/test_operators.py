@@ -18,7 +18,8 @@ from qero.services.entitlements import Entitlements
 from qero.services.tokens import Tokens
 from tests.sql.access import Cast
 from tests.sql.conftest import RolledBack
-from tests.sql.test_access_matrix import KEPT, OPERATOR_RPC, RPCS, SHOWN, TABLES, outcome_of
+from tests.sql.requests import outcome_of
+from tests.sql.test_access_matrix import KEPT, OPERATOR_RPC, RPCS, SHOWN, TABLES
 from tests.support import User, World
 
 OPS_RPCS = [name for name, (expected, _) in RPCS.items() if expected is OPERATOR_RPC]
