@@ -21,6 +21,7 @@ from qero.local.stack import Stack
 
 QERO = [sys.executable, "-m", "qero"]
 READY_SECONDS = 60.0
+SAMPLES = 90
 
 
 class _Ours:
@@ -179,12 +180,15 @@ class Memory:
                 self._lives.setdefault(name, {}).setdefault(pid, _Life(now)).samples.append(megabytes)
 
     def thirds(self, *, warm_up: float = 0.2) -> dict[str, tuple[float, float, float]]:
-        """Of each one's longest life, without its beginning: the median of each third, in MB."""
+        """Of each one's longest life, without its beginning: the median of each third, in MB.
+
+        Lives shorter than a minute and a half tell nothing.
+        """
         found = {}
         for name, lives in self._lives.items():
             samples = max((life.samples for life in lives.values()), key=len)
             samples = samples[int(len(samples) * warm_up) :]
-            if len(samples) >= 3:
+            if len(samples) >= SAMPLES:
                 third = len(samples) // 3
                 parts = (samples[:third], samples[third : 2 * third], samples[2 * third :])
                 found[name] = tuple(round(sorted(part)[len(part) // 2], 1) for part in parts)

@@ -92,6 +92,8 @@ class Large:
         self.connection.execute(f"set local role {role}".encode())
         self._plans.clear()
         self.connection.execute(query.encode(), given)
+        # The plan of a statement is told when the next one takes its place.
+        self.connection.execute("select 1")
         return [node for plan in self._plans for node in _nodes(plan)]
 
     def hear(self, notice: Diagnostic) -> None:
