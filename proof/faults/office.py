@@ -126,6 +126,9 @@ class Part:
     async def finish(self) -> None:
         """Everything works again: what is still owed is done."""
 
+    async def close(self) -> None:
+        """Whatever has happened."""
+
     async def judge(self) -> dict[str, list[str]]:
         """Each invariant by its name, with what breaks it."""
         raise NotImplementedError

@@ -117,6 +117,9 @@ class Chatter(Part):
                         await asyncio.sleep(0.5)
         statistics = [session.statistics for _, session in self._sessions]
         self.office.counts["chat sessions' reconnects"] = sum(each.disconnects for each in statistics)
+        await self.close()
+
+    async def close(self) -> None:
         await self._all.aclose()
         await asyncio.gather(*self._readers)
 
