@@ -150,6 +150,8 @@ class Stack:
                     start_new_session=True,
                 )
             if with_me:
+                if self._owned is not None:
+                    self._owned.communicate()  # was killed
                 self._owned = process
             try:
                 return self._wait_until_ready(process, say)
