@@ -1,4 +1,4 @@
-.PHONY: test demo docs format lock
+.PHONY: test demo docs site format lock
 
 test:
 	scripts/test
@@ -8,6 +8,9 @@ demo:
 
 docs:
 	scripts/docs
+
+site:
+	.qero/venv/bin/mkdocs build --quiet
 
 format:
 	.qero/venv/bin/ruff format .

@@ -17,6 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, to_json
 from supabase import AsyncClient
 
+from qero.clients.factory import Send
 from qero.errors import (
     Conflict,
     InvalidInput,
@@ -29,6 +30,9 @@ from qero.errors import (
     error_for,
 )
 from qero.logs import get_logger
+
+# The connection ended before the answer did. A time-out isn't among them: who is slow isn't helped by being asked twice.
+_LOST = (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError)
 
 T = TypeVar("T")
 log = get_logger("qero")
@@ -65,7 +69,16 @@ async def call_encoded(client: AsyncClient, function: str, result: type[T], argu
         # The client's own way takes the JSON apart into objects, which then are validated: this does both at once.
         request = client.rpc(function).request
         headers = {**request.headers, "content-type": "application/json"}
-        answer = await request.session.post(str(request.path), content=arguments, headers=headers)
+        post = request.session.build_request("POST", str(request.path), content=arguments, headers=headers)
+        send: Send = getattr(client, "send", request.session.send)
+        try:
+            answer = await send(post)
+        except _LOST:
+            # It may have arrived: only what changes nothing can be asked twice. Queries of tables the client's own way
+            # repeats by itself.
+            if not getattr(client, "repeatable", False):
+                raise
+            answer = await send(post)
         if answer.is_success:
             # A function that returns nothing is answered with an empty body.
             return _adapter(result).validate_json(answer.content or b"null")

@@ -6,11 +6,16 @@ that nothing of the request left; whatever else went wrong, it may have.
 
 from __future__ import annotations
 
+import select
+import sys
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import httpx
+from aiohttp.client_reqrep import ConnectionKey
+from aiohttp.connector import Connection
+from aiohttp.tracing import Trace
 
 
 class EnvironmentProxies:
@@ -43,7 +48,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         """
         Args:
             idle_seconds: for so long a connection is kept that nobody uses. Less than the server keeps one: a request
-                that meets its end is an error, because it may have arrived.
+                that crosses its end on the way is an error, because it may have arrived.
         """
         self._max_connections = max_connections
         self._idle_seconds = idle_seconds
@@ -97,7 +102,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         # Made at the first request, because it belongs to the running event loop.
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(
+                connector=_Connector(
                     limit=self._max_connections,
                     limit_per_host=self._max_connections,
                     keepalive_timeout=self._idle_seconds,
@@ -105,6 +110,31 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
         return self._session
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Hands out no connection that the other side has ended, also when the event loop hasn't come to notice yet.
+
+    What is written on such a one never arrives, and nobody could tell that from what did.
+    """
+
+    async def _get(self, key: ConnectionKey, traces: list[Trace]) -> Connection | None:
+        while (connection := await super()._get(key, traces)) is not None and _has_ended(connection):
+            connection.close()
+        return connection
+
+
+def _has_ended(idle: Connection) -> bool:
+    """Nothing was asked, so there is nothing to read but the end."""
+    socket = idle.transport.get_extra_info("socket") if idle.transport is not None else None
+    if socket is None:
+        return True
+    if sys.platform == "win32":
+        return bool(select.select([socket.fileno()], [], [], 0)[0])
+    # Not select, which knows no descriptors beyond 1024.
+    poll = select.poll()
+    poll.register(socket.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _sum(*seconds: float | None) -> float | None:

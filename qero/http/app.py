@@ -44,11 +44,8 @@ from qero.settings import Settings
 
 ROUTERS: Mapping[str, APIRouter] = MappingProxyType(
     {
-        "workspaces": workspaces.router,
-        "invitations": invitations.router,
         # Before contacts, whose /{id} would take its paths.
         "call_logs": call_logs.router,
-        "notes": notes.router,
         "contacts": contacts.router,
         "candidates": candidates.router,
         "follow_ups": follow_ups.router,
@@ -58,8 +55,12 @@ ROUTERS: Mapping[str, APIRouter] = MappingProxyType(
         "saved_views": saved_views.router,
         "leads": leads.router,
         "push": push.router,
+        "invitations": invitations.router,
         "meta": meta.router,
         "ops": ops.router,
+        # These begin with no more than /api: whatever comes after them would wait for them.
+        "workspaces": workspaces.router,
+        "notes": notes.router,
         "health": health.router,
     }
 )

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from fastapi import APIRouter
 from pydantic import AwareDatetime, Field
 
 from qero.errors import InvalidInput
 from qero.http.callers import Input, User
 from qero.http.lists import Limit
 from qero.http.problems import refusals
+from qero.http.routing import Router
 from qero.models.call_log import CallLog, CallOutcome, ContactCalls
 from qero.services.call_logs import CallLogs
 
 IDS_LIMIT = 500
 
-router = APIRouter(prefix="/api/contacts", tags=["calls"])
+router = Router(prefix="/api/contacts", tags=["calls"])
 
 
 class OfContacts(Input):

@@ -47,11 +47,12 @@ async def user_client(
         NotAuthenticated: as `Clients.user`.
         PermissionDenied: `cross_site_request`, a page of another site writes with the cookies of its visitor.
     """
-    if request.method not in SAFE_METHODS and bearer_token(request.headers) is None:
+    reads = request.method in SAFE_METHODS
+    if not reads and bearer_token(request.headers) is None:
         refuse_other_sites(request)
     clients: Clients = request.app.state.clients
     client = await clients.user_from_request(
-        request.headers, request.cookies, request_id=request.scope.get("qero.request_id")
+        request.headers, request.cookies, request_id=request.scope.get("qero.request_id"), repeatable=reads
     )
     structlog.contextvars.bind_contextvars(user_id=str(client.identity.user_id))
     return client

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import Depends, Query, Request
 
 from qero.http.callers import NamedWorkspace, User, WorkspaceRef, resolve
 from qero.http.imports import CsvRows, Imported, ImportRows, outcomes
 from qero.http.lists import After, Descending, Limit, Sort
 from qero.http.problems import refusals
+from qero.http.routing import Router
 from qero.models.candidate import Candidate, CandidateFilter, CandidatePatch, MyCandidate
 from qero.models.contact import FollowUpFilter
 from qero.models.personal import CandidateSettings, CandidateSettingsPatch, CandidateStatus
@@ -18,7 +19,7 @@ from qero.models.row import Page
 from qero.services.candidates import Candidates
 from qero.services.workspaces import Workspaces
 
-router = APIRouter(prefix="/api/candidates", tags=["candidates"])
+router = Router(prefix="/api/candidates", tags=["candidates"])
 
 
 class NewCandidate(CandidatePatch):
@@ -31,7 +32,7 @@ class PersonalCandidateSettings(CandidateSettingsPatch):
     candidate_id: UUID
 
 
-def candidate_filter(
+async def candidate_filter(
     search: Annotated[
         str | None, Query(max_length=500, description="Words that all occur in name, e-mail or phone.")
     ] = None,

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from pydantic import AwareDatetime, BaseModel, Field
 
 from qero.errors import InvalidInput
 from qero.http.callers import Input, MaybeNamedWorkspace, User, WorkspaceRef, resolve
 from qero.http.lists import Limit, LongLimit
 from qero.http.problems import refusals
+from qero.http.routing import Router
 from qero.models.chat import (
     Attachment,
     Chat,
@@ -28,7 +29,7 @@ from qero.models.chat import (
 from qero.services.chats import Chats
 from qero.services.workspaces import Workspaces
 
-router = APIRouter(prefix="/api/chats", tags=["chat"])
+router = Router(prefix="/api/chats", tags=["chat"])
 
 Seq = Annotated[int | None, Query(ge=0, description="The number of a message.")]
 

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import Depends, Query, Request
 from fastapi.responses import StreamingResponse
 
 from qero.clients.batches import every_page
@@ -17,6 +17,7 @@ from qero.http.downloads import csv_download
 from qero.http.imports import CsvRows, Imported, ImportRows, outcomes
 from qero.http.lists import After, Descending, Limit, LongLimit, Sort
 from qero.http.problems import refusals
+from qero.http.routing import Router
 from qero.models.contact import (
     Contact,
     ContactDuplicate,
@@ -36,7 +37,7 @@ from qero.models.row import Page
 from qero.services.contacts import Contacts
 from qero.services.workspaces import Workspaces
 
-router = APIRouter(prefix="/api/contacts", tags=["contacts"])
+router = Router(prefix="/api/contacts", tags=["contacts"])
 
 COLUMNS = [name for name in MyContact.model_fields if name != "cursor"]
 BY_FILTER = ("lead_status_invalid",)
@@ -61,7 +62,7 @@ class Merge(Input):
     """Whose everything moves to the contact of the path."""
 
 
-def contact_filter(
+async def contact_filter(
     search: Annotated[
         str | None, Query(max_length=500, description="Words that all occur in name, e-mail or phone.")
     ] = None,

@@ -6,19 +6,20 @@ from datetime import timedelta
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from pydantic import AwareDatetime, Field
 
 from qero.http.callers import Input, MaybeNamedWorkspace, User
 from qero.http.lists import After, Limit
 from qero.http.problems import refusals
+from qero.http.routing import Router
 from qero.models.contact import FollowUpFilter
 from qero.models.personal import FollowUp, FollowUpCounts, MovedFollowUp
 from qero.models.row import Page
 from qero.services.follow_ups import FollowUps
 from qero.services.workspaces import Workspaces
 
-router = APIRouter(prefix="/api/followups", tags=["follow-ups"])
+router = Router(prefix="/api/followups", tags=["follow-ups"])
 
 
 class Rescheduled(Input):

@@ -7,7 +7,7 @@ import hmac
 import time
 from typing import Literal
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from fastapi.responses import Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from qero.clients.factory import Clients, bearer_token
 from qero.errors import NotFound, QeroError, Unavailable
 from qero.http.metrics import Metrics
+from qero.http.routing import Router
 from qero.services.workspaces import Workspaces
 from qero.settings import Settings
 
@@ -22,7 +23,7 @@ from qero.settings import Settings
 READY_SECONDS = 1.0
 PATIENCE_SECONDS = 3.0
 
-router = APIRouter(include_in_schema=False)
+router = Router(include_in_schema=False)
 
 
 class Health(BaseModel):

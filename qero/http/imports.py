@@ -48,7 +48,7 @@ def rows_of_csv(
         str | None, Query(max_length=2, description="The country of phone numbers written without one, as DE.")
     ] = None,
 ) -> list[ImportRow]:
-    """The rows of a file.
+    """The rows of a file. Not async, so that a large one is read in a thread, beside other requests.
 
     Raises:
         InvalidInput: `file_unreadable`; `invalid_value`, the region.

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import Depends, Query, Request
 from pydantic import AwareDatetime, BaseModel, Field
 
 from qero.http.callers import Input, NamedWorkspace, User, WorkspaceRef, resolve
 from qero.http.lists import After, Limit, LongLimit
 from qero.http.problems import refusals
+from qero.http.routing import Router
 from qero.models.chat import ChatMessage
 from qero.models.contact import Count
 from qero.models.inbox import (
@@ -38,7 +39,7 @@ from qero.services.templates import Templates
 from qero.services.threads import Threads
 from qero.services.workspaces import Workspaces
 
-router = APIRouter(prefix="/api/inbox", tags=["inbox"])
+router = Router(prefix="/api/inbox", tags=["inbox"])
 
 Key = Annotated[str | None, Field(min_length=1, max_length=200, description="Repeated, it is the first message again.")]
 ViewId = Annotated[UUID | None, Query(description="A saved view; with filters beside it both hold.")]
@@ -136,7 +137,7 @@ class SentToMany(ToMany):
     idempotency_key: str | None = None
 
 
-def thread_filter(
+async def thread_filter(
     status: Annotated[list[ThreadStatus] | None, Query(description="Any of these.")] = None,
     assignee: Annotated[Literal["me", "unassigned"] | UUID | None, Query()] = None,
     tag: Annotated[list[str] | None, Query(description="All of these.")] = None,

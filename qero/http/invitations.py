@@ -5,16 +5,17 @@ from __future__ import annotations
 from datetime import timedelta
 from uuid import UUID
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from pydantic import Field
 
 from qero.http.callers import Input, NamedWorkspace, User, WorkspaceRef, resolve
 from qero.http.problems import refusals
+from qero.http.routing import Router
 from qero.models.workspace import Invitation, MemberRole, NewInvitation, Role
 from qero.services.invitations import InvitationAcceptance, Invitations
 from qero.services.workspaces import Workspaces
 
-router = APIRouter(prefix="/api/invitations", tags=["workspaces"])
+router = Router(prefix="/api/invitations", tags=["workspaces"])
 
 
 class Invite(Input):

@@ -7,7 +7,7 @@ from datetime import date
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
@@ -15,6 +15,7 @@ from qero.http.callers import Input, NamedWorkspace, User, WorkspaceRef, resolve
 from qero.http.downloads import file_download
 from qero.http.lists import LongLimit
 from qero.http.problems import refusals
+from qero.http.routing import Router
 from qero.models.lead import Lead, LeadFields, LeadPatch, LeadStage, Takeover
 from qero.models.lead_queue import (
     LedgerEntry,
@@ -29,7 +30,7 @@ from qero.services.lead_queue import LeadQueue, export_all
 from qero.services.leads import Leads
 from qero.services.workspaces import Workspaces
 
-router = APIRouter(prefix="/api/leads", tags=["lead queue"])
+router = Router(prefix="/api/leads", tags=["lead queue"])
 
 OfUser = Annotated[UUID | None, Query(description="A member's queue; the caller's own unless given.")]
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from urllib.parse import parse_qs
 
 import structlog
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import Depends, Query, Request
 from pydantic import BaseModel, Field
 
 from qero.clients.factory import Clients, UserClient
@@ -15,6 +15,7 @@ from qero.clients.secrets import SecretBox
 from qero.errors import InvalidInput, PermissionDenied
 from qero.http.callers import Input, User, WorkspaceRef, resolve
 from qero.http.problems import refusals
+from qero.http.routing import Router
 from qero.logs import get_logger
 from qero.models.signup import SignupResult, SignupStart
 from qero.services.connections import Connections
@@ -22,7 +23,7 @@ from qero.services.signup import Signup, SignupCompletion, user_of_signed_reques
 from qero.services.workspaces import Workspaces
 from qero.settings import Settings
 
-router = APIRouter(prefix="/api/meta/oauth", tags=["signup"])
+router = Router(prefix="/api/meta/oauth", tags=["signup"])
 log = get_logger("qero.http")
 
 FORM = "application/x-www-form-urlencoded"
@@ -32,7 +33,7 @@ SIGNED_REQUEST = {
 FINISHING = ("signup_not_offered", "setting_missing", "setting_invalid")
 
 
-def meta_app(request: Request) -> MetaApp:
+async def meta_app(request: Request) -> MetaApp:
     """The app at Meta; without one there is no signup."""
     settings: Settings = request.app.state.settings
     return MetaApp.from_settings(settings)

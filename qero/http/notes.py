@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from fastapi import APIRouter
 
 from qero.http.callers import Input, User
 from qero.http.lists import Limit
 from qero.http.problems import refusals
+from qero.http.routing import Router
 from qero.models.contact import Note
 from qero.services.notes import Notes
 
-router = APIRouter(prefix="/api", tags=["notes"])
+router = Router(prefix="/api", tags=["notes"])
 
 
 class NoteText(Input):

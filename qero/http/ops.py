@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import structlog
-from fastapi import APIRouter, Depends, Path, Query
+from fastapi import Depends, Path, Query
 from fastapi.responses import StreamingResponse
 from pydantic import AwareDatetime, Field, JsonValue
 
@@ -15,6 +15,7 @@ from qero.http.callers import Input, User, WorkspaceRef
 from qero.http.downloads import csv_download
 from qero.http.lists import LongLimit
 from qero.http.problems import refusals
+from qero.http.routing import Router
 from qero.models.ops import (
     AuditEntry,
     AuditSeal,
@@ -26,6 +27,7 @@ from qero.models.ops import (
     TokenBalance,
     TokenEntry,
     TokenGrant,
+    TokenReservation,
     VerifiedSeal,
     WorkspaceOverview,
 )
@@ -35,7 +37,7 @@ from qero.services.entitlements import Entitlements
 from qero.services.operators import Operators
 from qero.services.tokens import Tokens
 
-router = APIRouter(prefix="/api/ops", tags=["ops"])
+router = Router(prefix="/api/ops", tags=["ops"])
 
 Status = Literal["active", "suspended"]
 Reason = Annotated[str | None, Field(max_length=500)]
@@ -77,6 +79,17 @@ class NewGrant(Input):
 
 class AlertLevels(Input):
     levels: list[int]
+
+
+class NewReservation(Input):
+    amount: int
+    reason: str
+    reference: str | None = Field(None, description="Repeated, it counts once.")
+    seconds: int = Field(900, description="Afterwards they are free again, should nobody settle or release them.")
+
+
+class Cost(Input):
+    amount: int = Field(description="What the work cost, at most what was reserved.")
 
 
 async def any_workspace(user: User, workspace: Annotated[WorkspaceRef, Path()]) -> UUID:
@@ -205,6 +218,29 @@ async def grant_tokens(user: User, workspace_id: AnyWorkspace, grant: NewGrant) 
     )  # fmt: skip
 
 
+@router.post(
+    "/workspaces/{workspace}/tokens/reservations",
+    responses=refusals(Operators.find_workspace, Tokens.reserve, writes=True),
+)
+async def reserve_tokens(user: User, workspace_id: AnyWorkspace, new: NewReservation) -> TokenReservation:
+    """Holds tokens for work that is about to cost them."""
+    return await Tokens(user).reserve(
+        workspace_id, new.amount, new.reason, reference=new.reference, seconds=new.seconds
+    )  # fmt: skip
+
+
+@router.post("/tokens/reservations/{id}/settle", responses=refusals(Tokens.settle, writes=True))
+async def settle_reservation(user: User, id: UUID, cost: Cost) -> TokenReservation:
+    """Deducts what the work cost and frees the rest."""
+    return await Tokens(user).settle(id, cost.amount)
+
+
+@router.post("/tokens/reservations/{id}/release", responses=refusals(Tokens.release, writes=True))
+async def release_reservation(user: User, id: UUID) -> TokenReservation:
+    """Frees what was reserved: the work cost nothing."""
+    return await Tokens(user).release(id)
+
+
 @router.get("/workspaces/{workspace}/tokens/alerts", responses=refusals(Operators.find_workspace, Tokens.alerts))
 async def list_alerts(user: User, workspace_id: AnyWorkspace, limit: LongLimit = 50) -> list[TokenAlert]:
     """When a workspace's balance fell to a level, the newest first."""
@@ -223,7 +259,7 @@ async def set_alerts(user: User, workspace_id: AnyWorkspace, alerts: AlertLevels
 # --- Audit ---
 
 
-def audit_filter(
+async def audit_filter(
     workspace_id: Annotated[UUID | None, Query(description="Also of one that is gone.")] = None,
     action: Annotated[str | None, Query(max_length=200, description="`owner.tokens.granted`, or a beginning.")] = None,
     actor: Annotated[str | None, Query(max_length=400, description="E-mail or id, or `service_role`.")] = None,

@@ -6,18 +6,19 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Query, Request
+from fastapi import Header, Query, Request
 from pydantic import BaseModel
 
 from qero.errors import NotFound
 from qero.http.callers import Input, User
 from qero.http.problems import refusals
+from qero.http.routing import Router
 from qero.models.push import Device, NotificationSettings, NotificationSettingsPatch
 from qero.services.devices import Devices
 from qero.services.notifications import Notifications
 from qero.settings import Settings
 
-router = APIRouter(prefix="/api/push", tags=["web push"])
+router = Router(prefix="/api/push", tags=["web push"])
 
 
 class Keys(Input):

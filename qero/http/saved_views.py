@@ -5,17 +5,18 @@ from __future__ import annotations
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from pydantic import ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from qero.http.callers import Input, NamedWorkspace, User, WorkspaceRef, resolve
 from qero.http.problems import refusals
+from qero.http.routing import Router
 from qero.models.inbox import SavedView, SavedViewPatch, ViewFilters
 from qero.services.saved_views import SavedViews
 from qero.services.workspaces import Workspaces
 
-router = APIRouter(prefix="/api/meta/whatsapp/saved-views", tags=["inbox"])
+router = Router(prefix="/api/meta/whatsapp/saved-views", tags=["inbox"])
 
 ViewId = Annotated[UUID, Query(description="The view's id.")]
 

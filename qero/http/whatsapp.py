@@ -7,20 +7,20 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from fastapi import APIRouter
 from pydantic import Field
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from qero.http.callers import Input, User
 from qero.http.problems import refusals
+from qero.http.routing import Router
 from qero.models.whatsapp import Message
 from qero.services.threads import Threads
 from qero.services.webhooks import OUTCOMES, WebhookEndpoint
 
 WEBHOOK_PATH = "/api/webhooks/meta/whatsapp"
 
-router = APIRouter(tags=["whatsapp"])
+router = Router(tags=["whatsapp"])
 
 
 class SendText(Input):

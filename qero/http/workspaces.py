@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from qero.http.callers import Input, NamedWorkspace, User
 from qero.http.problems import refusals
+from qero.http.routing import Router
 from qero.models.ops import Entitlement, EntitlementState, TokenBalance
 from qero.models.whatsapp import Connection
 from qero.models.workspace import MemberRole, Role, WhoAmI, Workspace
@@ -17,7 +18,7 @@ from qero.services.entitlements import Entitlements
 from qero.services.tokens import Tokens
 from qero.services.workspaces import Workspaces
 
-router = APIRouter(prefix="/api", tags=["workspaces"])
+router = Router(prefix="/api", tags=["workspaces"])
 
 
 class NewWorkspace(Input):

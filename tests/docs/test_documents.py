@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import re
+import textwrap
 from pathlib import Path
+from typing import Any
 
 import grimp
+import psycopg
 import pytest
 
 from qero import Settings
+from qero.clients.graph import ERROR_CLASSES
 from qero.errors import REGISTRY
 from qero.local.toolchain import ensure_tools
+from qero.models.outbox import FailureAction
 from qero.ops import PLAYBOOK
 from qero.ops.documents import generated_documents
 from tests.sql.answers import answers_markdown
 
 ROOT = Path(__file__).parents[2]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +74,66 @@ def test_the_drawn_structure_matches_the_imports() -> None:
 
 
 def test_links_between_documents_lead_somewhere() -> None:
-    for document in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]:
+    for document in DOCUMENTS:
         for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", document.read_text()):
             if "://" not in target:
                 assert (document.parent / target).exists(), f"{document.name} links {target}"
+
+
+KEYS = """
+select child.relname, parent.relname, array(
+    select attribute.attname from unnest(key.conkey) as number
+    join pg_attribute as attribute on attribute.attrelid = child.oid and attribute.attnum = number),
+  array(
+    select attribute.attname from unnest(key.conkey) as number
+    join pg_attribute as attribute on attribute.attrelid = child.oid and attribute.attnum = number
+    where attribute.attnotnull),
+  exists (
+    select from pg_index as index where index.indrelid = child.oid and index.indisunique
+      and index.indpred is null and index.indkey::smallint[] <@ key.conkey and key.conkey <@ index.indkey::smallint[])
+from pg_constraint as key
+join pg_class as child on child.oid = key.conrelid join pg_class as parent on parent.oid = key.confrelid
+where key.contype = 'f' and child.relnamespace = 'public'::regnamespace
+"""
+
+
+async def test_the_data_model_is_drawn_as_the_database_has_it(database: psycopg.AsyncConnection[Any]) -> None:
+    page = (ROOT / "docs" / "data-model.md").read_text()
+    drawn = set(re.findall(r"^  (\w+) (\S+) (\w+) : (\w+)$", page, re.MULTILINE))
+    keys = await (await database.execute(KEYS)).fetchall()
+    tables = await (
+        await database.execute("select relname from pg_class where relkind = 'r' and relnamespace = 'public'::regnamespace")
+    ).fetchall()
+
+    found = set()
+    for child, parent, columns, required, single in keys:
+        lines = {
+            (child, f"{'|o' if single else '}o'}--{'||' if column in required else 'o|'}", parent, column)
+            for column in columns
+        }
+        # Who did something isn't drawn.
+        assert lines & drawn or parent in ("profiles", "users"), f"{child}.{columns} refers to {parent}"
+        found |= lines
+    assert drawn <= found
+    for (table,) in tables:
+        assert re.search(rf"\b{table}\b", page), f"{table} is missing"
+
+
+def test_python_in_the_documents_imports_what_there_is() -> None:
+    for document in DOCUMENTS:
+        for block in re.findall(r"^ *```python\n(.*?)^ *```", document.read_text(), re.MULTILINE | re.DOTALL):
+            tree = compile(textwrap.dedent(block), document.name, "exec", ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+            for node in ast.walk(tree):
+                if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("qero"):
+                    module = importlib.import_module(node.module or "")
+                    assert all(hasattr(module, name.name) for name in node.names), block
+
+
+def test_the_guide_to_messaging_names_every_code_that_is_not_the_end() -> None:
+    page = (ROOT / "docs" / "messaging.md").read_text()
+    table = page.split("## Retries")[1].split("## ")[0]
+    for error_class, codes in ERROR_CLASSES:
+        if error_class.action is not FailureAction.FAIL:
+            for code in codes:
+                text = f"{code.start}–{code.stop - 1}" if isinstance(code, range) else str(code)
+                assert re.search(rf"\b{text}\b", table), f"{text} is missing"

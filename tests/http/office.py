@@ -20,6 +20,7 @@ from qero import (
     Operators,
     SavedViews,
     Threads,
+    Tokens,
 )
 from qero.models.workspace import Workspace
 from tests.services.people import candidate_of, contact_of
@@ -57,12 +58,17 @@ class Office:
         number = await world.number(workspace)
         thread = await world.thread(number, text=f"Hello {mark}")
         [message] = await Threads(world.service).messages(thread)
+        tokens = Tokens(world.service)
+        await tokens.apply(workspace.id, 1000, "welcome")
+        held, held_too = [await tokens.reserve(workspace.id, 5, "summary", seconds=3600) for _ in range(2)]
         fixed = {name: str(people[name].id) for name in ("olga", "vera")} | {
             "workspace": workspace.slug,
             "workspace_id": str(workspace.id),
             "thread": str(thread.id),
             "wa_message": str(message.id),
             "connection": str(number.connection.id),
+            "held": str(held.id),
+            "held_too": str(held_too.id),
             "colleague": (await world.user("colleague")).email,
         }
         return cls(world, workspace, **people, mark=mark, fixed=fixed)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from fastapi.routing import APIRoute
 
 from qero import Settings, SettingsError
-from qero.http import create_app
+from qero.http import ROUTERS, create_app
 from qero.local.asgi import listen, serving
 from tests.http.support import SEND_TEXT, WEBHOOK, problem
 
@@ -113,3 +116,22 @@ async def test_the_page_about_http_names_every_route_and_setting(routes: httpx.A
         assert end in page, path
     for setting in ("QERO_CORS_ORIGINS", "QERO_METRICS_TOKEN", "QERO_HTTP_TIMEOUT_SECONDS"):
         assert setting in page
+
+
+def test_nothing_but_reading_a_file_leaves_the_event_loop() -> None:
+    """Whatever isn't async runs in a thread, and going there costs more than most of it does."""
+
+    def calls(dependant: Any) -> Iterator[Any]:
+        yield dependant.call
+        for dependency in dependant.dependencies:
+            yield from calls(dependency)
+
+    routes = [route for router in ROUTERS.values() for route in router.routes if isinstance(route, APIRoute)]
+    found = {call for route in routes for call in calls(route.dependant)}
+
+    assert routes
+    assert {
+        call.__name__
+        for call in found
+        if not inspect.iscoroutinefunction(call) and not inspect.iscoroutinefunction(type(call).__call__)
+    } == {"rows_of_csv"}
