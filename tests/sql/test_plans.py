@@ -242,7 +242,8 @@ def of_inbox(large: Large, filter: str, order: str) -> list[Node]:
     )
     large.connection.execute("analyze wa_threads")
     row = large.connection.execute(
-        "select private.thread_conditions(%s, %s::jsonb)", [large.workspace, filter]
+        "select private.thread_conditions(%(w)s, %(f)s::jsonb) || (private.thread_alternatives(%(w)s, %(f)s::jsonb))[1]",
+        {"w": large.workspace, "f": filter},
     ).fetchone()
     assert row is not None
     conditions = row[0].replace("%", "%%")
@@ -264,6 +265,16 @@ def waiting_threads(large: Large) -> list[Node]:
     return of_inbox(large, '{"waiting": true}', "thread.waiting_since, thread.id")
 
 
+MESSAGES_FOUND = """
+with found as materialized (
+  select id, occurred_at from wa_messages where workspace_id = %(workspace)s and body is not null
+    and private.search_vector(search_language, body) @@ %(word)s::tsquery
+    and (occurred_at, id) < ('infinity', 'ffffffff-ffff-ffff-ffff-ffffffffffff') and occurred_at >= %(since)s
+  limit 2001
+) select count(*) from found
+"""
+
+
 def message_search(large: Large) -> list[Node]:
     """As search_messages asks."""
     large.connection.execute(
@@ -273,14 +284,21 @@ def message_search(large: Large) -> list[Node]:
         "select gin_clean_pending_list(oid) from pg_class where relname = 'wa_messages_search_idx'"
     )
     large.connection.execute("analyze wa_messages")
-    return large.plan(
-        """
-        select id from wa_messages where workspace_id = %(workspace)s and body is not null
-          and private.search_vector(search_language, body) @@ 'xylophone'::tsquery
-        order by occurred_at desc, id desc limit 50
-        """,
-        workspace=large.workspace,
+    return large.plan(MESSAGES_FOUND, workspace=large.workspace, word="xylophone", since="-infinity")
+
+
+def common_message_search(large: Large) -> list[Node]:
+    """As search_messages asks of a span that should hold two pages."""
+    large.connection.execute(
+        "update wa_messages set body = 'common' where workspace_id = %s", [large.workspace]
     )
+    large.connection.execute("analyze wa_messages")
+    row = large.connection.execute(
+        "select occurred_at from wa_messages where workspace_id = %s order by occurred_at desc offset 99 limit 1",
+        [large.workspace],
+    ).fetchone()
+    assert row is not None
+    return large.plan(MESSAGES_FOUND, workspace=large.workspace, word="common", since=row[0])
 
 
 CONTACTS = """
@@ -483,7 +501,13 @@ GUARDS = [
         "wa_messages_search_idx",
         2,
         "drop index wa_messages_search_idx",
-        may_sort=frozenset({"Sort"}),
+    ),
+    Guard(
+        common_message_search,
+        "wa_messages",
+        "wa_messages_workspace_id_occurred_at_idx",
+        100,
+        "drop index wa_messages_workspace_id_occurred_at_idx",
     ),
     Guard(
         contact_page,
