@@ -306,7 +306,9 @@ def fill(connection: psycopg.Connection[Any], scale: Scale) -> dict[str, Any]:
 
 def explain(owner: psycopg.Connection[Any], parameters: dict[str, Any]) -> None:
     """The plans of what ours runs, for the docs: to standard error."""
-    searches = {f"search for {name}": ("", "select message.id" + HIT.replace("{}", words)) for name, words in WORDS.items()}
+    searches = {
+        f"search for {name}": ("", "select message.id" + HIT.replace("{}", words)) for name, words in WORDS.items()
+    }
     for name, (_, by_hand) in {**LISTS, **searches}.items():
         plan = owner.execute(("explain (analyze, costs off, timing off, summary off) " + by_hand).encode(), parameters)
         progress(f"--- {name}\n" + "\n".join(str(row[0]) for row in plan.fetchall()))

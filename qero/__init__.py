@@ -89,12 +89,12 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Audit",
+    "Buttons",
     "CallLogs",
     "CandidateFilter",
     "CandidatePatch",
     "CandidateSettingsPatch",
     "Candidates",
-    "Buttons",
     "CannedResponses",
     "ChatSession",
     "Chats",

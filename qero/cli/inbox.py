@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import mimetypes
+import os
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime, time, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import IO, Annotated, Any, cast
 from uuid import UUID
 
 import httpx
@@ -254,8 +256,8 @@ def search(
         return
     for found in page.items:
         text = found.excerpt.replace("\n", " ")
-        print_lines(f"{_when(found.occurred_at)} {'←' if found.direction == 'in' else '→'} {found.contact_name or ''}: {text}"
-                    f"  {found.thread_id}")  # fmt: skip
+        sign = "←" if found.direction == "in" else "→"
+        print_lines(f"{_when(found.occurred_at)} {sign} {found.contact_name or ''}: {text}  {found.thread_id}")
     if not page.items:
         print_lines("Nothing was found.")
     elif page.next:
@@ -287,9 +289,7 @@ def reply(
     title: Annotated[str, typer.Option("--title", help="What stands on the button of a list or a link.")] = "Open",
     place: Annotated[str | None, typer.Option("--place", help="LATITUDE,LONGITUDE; the text is its name.")] = None,
     ask_place: Annotated[bool, typer.Option("--ask-place", help="Ask where the customer is.")] = False,
-    card: Annotated[
-        list[str] | None, typer.Option("--card", help="A contact card, as NAME=PHONE; repeat it.")
-    ] = None,
+    card: Annotated[list[str] | None, typer.Option("--card", help="A contact card, as NAME=PHONE; repeat it.")] = None,
     quote: Annotated[UUID | None, typer.Option("--quote", help="Answer this message, which is shown above.")] = None,
     react: Annotated[UUID | None, typer.Option("--react", help="React to this message with the text.")] = None,
     key: Annotated[
@@ -302,8 +302,8 @@ def reply(
     Free-form replies need a message of the customer's within 24 hours; templates don't. Uploading a file needs the
     service's keys too.
 
-    Examples: `qero inbox reply 6f9c… "On its way!"` · `qero inbox reply 6f9c… --template 17aa… --var 1=Ada` ·
-    `qero inbox reply 6f9c… "Your invoice" --file invoice.pdf` · `qero inbox reply 6f9c… "Fine?" --button Yes --button No`
+    Examples: `qero inbox reply 6f9c… "On its way!"` · `qero inbox reply 6f9c… "Fine?" --button Yes --button No` ·
+    `qero inbox reply 6f9c… --template 17aa… --var 1=Ada` · `qero inbox reply 6f9c… "Your invoice" --file invoice.pdf`
     """
     given = (shortcut, template, file, react, button, row, link, place, ask_place or None, card)
     if sum(one is not None for one in given) > 1 or (shortcut and text):
@@ -317,7 +317,7 @@ def reply(
                 thread_id, template, given_variables(variable or []), idempotency_key=key
             )
         if file is not None:
-            media_kind, source = await _media(threads, thread_id, file, kind)
+            media_kind, source = await _media(threads, thread_id, file, kind, opened)
             media = Media.model_validate({**source, **({"caption": text} if text else {})})
             return await threads.send_media(thread_id, media_kind, media, quoting=quote, idempotency_key=key)
         if other is not None:
@@ -329,7 +329,8 @@ def reply(
             body = await CannedResponses(client).render(thread_id, shortcut)
         return await threads.send_text(thread_id, body, quoting=quote, idempotency_key=key)
 
-    sent = ask(sending)
+    with Path(file).open("rb") if file and Path(file).is_file() else nullcontext() as opened:
+        sent = ask(sending)
     if as_json:
         print_json({"outbox_id": str(sent)} if isinstance(sent, UUID) else sent.model_dump(mode="json"))
     else:
@@ -651,7 +652,7 @@ def _reply(
 
 
 async def _media(
-    threads: Threads, thread_id: UUID, file: str, kind: Kind | None
+    threads: Threads, thread_id: UUID, file: str, kind: Kind | None, opened: IO[bytes] | None
 ) -> tuple[MediaKind, dict[str, str]]:
     """What kind a file is and where Meta finds it; a file of this machine is uploaded.
 
@@ -660,22 +661,19 @@ async def _media(
         as `Threads.prepare_upload` and `MediaUploads.upload`.
     """
     mime_type = mimetypes.guess_type(file)[0] or "application/octet-stream"
-    path = Path(file)
-    if "://" in file or not path.is_file():
+    if opened is None:
         guessed = mime_type.partition("/")[0]
         named = guessed if "://" in file and guessed in ("image", "video", "audio") else "document"
         source = {"link": file} if "://" in file else {"id": file}
         return (kind.value if kind else cast(MediaKind, named)), source
     settings = Settings.load()
-    target = await threads.prepare_upload(thread_id, mime_type, path.stat().st_size)
+    name = Path(file).name
+    target = await threads.prepare_upload(thread_id, mime_type, os.fstat(opened.fileno()).st_size)
     async with Clients(settings) as clients, httpx.AsyncClient(timeout=settings.request_timeout_seconds) as http:
         graph = GraphClient(http, base_url=settings.graph_url, version=settings.graph_version)
         uploads = MediaUploads(clients.service(), graph, SecretBox.from_settings(settings))
-        with path.open("rb") as opened:
-            media_id = await uploads.upload(
-                target.connection_id, opened, mime_type=mime_type, filename=path.name
-            )
-    return target.kind, {"id": media_id, **({"filename": path.name} if target.kind == "document" else {})}
+        media_id = await uploads.upload(target.connection_id, opened, mime_type=mime_type, filename=name)
+    return target.kind, {"id": media_id, **({"filename": name} if target.kind == "document" else {})}
 
 
 def _filters(

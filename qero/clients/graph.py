@@ -313,9 +313,11 @@ class GraphClient:
         """
         body = await self._ask(
             "POST", f"{quote(phone_number_id, safe='')}/media", {}, token=access_token,
+            # Code 100 is also what a file gets that isn't what it is said to be.
             refusals={code: name for code, name in _refusing("phone_number_not_yours").items() if code != 100},
             form={
-                "data": {"messaging_product": "whatsapp", "type": mime_type}, "files": {"file": (filename, file, mime_type)}
+                "data": {"messaging_product": "whatsapp", "type": mime_type},
+                "files": {"file": (filename, file, mime_type)},
             },
         )  # fmt: skip
         return _read(str, body.get("id"), "media")

@@ -566,11 +566,11 @@ def _upload(number: Number, raw: bytes, content_type: str) -> UploadedFile:
         raise GraphError(100, "A file is uploaded as multipart/form-data.")
     form = BytesParser(policy=HTTP).parsebytes(f"Content-Type: {content_type}\r\n\r\n".encode() + raw)
     parts = {str(part.get_param("name", header="content-disposition")): part for part in form.iter_parts()}
-    fields = {name: part.get_payload(decode=True) for name, part in parts.items()}
+    fields = {name: bytes(part.get_payload(decode=True)) for name, part in parts.items()}
     if fields.get("messaging_product") != b"whatsapp":
         raise GraphError(100, message="(#100) The parameter messaging_product is required.")
-    content, mime_type = fields.get("file"), (fields.get("type") or b"").decode()
-    if not isinstance(content, bytes):
+    content, mime_type = fields.get("file"), fields.get("type", b"").decode()
+    if content is None:
         raise GraphError(100, message="(#100) The parameter file is required.")
     if mime_type not in _UPLOADS or parts["file"].get_content_type() != mime_type:
         raise GraphError(100, f"Param file must be a file with one of the types that are taken; received {mime_type}.")

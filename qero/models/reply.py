@@ -1,4 +1,4 @@
-"""What can be said in a thread beside text, files and templates. The limits are WhatsApp's; the database checks them."""
+"""What can be said in a thread beside text, files and templates. The database checks WhatsApp's limits."""
 
 from __future__ import annotations
 

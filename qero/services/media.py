@@ -14,7 +14,7 @@ from qero.models.inbox import ConnectionToken
 
 
 class MediaUploads:
-    """Brings files to Meta, which keeps them for 30 days. For the service; `Threads.prepare_upload` asks for the user."""
+    """Brings files to Meta, which keeps them for 30 days. For the service; the user asks `Threads.prepare_upload`."""
 
     def __init__(self, client: ServiceClient, graph: GraphClient, secrets: SecretBox) -> None:
         self._client = client

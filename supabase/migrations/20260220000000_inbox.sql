@@ -77,7 +77,8 @@ create table if not exists public.inbox_settings (
   constraint inbox_settings_assignment_limit_check check (assignment_limit between 1 and 100000),
   constraint inbox_settings_first_response_target_seconds_check check (first_response_target_seconds between 1 and 31536000),
   constraint inbox_settings_next_response_target_seconds_check check (next_response_target_seconds between 1 and 31536000),
-  constraint inbox_settings_business_hours_check check (private.is_business_hours(business_hours)),
+  constraint inbox_settings_business_hours_check check (
+    business_hours is null or private.is_business_hours(business_hours)),
   constraint inbox_settings_timezone_check check (length(timezone) <= 100 and private.is_timezone(timezone))
 );
 comment on table public.inbox_settings is 'How a workspace shares out its conversations, and how soon it means to answer.';

@@ -209,7 +209,7 @@ async def test_a_search_walks_back_from_the_newest_however_the_matches_lie(world
         """,
         thread.id,
     )
-    await world.rows("analyze wa_messages")
+    await world.database.execute("analyze wa_messages")
     inbox = await inbox_of(world)
 
     for words, limit in (("christmas", 200), ("rarely", 7), ("spring", 200), ("christmas rarely", 2)):

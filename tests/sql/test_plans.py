@@ -11,6 +11,7 @@ from uuid import UUID
 
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 
 from qero import Settings
 
@@ -242,8 +243,8 @@ def of_inbox(large: Large, filter: str, order: str) -> list[Node]:
     )
     large.connection.execute("analyze wa_threads")
     row = large.connection.execute(
-        "select private.thread_conditions(%(w)s, %(f)s::jsonb) || (private.thread_alternatives(%(w)s, %(f)s::jsonb))[1]",
-        {"w": large.workspace, "f": filter},
+        "select private.thread_conditions(%(w)s, %(f)s) || (private.thread_alternatives(%(w)s, %(f)s))[1]",
+        {"w": large.workspace, "f": Jsonb(json.loads(filter))},
     ).fetchone()
     assert row is not None
     conditions = row[0].replace("%", "%%")
@@ -289,9 +290,7 @@ def message_search(large: Large) -> list[Node]:
 
 def common_message_search(large: Large) -> list[Node]:
     """As search_messages asks of a span that should hold two pages."""
-    large.connection.execute(
-        "update wa_messages set body = 'common' where workspace_id = %s", [large.workspace]
-    )
+    large.connection.execute("update wa_messages set body = 'common' where workspace_id = %s", [large.workspace])
     large.connection.execute("analyze wa_messages")
     row = large.connection.execute(
         "select occurred_at from wa_messages where workspace_id = %s order by occurred_at desc offset 99 limit 1",

@@ -224,10 +224,16 @@ async def test_the_answer_has_metas_shape(graph: GraphStandIn) -> None:
         (interactive("list", {"button": "Choose", "sections": [rows(6), rows(5)]}), 131008),
         (interactive("list", {"button": "Choose", "sections": [rows(6, title="1"), rows(5, title="2")]}), 131009),
         (interactive("list", {"button": "Choose", "sections": [rows(2, title="1"), rows(1, title="2")]}), 131009),
-        (interactive("list", {"button": "Choose", "sections": [rows(1)]}, header={"type": "image", "image": {}}), 131009),
+        (
+            interactive("list", {"button": "Choose", "sections": [rows(1)]}, header={"type": "image", "image": {}}),
+            131009,
+        ),
         (interactive("cta_url", {"name": "cta_url", "parameters": {"display_text": "A", "url": "x.y"}}), 131009),
         (interactive("location_request_message", {"name": "send_money"}), 131009),
-        (interactive("location_request_message", {"name": "send_location"}, header={"type": "text", "text": "A"}), 131009),
+        (
+            interactive("location_request_message", {"name": "send_location"}, header={"type": "text", "text": "A"}),
+            131009,
+        ),
         (content("contacts", [{"name": {"formatted_name": "Ada"}}]), 131008),
         ({**MESSAGE, "context": {"message_id": "17"}}, 131009),
         ({**READ_RECEIPT, "status": "delivered"}, 131009),
