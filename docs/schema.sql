@@ -1380,13 +1380,8 @@ begin
     (select coalesce(sum(greatest(chat.last_seq - member.last_read_seq - member.unread_deleted_count, 0)), 0)::bigint
      from public.chat_members as member join public.chats as chat on chat.id = member.chat_id
      where member.user_id = p_user_id and coalesce(member.muted_until, '-infinity') <= now())
-    + (select coalesce(sum(greatest(least(
-         thread.unread_count, thread.inbound_count - coalesce(mine.read_count, 0)), 0)), 0)
-       from public.workspace_memberships as membership
-       join public.wa_threads as thread
-         on thread.workspace_id = membership.workspace_id and thread.assignee_id = membership.user_id
-       left join public.wa_thread_reads as mine on mine.thread_id = thread.id and mine.user_id = membership.user_id
-       where membership.user_id = p_user_id)
+    + (select coalesce(sum(mine.unread_count), 0) from private.thread_unread as mine
+       where mine.user_id = p_user_id and mine.assignee_id = p_user_id)
     + (select count(*) from public.user_contact_settings as settings
        where settings.user_id = p_user_id and settings.follow_up_at <= now())
     + (select count(*) from public.user_tma_settings as settings
@@ -1477,6 +1472,55 @@ begin
 end $$;
 
 ALTER FUNCTION private.bulk_template(p_workspace_id uuid, p_template_id uuid, p_variables jsonb, p_limit integer) OWNER TO postgres;
+
+--
+-- Name: business_moment(timestamp with time zone, integer, jsonb, text); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.business_moment(p_from timestamp with time zone, p_seconds integer, p_hours jsonb, p_timezone text) RETURNS timestamp with time zone
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+declare
+  v_week integer;
+  v_weeks integer;
+  v_rest integer;
+  v_from timestamptz;
+begin
+  if p_hours is null or p_from is null or p_seconds is null then
+    return p_from + make_interval(secs => p_seconds);
+  end if;
+  select extract(epoch from sum(hours.closes - hours.opens))::integer into v_week
+  from jsonb_to_recordset(p_hours) as hours (opens time, closes time);
+  v_weeks := (abs(p_seconds) - 1) / v_week;
+  v_rest := abs(p_seconds) - v_weeks * v_week;
+  v_from := ((p_from at time zone p_timezone) + make_interval(days => sign(p_seconds)::integer * v_weeks * 7))
+    at time zone p_timezone;
+  return (
+    select case when p_seconds > 0 then counted.closes_at - make_interval(secs => counted.seconds - v_rest)
+      else counted.opens_at + make_interval(secs => counted.seconds - v_rest) end
+    from (
+      select opening.*, extract(epoch from sum(opening.closes_at - opening.opens_at) over (
+        order by sign(p_seconds) * extract(epoch from opening.opens_at))) as seconds
+      from (
+        select case when p_seconds > 0 then greatest(span.opens_at, v_from) else span.opens_at end as opens_at,
+          case when p_seconds > 0 then span.closes_at else least(span.closes_at, v_from) end as closes_at
+        from generate_series(-8, 8) as days (offset_days)
+        join jsonb_to_recordset(p_hours) as hours (day integer, opens time, closes time)
+          on hours.day = extract(isodow from (v_from at time zone p_timezone)::date + days.offset_days)
+        cross join lateral (
+          select ((v_from at time zone p_timezone)::date + days.offset_days + hours.opens) at time zone p_timezone as opens_at,
+            ((v_from at time zone p_timezone)::date + days.offset_days + hours.closes) at time zone p_timezone as closes_at
+        ) as span
+      ) as opening
+      where opening.closes_at > opening.opens_at
+    ) as counted
+    where counted.seconds >= v_rest
+    order by counted.seconds
+    limit 1);
+end $$;
+
+ALTER FUNCTION private.business_moment(p_from timestamp with time zone, p_seconds integer, p_hours jsonb, p_timezone text) OWNER TO postgres;
 
 --
 -- Name: caller_role(); Type: FUNCTION; Schema: private; Owner: postgres
@@ -1781,54 +1825,26 @@ ALTER FUNCTION private.check_queue_settings(p_patch jsonb) OWNER TO postgres;
 CREATE FUNCTION private.check_template_variables(p_template public.wa_templates, p_variables jsonb) RETURNS void
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO ''
-    AS $_$
+    AS $$
 declare
   v_wanted constant jsonb := private.template_variables(p_template.components);
   v_problems jsonb;
 begin
   if exists (
     select from jsonb_array_elements(private.template_components(p_template.components)) as component
-    where component.value ->> 'type' not in ('HEADER', 'BODY', 'FOOTER', 'BUTTONS'))
+    where component.value ->> 'type' not in ('HEADER', 'BODY', 'FOOTER', 'BUTTONS', 'CAROUSEL'))
   then
     perform private.raise_error(400, 'invalid_value', jsonb_build_object('field', 'template_id'),
-      'Templates with cards or offers can''t be sent from here; send them through the outbox.');
+      'Templates with offers can''t be sent from here; send them through the outbox.');
   end if;
   select jsonb_agg(problem.text order by problem.text) into v_problems
-  from (
-    -- Parts that aren't there, or of another shape.
-    select given.key || ' isn''t part of it' as text from jsonb_each(p_variables) as given where not v_wanted ? given.key
-    union all
-    select part.name || ' is missing' from jsonb_object_keys(v_wanted) as part (name) where not p_variables ? part.name
-    union all
-    select 'header needs the id of an uploaded ' || (v_wanted ->> 'header') || ' or a link to one'
-    where jsonb_typeof(v_wanted -> 'header') = 'string' and p_variables ? 'header' and not coalesce(
-      (p_variables -> 'header' ? 'id') <> (p_variables -> 'header' ? 'link'), false)
-    union all
-    -- Values: none may be missing, and Meta takes no line breaks.
-    select part.name || ' ' || place.name || ' is missing, or holds a line break, a tab or five spaces'
-    from (values ('header'), ('body')) as part (name)
-    cross join lateral jsonb_array_elements_text(
-      case jsonb_typeof(v_wanted -> part.name) when 'array' then v_wanted -> part.name else '[]' end) as place (name)
-    where p_variables ? part.name
-      and not coalesce(private.template_value(p_variables -> part.name, place.name) !~ '[\n\r\t]|     |^$', false)
-    union all
-    select part.name || ' has more values than places' from (values ('header'), ('body')) as part (name)
-    where jsonb_typeof(v_wanted -> part.name) = 'array' and p_variables ? part.name
-      and case jsonb_typeof(p_variables -> part.name)
-        when 'array' then jsonb_array_length(p_variables -> part.name)
-        when 'object' then (select count(*) from jsonb_object_keys(p_variables -> part.name))
-      end > jsonb_array_length(v_wanted -> part.name)
-    union all
-    select 'buttons ' || button.name || ' is missing'
-    from jsonb_object_keys(coalesce(v_wanted -> 'buttons', '{}')) as button (name)
-    where p_variables ? 'buttons' and coalesce(p_variables -> 'buttons' ->> button.name, '') = ''
-  ) as problem;
+  from private.template_problems(v_wanted, p_variables) as problem (text);
   if v_problems is not null then
     perform private.raise_error(400, 'template_variables_invalid',
       jsonb_build_object('problems', v_problems, 'variables', v_wanted),
       'Give a value for each place that the template has, and no other.');
   end if;
-end $_$;
+end $$;
 
 ALTER FUNCTION private.check_template_variables(p_template public.wa_templates, p_variables jsonb) OWNER TO postgres;
 
@@ -2955,6 +2971,24 @@ $$;
 ALTER FUNCTION private.first_message_id(p_seconds bigint) OWNER TO postgres;
 
 --
+-- Name: first_response_seconds(uuid, uuid, uuid, timestamp with time zone, integer); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.first_response_seconds(p_thread_id uuid, p_connection_id uuid, p_workspace_id uuid, p_waiting_since timestamp with time zone, p_counted integer) RETURNS integer
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+begin
+  return least(p_counted, (
+    select extract(epoch from min(message.occurred_at) - p_waiting_since)::integer from public.wa_messages as message
+    where message.thread_id = p_thread_id and message.connection_id = p_connection_id
+      and message.workspace_id = p_workspace_id and message.direction = 'out' and message.source = 'phone'
+      and message.occurred_at > p_waiting_since));
+end $$;
+
+ALTER FUNCTION private.first_response_seconds(p_thread_id uuid, p_connection_id uuid, p_workspace_id uuid, p_waiting_since timestamp with time zone, p_counted integer) OWNER TO postgres;
+
+--
 -- Name: follow_deduction(uuid, bigint, bigint); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
@@ -3224,6 +3258,34 @@ $$;
 ALTER FUNCTION private.invitation_token_hash(p_token text) OWNER TO postgres;
 
 --
+-- Name: is_business_hours(jsonb); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.is_business_hours(p_hours jsonb) RETURNS boolean
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $_$
+begin
+  return coalesce(jsonb_typeof(p_hours) = 'array' and jsonb_array_length(p_hours) <= 50 and (
+    select bool_and(coalesce(jsonb_typeof(given.value) = 'object' and given.value - '{day, opens, closes}'::text[] = '{}'
+      and given.value -> 'day' <@ '[1, 2, 3, 4, 5, 6, 7]' and jsonb_typeof(given.value -> 'day') = 'number'
+      and given.value ->> 'opens' ~ '^[0-2][0-9]:[0-5][0-9](:[0-5][0-9])?$'
+      and given.value ->> 'closes' ~ '^[0-2][0-9]:[0-5][0-9](:[0-5][0-9])?$'
+      and pg_input_is_valid(given.value ->> 'opens', 'time') and pg_input_is_valid(given.value ->> 'closes', 'time'),
+      false))
+    from jsonb_array_elements(case jsonb_typeof(p_hours) when 'array' then p_hours end) as given)
+    and (
+      select bool_and(opening.closes > opening.opens and opening.opens >= coalesce(opening.closed_before, '00:00'))
+        and sum(opening.closes - opening.opens) >= interval '1 hour'
+      from (
+        select hours.*, lag(hours.closes) over (partition by hours.day order by hours.opens) as closed_before
+        from jsonb_to_recordset(p_hours) as hours (day integer, opens time, closes time)
+      ) as opening), false);
+end $_$;
+
+ALTER FUNCTION private.is_business_hours(p_hours jsonb) OWNER TO postgres;
+
+--
 -- Name: is_my_chat_topic(text); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
@@ -3322,6 +3384,21 @@ begin
 end $$;
 
 ALTER FUNCTION private.is_service() OWNER TO postgres;
+
+--
+-- Name: is_text(jsonb, integer); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.is_text(p_value jsonb, p_limit integer) RETURNS boolean
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+begin
+  return coalesce(jsonb_typeof(p_value) = 'string' and length(btrim(p_value #>> '{}', E' \t\r\n')) > 0
+    and length(p_value #>> '{}') <= p_limit, false);
+end $$;
+
+ALTER FUNCTION private.is_text(p_value jsonb, p_limit integer) OWNER TO postgres;
 
 --
 -- Name: is_timezone(text); Type: FUNCTION; Schema: private; Owner: postgres
@@ -3440,6 +3517,45 @@ begin
 end $$;
 
 ALTER FUNCTION private.keep_whatsapp_orphans(p_events jsonb, p_ordinals integer[]) OWNER TO postgres;
+
+--
+-- Name: inbox_settings; Type: TABLE; Schema: public; Owner: postgres
+--
+
+CREATE TABLE public.inbox_settings (
+    workspace_id uuid NOT NULL,
+    assignment_policy text DEFAULT 'manual'::text NOT NULL,
+    assignment_limit integer,
+    first_response_target_seconds integer,
+    next_response_target_seconds integer,
+    business_hours jsonb,
+    timezone text DEFAULT 'UTC'::text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT inbox_settings_assignment_limit_check CHECK (((assignment_limit >= 1) AND (assignment_limit <= 100000))),
+    CONSTRAINT inbox_settings_assignment_policy_check CHECK ((assignment_policy = ANY (ARRAY['manual'::text, 'round_robin'::text, 'by_load'::text]))),
+    CONSTRAINT inbox_settings_business_hours_check CHECK (((business_hours IS NULL) OR private.is_business_hours(business_hours))),
+    CONSTRAINT inbox_settings_first_response_target_seconds_check CHECK (((first_response_target_seconds >= 1) AND (first_response_target_seconds <= 31536000))),
+    CONSTRAINT inbox_settings_next_response_target_seconds_check CHECK (((next_response_target_seconds >= 1) AND (next_response_target_seconds <= 31536000))),
+    CONSTRAINT inbox_settings_timezone_check CHECK (((length(timezone) <= 100) AND private.is_timezone(timezone)))
+);
+
+ALTER TABLE public.inbox_settings OWNER TO postgres;
+
+--
+-- Name: late_before(public.inbox_settings, boolean); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.late_before(p_settings public.inbox_settings, p_is_first boolean) RETURNS timestamp with time zone
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+begin
+  return private.business_moment(now(), -case when p_is_first then p_settings.first_response_target_seconds
+    else p_settings.next_response_target_seconds end, p_settings.business_hours, p_settings.timezone);
+end $$;
+
+ALTER FUNCTION private.late_before(p_settings public.inbox_settings, p_is_first boolean) OWNER TO postgres;
 
 --
 -- Name: lead_outbox(uuid[]); Type: FUNCTION; Schema: private; Owner: postgres
@@ -3917,6 +4033,28 @@ end $$;
 ALTER FUNCTION private.lock_whatsapp_threads(p_items private.whatsapp_item[], p_lead_ids uuid[]) OWNER TO postgres;
 
 --
+-- Name: media_limits(); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.media_limits() RETURNS TABLE(kind text, max_bytes bigint, mime_types text[])
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+  values
+    ('image', 5 * 1048576::bigint, array['image/jpeg', 'image/png']),
+    ('video', 16 * 1048576::bigint, array['video/mp4', 'video/3gpp']),
+    ('audio', 16 * 1048576::bigint, array['audio/aac', 'audio/amr', 'audio/mpeg', 'audio/mp4', 'audio/ogg']),
+    ('sticker', 500 * 1024::bigint, array['image/webp']),
+    ('document', 100 * 1048576::bigint, array['text/plain', 'application/pdf', 'application/msword',
+      'application/vnd.ms-excel', 'application/vnd.ms-powerpoint',
+      'application/vnd.openxmlformats-officedocument.wordprocessingml.document',
+      'application/vnd.openxmlformats-officedocument.spreadsheetml.sheet',
+      'application/vnd.openxmlformats-officedocument.presentationml.presentation'])
+$$;
+
+ALTER FUNCTION private.media_limits() OWNER TO postgres;
+
+--
 -- Name: merge_threads(uuid, uuid); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
@@ -3944,14 +4082,17 @@ begin
     inbound_count = thread.inbound_count + old.inbound_count,
     waiting_since = least(thread.waiting_since, old.waiting_since),
     answered_at = greatest(thread.answered_at, old.answered_at),
+    first_waiting_since = case when thread.first_response_seconds is null and old.first_response_seconds is not null
+      then old.first_waiting_since else coalesce(thread.first_waiting_since, old.first_waiting_since) end,
     first_response_seconds = coalesce(thread.first_response_seconds, old.first_response_seconds),
     automation_stopped_at = greatest(thread.automation_stopped_at, old.automation_stopped_at)
   from public.wa_threads as old
   where thread.id = p_into and old.id = p_from;
-  insert into public.wa_thread_reads as mine (thread_id, connection_id, workspace_id, user_id, read_count)
-  select p_into, old.connection_id, old.workspace_id, old.user_id, old.read_count
+  insert into public.wa_thread_reads as mine (thread_id, connection_id, workspace_id, user_id, read_count, is_marked_unread)
+  select p_into, old.connection_id, old.workspace_id, old.user_id, old.read_count, old.is_marked_unread
   from public.wa_thread_reads as old where old.thread_id = p_from
-  on conflict on constraint wa_thread_reads_pkey do update set read_count = mine.read_count + excluded.read_count;
+  on conflict on constraint wa_thread_reads_pkey do update set read_count = mine.read_count + excluded.read_count,
+    is_marked_unread = mine.is_marked_unread or excluded.is_marked_unread;
   update public.wa_thread_breaches as breach set thread_id = p_into
   where breach.thread_id = p_from and not exists (
     select from public.wa_thread_breaches as known
@@ -4140,11 +4281,22 @@ begin
             and message.workspace_id = thread.workspace_id and message.direction = 'in' and message.source = 'live'
             and message.occurred_at > coalesce(greatest(thread.answered_at, latest.answered_at), '-infinity'))
     end,
+    first_waiting_since = case
+      when latest.unread_count > 0 and thread.status = 'closed'
+        then coalesce(nullif(latest.first_inbound_at, '-infinity'), latest.inbound_at)
+      when thread.first_response_seconds is null
+        and latest.first_inbound_at > coalesce(thread.answered_at, '-infinity')
+        then least(thread.first_waiting_since, latest.first_inbound_at)
+      else thread.first_waiting_since
+    end,
     first_response_seconds = case
-      when latest.unread_count > 0 and thread.status = 'closed' then null
-      when latest.answered_at > coalesce(thread.waiting_since, nullif(latest.first_inbound_at, '-infinity'))
-        then coalesce(thread.first_response_seconds, extract(epoch from latest.answered_at - coalesce(
-          thread.waiting_since, nullif(latest.first_inbound_at, '-infinity')))::integer)
+      when latest.unread_count > 0 and thread.status = 'closed'
+        then case when latest.answered_at is not null then private.first_response_seconds(
+          thread.id, thread.connection_id, thread.workspace_id, nullif(latest.first_inbound_at, '-infinity'), null) end
+      when latest.answered_at is not null
+        then private.first_response_seconds(thread.id, thread.connection_id, thread.workspace_id, coalesce(
+          thread.first_waiting_since, thread.waiting_since, nullif(latest.first_inbound_at, '-infinity')),
+          thread.first_response_seconds)
       else thread.first_response_seconds
     end,
     -- A closed conversation is one that waits for the customer, who has just written.
@@ -4252,6 +4404,64 @@ CREATE FUNCTION private.names_numbers(p_table text) RETURNS boolean
 $$;
 
 ALTER FUNCTION private.names_numbers(p_table text) OWNER TO postgres;
+-- Name: newest_messages_found(uuid, tsquery, uuid, timestamp with time zone, uuid, integer); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.newest_messages_found(p_workspace_id uuid, p_query tsquery, p_thread_id uuid, p_until timestamp with time zone, p_until_id uuid, p_limit integer) RETURNS uuid[]
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $_$
+declare
+  v_most constant integer := 2000;
+  v_found constant text := 'select message.id, message.occurred_at from public.wa_messages as message'
+    || ' where message.workspace_id = ' || quote_literal(p_workspace_id) || '::uuid and message.body is not null'
+    || ' and private.search_vector(message.search_language, message.body) @@ ' || quote_literal(p_query) || '::tsquery'
+    || coalesce(' and message.thread_id = ' || quote_literal(p_thread_id) || '::uuid', '');
+  v_oldest timestamptz;
+  v_until timestamptz := p_until;
+  v_until_id uuid := p_until_id;
+  v_since timestamptz;
+  v_span interval;
+  v_plan jsonb;
+  v_expected double precision;
+  v_count integer;
+  v_ids uuid[];
+  v_page uuid[] := '{}';
+begin
+  select message.occurred_at into v_oldest from public.wa_messages as message
+  where message.workspace_id = p_workspace_id and message.body is not null order by message.occurred_at limit 1;
+  if v_until is null then
+    v_until_id := 'ffffffff-ffff-ffff-ffff-ffffffffffff';
+    select message.occurred_at into v_until from public.wa_messages as message
+    where message.workspace_id = p_workspace_id and message.body is not null order by message.occurred_at desc limit 1;
+  end if;
+  execute 'explain (format json) ' || v_found into v_plan;
+  v_expected := (v_plan #>> '{0,Plan,Plan Rows}')::double precision;
+  if v_expected > v_most then
+    v_span := greatest((v_until - v_oldest) * (2 * p_limit / v_expected), interval '1 second');
+  end if;
+  loop
+    v_since := coalesce(v_until - v_span, '-infinity');
+    -- A second that alone holds too many can't be shortened.
+    execute 'with found as materialized (' || v_found || ' and (message.occurred_at, message.id) < ($1, $2)'
+        || ' and message.occurred_at >= $3' || case when v_span <= interval '1 second' then '' else ' limit ' || v_most + 1 end
+        || ') select (select count(*) from found), array(select one.id from found as one'
+        || ' order by one.occurred_at desc, one.id desc limit ' || p_limit || ')'
+      into v_count, v_ids using v_until, v_until_id, v_since;
+    if v_count > v_most and coalesce(v_span > interval '1 second', true) then
+      v_span := greatest(coalesce(v_span, v_until - v_oldest) / 8, interval '1 second');
+      continue;
+    end if;
+    v_page := v_page || v_ids;
+    exit when cardinality(v_page) >= p_limit or v_since <= v_oldest or v_oldest is null;
+    v_until := v_since;
+    v_until_id := '00000000-0000-0000-0000-000000000000';
+    v_span := v_span * 8;
+  end loop;
+  return v_page[:p_limit];
+end $_$;
+
+ALTER FUNCTION private.newest_messages_found(p_workspace_id uuid, p_query tsquery, p_thread_id uuid, p_until timestamp with time zone, p_until_id uuid, p_limit integer) OWNER TO postgres;
 
 --
 -- Name: normal_email(text); Type: FUNCTION; Schema: private; Owner: postgres
@@ -5211,6 +5421,31 @@ $$;
 ALTER FUNCTION private.quiet_seconds(p_from time without time zone, p_until time without time zone, p_timezone text) OWNER TO postgres;
 
 --
+-- Name: quoting(uuid, uuid); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.quoting(p_thread_id uuid, p_message_id uuid) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+declare
+  v_wa_message_id text;
+begin
+  if p_message_id is null then
+    return '{}';
+  end if;
+  select message.wa_message_id into v_wa_message_id from public.wa_messages as message
+  where message.id = p_message_id and message.thread_id = p_thread_id;
+  if v_wa_message_id is null then
+    perform private.raise_error(404, 'message_not_found', jsonb_build_object('message_id', p_message_id),
+      'Answer a message of the same thread that has been received or sent.');
+  end if;
+  return jsonb_build_object('context', jsonb_build_object('message_id', v_wa_message_id));
+end $$;
+
+ALTER FUNCTION private.quoting(p_thread_id uuid, p_message_id uuid) OWNER TO postgres;
+
+--
 -- Name: raise_error(integer, text, jsonb, text); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
@@ -6026,7 +6261,11 @@ CREATE FUNCTION private.search_vector(p_language text, p_text text) RETURNS tsve
     SET search_path TO ''
     AS $$
 begin
-  return to_tsvector(('pg_catalog.' || coalesce(p_language, 'simple'))::regconfig, left(p_text, 50000));
+  -- By far the most have no language: theirs isn't looked up each time.
+  if p_language is null then
+    return to_tsvector('pg_catalog.simple'::regconfig, left(p_text, 50000));
+  end if;
+  return to_tsvector(('pg_catalog.' || p_language)::regconfig, left(p_text, 50000));
 end $$;
 
 ALTER FUNCTION private.search_vector(p_language text, p_text text) OWNER TO postgres;
@@ -6266,9 +6505,11 @@ CREATE FUNCTION private.show_whatsapp_reply(p_outbox public.outbox_messages, p_t
 declare
   v_message public.wa_messages;
 begin
-  insert into public.wa_messages (workspace_id, connection_id, thread_id, direction, type, body, content, status,
+  insert into public.wa_messages (workspace_id, connection_id, thread_id, direction, type, body, content, context, status,
     search_language, sent_by, outbox_id, occurred_at)
   select p_outbox.workspace_id, p_outbox.connection_id, p_outbox.thread_id, 'out', p_type, p_body, p_outbox.payload,
+    -- As it stands with what comes in.
+    case when p_outbox.payload ? 'context' then jsonb_build_object('id', p_outbox.payload #> '{context,message_id}') end,
     'pending', nullif(connection.search_languages[cardinality(connection.search_languages)], 'simple'),
     p_outbox.created_by, p_outbox.id, now()
   from public.wa_phone_numbers as connection where connection.id = p_outbox.connection_id
@@ -6482,6 +6723,23 @@ end $$;
 ALTER FUNCTION private.store_whatsapp_messages(p_items private.whatsapp_item[]) OWNER TO postgres;
 
 --
+-- Name: stray_key(jsonb, text[]); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.stray_key(p_value jsonb, p_allowed text[]) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+begin
+  if jsonb_typeof(p_value) is distinct from 'object' then
+    return '';
+  end if;
+  return (select min(given.key) from jsonb_object_keys(p_value) as given (key) where given.key <> all (p_allowed));
+end $$;
+
+ALTER FUNCTION private.stray_key(p_value jsonb, p_allowed text[]) OWNER TO postgres;
+
+--
 -- Name: suggest_templates(public.wa_phone_numbers); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
@@ -6546,42 +6804,58 @@ $$;
 ALTER FUNCTION private.template_components(p_components jsonb) OWNER TO postgres;
 
 --
--- Name: template_payload(public.wa_templates, jsonb); Type: FUNCTION; Schema: private; Owner: postgres
+-- Name: template_parts(jsonb, jsonb); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
-CREATE FUNCTION private.template_payload(p_template public.wa_templates, p_variables jsonb) RETURNS jsonb
+CREATE FUNCTION private.template_parts(p_wanted jsonb, p_variables jsonb) RETURNS jsonb
     LANGUAGE sql IMMUTABLE
     SET search_path TO ''
     AS $_$
-  with wanted as (
-    select private.template_variables(p_template.components) as variables
-  ), component as (
+  with component as (
     select 1 as place, jsonb_build_object('type', 'header', 'parameters', jsonb_build_array(jsonb_build_object(
-      'type', wanted.variables ->> 'header', wanted.variables ->> 'header', p_variables -> 'header'))) as value
-    from wanted where jsonb_typeof(wanted.variables -> 'header') = 'string'
+      'type', p_wanted ->> 'header', p_wanted ->> 'header', p_variables -> 'header'))) as value
+    where jsonb_typeof(p_wanted -> 'header') = 'string'
     union all
     select 2, jsonb_build_object('type', part.name, 'parameters', (
       select jsonb_agg(jsonb_build_object('type', 'text', 'text',
           private.template_value(p_variables -> part.name, place.value))
         || case when place.value ~ '^[0-9]+$' then '{}'::jsonb
           else jsonb_build_object('parameter_name', place.value) end order by place.ordinality)
-      from jsonb_array_elements_text(wanted.variables -> part.name) with ordinality as place))
-    from wanted cross join (values ('header'), ('body')) as part (name)
-    where jsonb_typeof(wanted.variables -> part.name) = 'array'
+      from jsonb_array_elements_text(p_wanted -> part.name) with ordinality as place))
+    from (values ('header'), ('body')) as part (name)
+    where jsonb_typeof(p_wanted -> part.name) = 'array'
     union all
     select 3, jsonb_build_object('type', 'button', 'sub_type', button.value, 'index', button.key,
       'parameters', jsonb_build_array(case button.value
         when 'copy_code' then jsonb_build_object('type', 'coupon_code', 'coupon_code', p_variables -> 'buttons' -> button.key)
         else jsonb_build_object('type', 'text', 'text', p_variables -> 'buttons' -> button.key) end))
-    from wanted cross join lateral jsonb_each_text(coalesce(wanted.variables -> 'buttons', '{}')) as button
+    from jsonb_each_text(coalesce(p_wanted -> 'buttons', '{}')) as button
+    union all
+    select 4, jsonb_build_object('type', 'carousel', 'cards', (
+      select jsonb_agg(jsonb_build_object('card_index', card.ordinality - 1, 'components', coalesce(
+        private.template_parts(card.value, p_variables -> 'carousel' -> (card.ordinality - 1)::integer), '[]'))
+        order by card.ordinality)
+      from jsonb_array_elements(p_wanted -> 'carousel') with ordinality as card))
+    where p_wanted ? 'carousel'
   )
-  select jsonb_build_object('type', 'template', 'template', jsonb_build_object(
-      'name', p_template.name, 'language', jsonb_build_object('code', p_template.language))
-    || coalesce((
-      select jsonb_build_object('components', jsonb_agg(component.value order by component.place,
-        component.value ->> 'type' desc, component.value ->> 'index'))
-      from component having count(*) > 0), '{}'))
+  select jsonb_agg(component.value order by component.place, component.value ->> 'type' desc, component.value ->> 'index')
+  from component
 $_$;
+
+ALTER FUNCTION private.template_parts(p_wanted jsonb, p_variables jsonb) OWNER TO postgres;
+
+--
+-- Name: template_payload(public.wa_templates, jsonb); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.template_payload(p_template public.wa_templates, p_variables jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+  select jsonb_build_object('type', 'template', 'template', jsonb_strip_nulls(jsonb_build_object(
+    'name', p_template.name, 'language', jsonb_build_object('code', p_template.language),
+    'components', private.template_parts(private.template_variables(p_template.components), p_variables))))
+$$;
 
 ALTER FUNCTION private.template_payload(p_template public.wa_templates, p_variables jsonb) OWNER TO postgres;
 
@@ -6602,6 +6876,64 @@ CREATE FUNCTION private.template_places(p_text text) RETURNS text[]
 $$;
 
 ALTER FUNCTION private.template_places(p_text text) OWNER TO postgres;
+
+--
+-- Name: template_problems(jsonb, jsonb); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.template_problems(p_wanted jsonb, p_variables jsonb) RETURNS SETOF text
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $_$
+begin
+  if jsonb_typeof(p_variables) is distinct from 'object' then
+    return query select 'values are missing';
+    return;
+  end if;
+  return query
+  select problem.text
+  from (
+    -- Parts that aren't there, or of another shape.
+    select given.key || ' isn''t part of it' as text from jsonb_each(p_variables) as given where not p_wanted ? given.key
+    union all
+    select part.name || ' is missing' from jsonb_object_keys(p_wanted) as part (name) where not p_variables ? part.name
+    union all
+    select 'header needs the id of an uploaded ' || (p_wanted ->> 'header') || ' or a link to one'
+    where jsonb_typeof(p_wanted -> 'header') = 'string' and p_variables ? 'header' and not coalesce(
+      (p_variables -> 'header' ? 'id') <> (p_variables -> 'header' ? 'link'), false)
+    union all
+    -- Values: none may be missing, and Meta takes no line breaks.
+    select part.name || ' ' || place.name || ' is missing, or holds a line break, a tab or five spaces'
+    from (values ('header'), ('body')) as part (name)
+    cross join lateral jsonb_array_elements_text(
+      case jsonb_typeof(p_wanted -> part.name) when 'array' then p_wanted -> part.name else '[]' end) as place (name)
+    where p_variables ? part.name
+      and not coalesce(private.template_value(p_variables -> part.name, place.name) !~ '[\n\r\t]|     |^$', false)
+    union all
+    select part.name || ' has more values than places' from (values ('header'), ('body')) as part (name)
+    where jsonb_typeof(p_wanted -> part.name) = 'array' and p_variables ? part.name
+      and case jsonb_typeof(p_variables -> part.name)
+        when 'array' then jsonb_array_length(p_variables -> part.name)
+        when 'object' then (select count(*) from jsonb_object_keys(p_variables -> part.name))
+      end > jsonb_array_length(p_wanted -> part.name)
+    union all
+    select 'buttons ' || button.name || ' is missing'
+    from jsonb_object_keys(coalesce(p_wanted -> 'buttons', '{}')) as button (name)
+    where p_variables ? 'buttons' and coalesce(p_variables -> 'buttons' ->> button.name, '') = ''
+    union all
+    select 'carousel ' || card.ordinality || ': ' || inside.text
+    from jsonb_array_elements(p_wanted -> 'carousel') with ordinality as card
+    cross join lateral private.template_problems(
+      card.value, p_variables -> 'carousel' -> (card.ordinality - 1)::integer) as inside (text)
+    where p_variables ? 'carousel'
+    union all
+    select 'carousel has more values than cards'
+    where p_wanted ? 'carousel' and jsonb_path_exists(p_variables, '$.carousel[$cards]',
+      jsonb_build_object('cards', jsonb_array_length(p_wanted -> 'carousel')))
+  ) as problem;
+end $_$;
+
+ALTER FUNCTION private.template_problems(p_wanted jsonb, p_variables jsonb) OWNER TO postgres;
 
 --
 -- Name: template_recipients(uuid, public.wa_templates, jsonb, uuid, jsonb, integer); Type: FUNCTION; Schema: private; Owner: postgres
@@ -6699,15 +7031,60 @@ CREATE FUNCTION private.template_variables(p_components jsonb) RETURNS jsonb
           from jsonb_array_elements(component.value -> 'buttons') with ordinality as button
           where button.value ->> 'type' in ('COPY_CODE', 'OTP')
             or (button.value ->> 'type' = 'URL' and button.value ->> 'url' like '%{{%'))
+        when component.value ->> 'type' = 'CAROUSEL' then (
+          select jsonb_agg(private.template_variables(card.value -> 'components') order by card.ordinality)
+          from jsonb_array_elements(component.value -> 'cards') with ordinality as card)
         else nullif(to_jsonb(private.template_places(component.value ->> 'text')), '[]')
       end as places
     from jsonb_array_elements(private.template_components(p_components)) as component
-    where component.value ->> 'type' in ('HEADER', 'BODY', 'BUTTONS')
+    where component.value ->> 'type' in ('HEADER', 'BODY', 'BUTTONS', 'CAROUSEL')
   ) as part
   where part.places is not null
 $$;
 
 ALTER FUNCTION private.template_variables(p_components jsonb) OWNER TO postgres;
+
+--
+-- Name: thread_alternatives(uuid, jsonb); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.thread_alternatives(p_workspace_id uuid, p_filter jsonb) RETURNS text[]
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+declare
+  v_user_id constant text := quote_nullable((select auth.uid())) || '::uuid';
+  v_unread text[] := array[''];
+  v_pattern text;
+  v_contact text := '';
+begin
+  if p_filter ? 'unread' then
+    v_unread := array[
+      ' and thread.has_unread and not exists (
+        select from public.wa_thread_reads as mine
+        where mine.thread_id = thread.id and mine.connection_id = thread.connection_id
+          and mine.workspace_id = thread.workspace_id and mine.user_id = ' || v_user_id || '
+          and mine.read_count >= thread.inbound_count)',
+      ' and thread.id in (select mine.thread_id from public.wa_thread_reads as mine where mine.is_marked_unread
+        and mine.workspace_id = ' || quote_literal(p_workspace_id) || '::uuid and mine.user_id = ' || v_user_id || ')'];
+  end if;
+  if not p_filter ? 'q' then
+    return v_unread;
+  end if;
+  foreach v_pattern in array private.search_patterns(p_filter ->> 'q') loop
+    v_contact := v_contact || ' and person.search_text like ' || quote_literal(v_pattern);
+  end loop;
+  return array(select unread.condition || found.condition from unnest(v_unread) as unread (condition), unnest(array[
+    ' and thread.id in (select message.thread_id from public.wa_messages as message where message.workspace_id = '
+      || quote_literal(p_workspace_id) || '::uuid and message.body is not null'
+      || ' and private.search_vector(message.search_language, message.body) @@ '
+      || quote_literal(private.search_query(p_workspace_id, p_filter ->> 'q')::text) || '::tsquery)',
+    ' and thread.contact_id in (select person.id from public.contacts as person where person.workspace_id = '
+      || quote_literal(p_workspace_id) || '::uuid and person.deleted_at is null' || v_contact || ')'
+  ]) as found (condition));
+end $$;
+
+ALTER FUNCTION private.thread_alternatives(p_workspace_id uuid, p_filter jsonb) OWNER TO postgres;
 
 --
 -- Name: thread_chat(uuid); Type: FUNCTION; Schema: private; Owner: postgres
@@ -6812,58 +7189,21 @@ begin
         else array[p_filter ->> 'priority']
       end::text) || ')';
   end if;
-  if p_filter ? 'unread' then
-    v_conditions := v_conditions || ' and thread.has_unread and not exists (
-      select from public.wa_thread_reads as mine
-      where mine.thread_id = thread.id and mine.connection_id = thread.connection_id
-        and mine.workspace_id = thread.workspace_id and mine.user_id = ' || v_user_id || '
-        and mine.read_count >= thread.inbound_count)';
-  end if;
   if p_filter ? 'waiting' then
     v_conditions := v_conditions || ' and thread.waiting_since is not null';
   end if;
   if p_filter ? 'breached' then
     select settings.* into v_settings from public.inbox_settings as settings
     where settings.workspace_id = p_workspace_id;
-    -- Without a target nothing is late.
-    v_conditions := v_conditions || ' and thread.waiting_since < now() - make_interval(secs => case
-      when thread.first_response_seconds is null then ' || quote_nullable(v_settings.first_response_target_seconds)
-      || '::integer else ' || quote_nullable(v_settings.next_response_target_seconds) || '::integer end)';
+    -- Late is who has waited since before a moment that is the same for all. Without a target nothing is late.
+    v_conditions := v_conditions || ' and thread.waiting_since < case when thread.first_response_seconds is null then '
+      || quote_nullable(private.late_before(v_settings, true)) || '::timestamptz else '
+      || quote_nullable(private.late_before(v_settings, false)) || '::timestamptz end';
   end if;
   return v_conditions;
 end $_$;
 
 ALTER FUNCTION private.thread_conditions(p_workspace_id uuid, p_filter jsonb) OWNER TO postgres;
-
---
--- Name: thread_searches(uuid, jsonb); Type: FUNCTION; Schema: private; Owner: postgres
---
-
-CREATE FUNCTION private.thread_searches(p_workspace_id uuid, p_filter jsonb) RETURNS text[]
-    LANGUAGE plpgsql STABLE
-    SET search_path TO ''
-    AS $$
-declare
-  v_pattern text;
-  v_contact text := '';
-begin
-  if not p_filter ? 'q' then
-    return array[''];
-  end if;
-  foreach v_pattern in array private.search_patterns(p_filter ->> 'q') loop
-    v_contact := v_contact || ' and person.search_text like ' || quote_literal(v_pattern);
-  end loop;
-  return array[
-    ' and thread.id in (select message.thread_id from public.wa_messages as message where message.workspace_id = '
-      || quote_literal(p_workspace_id) || '::uuid and message.body is not null'
-      || ' and private.search_vector(message.search_language, message.body) @@ '
-      || quote_literal(private.search_query(p_workspace_id, p_filter ->> 'q')::text) || '::tsquery)',
-    ' and thread.contact_id in (select person.id from public.contacts as person where person.workspace_id = '
-      || quote_literal(p_workspace_id) || '::uuid and person.deleted_at is null' || v_contact || ')'
-  ];
-end $$;
-
-ALTER FUNCTION private.thread_searches(p_workspace_id uuid, p_filter jsonb) OWNER TO postgres;
 
 --
 -- Name: threads_found(text, uuid, jsonb, uuid, text); Type: FUNCTION; Schema: private; Owner: postgres
@@ -6877,7 +7217,7 @@ declare
   v_filters jsonb[] := array[coalesce(p_filter, '{}')];
   v_filter jsonb;
   v_conditions text := '';
-  v_searches text[] := array[''];
+  v_alternatives text[] := array[''];
 begin
   if p_view_id is not null then
     v_filters := v_filters || private.view_filter(p_workspace_id, p_view_id);
@@ -6885,14 +7225,15 @@ begin
   foreach v_filter in array v_filters loop
     v_conditions := v_conditions || case v_conditions when '' then '' else ' and ' end
       || private.thread_conditions(p_workspace_id, v_filter);
-    v_searches := array(
-      select one.search || other.search
-      from unnest(v_searches) as one (search), unnest(private.thread_searches(p_workspace_id, v_filter)) as other (search));
+    v_alternatives := array(
+      select one.condition || other.condition
+      from unnest(v_alternatives) as one (condition),
+        unnest(private.thread_alternatives(p_workspace_id, v_filter)) as other (condition));
   end loop;
   return (
-    select string_agg('(select ' || p_columns || ' from public.wa_threads as thread where ' || v_conditions || search.condition
-      || p_page || ')', ' union ')
-    from unnest(v_searches) as search (condition));
+    select string_agg('(select ' || p_columns || ' from public.wa_threads as thread where ' || v_conditions
+      || alternative.condition || p_page || ')', ' union ')
+    from unnest(v_alternatives) as alternative (condition));
 end $$;
 
 ALTER FUNCTION private.threads_found(p_columns text, p_workspace_id uuid, p_filter jsonb, p_view_id uuid, p_page text) OWNER TO postgres;
@@ -6919,6 +7260,7 @@ CREATE TABLE public.wa_threads (
     inbound_count bigint DEFAULT 0 NOT NULL,
     waiting_since timestamp with time zone,
     answered_at timestamp with time zone,
+    first_waiting_since timestamp with time zone,
     first_response_seconds integer,
     automation_stopped_at timestamp with time zone,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
@@ -6948,10 +7290,14 @@ begin
   select thread.id, thread.workspace_id, thread.connection_id, thread.contact_id, thread.group_id, contact.name,
     contact.phone, thread.status, thread.assignee_id, thread.tags, thread.priority, thread.snoozed_until,
     thread.last_inbound_at, thread.last_message_at, thread.last_message_body, thread.unread_count,
-    greatest(least(thread.unread_count, thread.inbound_count - coalesce(mine.read_count, 0)), 0)::integer,
-    thread.waiting_since,
-    thread.waiting_since + make_interval(secs => case when thread.first_response_seconds is null
-      then settings.first_response_target_seconds else settings.next_response_target_seconds end),
+    coalesce(mine.unread_count, 0), thread.waiting_since,
+    -- For most a sum; asked of a function only where it is more.
+    case when settings.business_hours is null
+      then thread.waiting_since + make_interval(secs => case when thread.first_response_seconds is null
+        then settings.first_response_target_seconds else settings.next_response_target_seconds end)
+      else private.business_moment(thread.waiting_since, case when thread.first_response_seconds is null
+        then settings.first_response_target_seconds else settings.next_response_target_seconds end,
+        settings.business_hours, settings.timezone) end,
     thread.first_response_seconds, thread.created_at,
     thread.id || ':' || case p_sort
       when 'first_response_seconds' then thread.first_response_seconds
@@ -6961,9 +7307,7 @@ begin
   from unnest(p_threads) with ordinality as thread
   left join public.contacts as contact on contact.id = thread.contact_id
   left join public.inbox_settings as settings on settings.workspace_id = thread.workspace_id
-  left join public.wa_thread_reads as mine
-    on mine.thread_id = thread.id and mine.connection_id = thread.connection_id
-      and mine.workspace_id = thread.workspace_id and mine.user_id = (select auth.uid())
+  left join private.thread_unread as mine on mine.thread_id = thread.id and mine.user_id = (select auth.uid())
   order by thread.ordinality;
 end $$;
 
@@ -7188,14 +7532,14 @@ begin
   return query
   select asked.id, membership.user_id,
     case asked.payload ->> 'kind' when 'assignment' then asked.id::text
-      else private.time_cursor(thread.last_inbound_at) || ':' || mine.unread end,
+      else private.time_cursor(thread.last_inbound_at) || ':' || mine.unread_count end,
     jsonb_build_object(
       'kind', asked.payload ->> 'kind',
       'title', left(coalesce(contact.name, contact.phone, 'A group'), 100),
       'body', case asked.payload ->> 'kind' when 'assignment' then 'Assigned to you'
         else coalesce(thread.last_message_body, 'New message') end,
       'tag', 'thread:' || thread.id, 'workspace_id', thread.workspace_id, 'thread_id', thread.id,
-      'contact_id', thread.contact_id, 'count', greatest(mine.unread, 1)),
+      'contact_id', thread.contact_id, 'count', greatest(mine.unread_count, 1)),
     private.quiet_seconds(settings.quiet_from, settings.quiet_until, profile.timezone)
   from unnest(p_ids, p_payloads) as asked (id, payload)
   cross join lateral (
@@ -7215,16 +7559,12 @@ begin
     on membership.workspace_id = thread.workspace_id
       and membership.user_id = coalesce((asked.payload ->> 'user_id')::uuid, membership.user_id)
   join public.profiles as profile on profile.id = membership.user_id
-  cross join lateral (
-    select greatest(least(thread.unread_count, thread.inbound_count - coalesce((
-      select seen.read_count from public.wa_thread_reads as seen
-      where seen.thread_id = thread.id and seen.user_id = membership.user_id), 0)), 0) as unread
-  ) as mine
+  join private.thread_unread as mine on mine.thread_id = thread.id and mine.user_id = membership.user_id
   left join public.notification_settings as settings on settings.user_id = membership.user_id
   where exists (select 1 from public.push_subscriptions as device where device.user_id = membership.user_id)
     and case asked.payload ->> 'kind'
       when 'assignment' then thread.assignee_id = membership.user_id and coalesce(settings.notify_assignments, true)
-      when 'inbound_message' then mine.unread > 0 and case coalesce(settings.notify_inbound, 'mine')
+      when 'inbound_message' then mine.unread_count > 0 and case coalesce(settings.notify_inbound, 'mine')
         when 'all' then true
         when 'mine' then thread.assignee_id = membership.user_id
           or (thread.assignee_id is null and membership.role <> 'viewer')
@@ -7533,6 +7873,156 @@ begin
 end $$;
 
 ALTER FUNCTION private.write_entitlement(p_workspace_id uuid, p_key text, p_enabled boolean, p_payload jsonb, p_expires_at timestamp with time zone, p_reason text) OWNER TO postgres;
+
+--
+-- Name: wrong_content(text, jsonb); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.wrong_content(p_kind text, p_content jsonb) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $_$
+declare
+  v_stray text;
+begin
+  if p_kind = 'interactive' then
+    return private.wrong_interactive(p_content);
+  elsif p_kind = 'location' then
+    v_stray := private.stray_key(p_content, array['latitude', 'longitude', 'name', 'address']);
+    return case
+      when v_stray is not null then v_stray
+      when not coalesce(jsonb_typeof(p_content -> 'latitude') = 'number'
+        and (p_content ->> 'latitude')::numeric between -90 and 90, false) then 'latitude'
+      when not coalesce(jsonb_typeof(p_content -> 'longitude') = 'number'
+        and (p_content ->> 'longitude')::numeric between -180 and 180, false) then 'longitude'
+      when p_content ? 'name' and not private.is_text(p_content -> 'name', 1000) then 'name'
+      when p_content ? 'address' and not private.is_text(p_content -> 'address', 1000) then 'address'
+    end;
+  elsif p_kind = 'contacts' then
+    return case when jsonb_typeof(p_content) is distinct from 'array' or not (
+      select count(*) between 1 and 50 and bool_and(
+        private.stray_key(card.value,
+          array['name', 'phones', 'emails', 'org', 'urls', 'addresses', 'birthday']) is null
+        and private.stray_key(card.value -> 'name', array['formatted_name', 'first_name', 'last_name', 'middle_name',
+          'prefix', 'suffix']) is null
+        and private.is_text(card.value #> '{name,formatted_name}', 300)
+        -- Meta wants a part of the name beside the whole.
+        and (private.is_text(card.value #> '{name,first_name}', 300) or private.is_text(card.value #> '{name,last_name}', 300))
+        and not exists (
+          select from jsonb_path_query(card.value, '$.phones[*]') as phone (value)
+          where private.stray_key(phone.value, array['phone', 'type', 'wa_id']) is not null
+            or not private.is_text(phone.value -> 'phone', 40))
+        and not exists (
+          select from jsonb_path_query(card.value, '$.emails[*]') as email (value)
+          where private.stray_key(email.value, array['email', 'type']) is not null
+            or not private.is_text(email.value -> 'email', 320)))
+      from jsonb_array_elements(case jsonb_typeof(p_content) when 'array' then p_content else '[]' end) as card
+    ) then 'contacts' end;
+  end if;
+  return private.wrong_media(p_kind, p_content);
+end $_$;
+
+ALTER FUNCTION private.wrong_content(p_kind text, p_content jsonb) OWNER TO postgres;
+
+--
+-- Name: wrong_interactive(jsonb); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.wrong_interactive(p_value jsonb) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $_$
+declare
+  v_type constant text := p_value ->> 'type';
+  v_header constant text := p_value #>> '{header,type}';
+  v_action constant jsonb := p_value -> 'action';
+  v_stray text := private.stray_key(p_value, array['type', 'body', 'action']
+    || case v_type when 'location_request_message' then '{}' else array['header', 'footer'] end);
+  v_is_right boolean;
+begin
+  if v_stray is not null then
+    return v_stray;
+  elsif v_type is null or v_type not in ('button', 'list', 'cta_url', 'location_request_message') then
+    return 'type';
+  elsif private.stray_key(p_value -> 'body', array['text']) is not null
+    or not private.is_text(p_value #> '{body,text}', case v_type when 'list' then 4096 else 1024 end)
+  then
+    return 'body';
+  elsif p_value ? 'footer' and (private.stray_key(p_value -> 'footer', array['text']) is not null
+    or not private.is_text(p_value #> '{footer,text}', 60))
+  then
+    return 'footer';
+  elsif p_value ? 'header' and not coalesce(private.stray_key(p_value -> 'header', array['type', v_header]) is null
+    and case
+      when v_header = 'text' then private.is_text(p_value #> '{header,text}', 60)
+      when v_type <> 'list' and v_header in ('image', 'video', 'document')
+        then private.wrong_media(v_header, p_value -> 'header' -> v_header) is null
+    end, false)
+  then
+    return 'header';
+  end if;
+  v_is_right := case v_type
+    when 'button' then private.stray_key(v_action, array['buttons']) is null and (
+      select count(*) between 1 and 3 and count(distinct button.value #> '{reply,id}') = count(*)
+        and count(distinct button.value #> '{reply,title}') = count(*)
+        and bool_and(private.stray_key(button.value, array['type', 'reply']) is null
+          and button.value -> 'type' = '"reply"'
+          and private.stray_key(button.value -> 'reply', array['id', 'title']) is null
+          and private.is_text(button.value #> '{reply,id}', 256) and private.is_text(button.value #> '{reply,title}', 20))
+      from jsonb_path_query(v_action, '$.buttons[*]') as button (value))
+    when 'list' then private.stray_key(v_action, array['button', 'sections']) is null
+      and private.is_text(v_action -> 'button', 20) and (
+        -- Several sections need titles to be told apart.
+        select count(*) between 1 and 10 and bool_and(private.stray_key(section.value, array['title', 'rows']) is null
+          and jsonb_path_exists(section.value, '$.rows[*]')
+          and (private.is_text(section.value -> 'title', 24)
+            or (not section.value ? 'title' and not jsonb_path_exists(v_action, '$.sections[1]'))))
+        from jsonb_path_query(v_action, '$.sections[*]') as section (value)
+      ) and (
+        select count(*) between 1 and 10 and count(distinct choice.value -> 'id') = count(*)
+          and bool_and(private.stray_key(choice.value, array['id', 'title', 'description']) is null
+            and private.is_text(choice.value -> 'id', 200) and private.is_text(choice.value -> 'title', 24)
+            and (not choice.value ? 'description' or private.is_text(choice.value -> 'description', 72)))
+        from jsonb_path_query(v_action, '$.sections[*].rows[*]') as choice (value))
+    when 'cta_url' then private.stray_key(v_action, array['name', 'parameters']) is null
+      and v_action -> 'name' = '"cta_url"'
+      and private.stray_key(v_action -> 'parameters', array['display_text', 'url']) is null
+      and private.is_text(v_action #> '{parameters,display_text}', 20)
+      and private.is_text(v_action #> '{parameters,url}', 2000)
+      and v_action #>> '{parameters,url}' ~ '^https?://[^[:space:]]+$'
+    else v_action = '{"name": "send_location"}'
+  end;
+  return case when not coalesce(v_is_right, false) then 'action' end;
+end $_$;
+
+ALTER FUNCTION private.wrong_interactive(p_value jsonb) OWNER TO postgres;
+
+--
+-- Name: wrong_media(text, jsonb); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.wrong_media(p_kind text, p_media jsonb) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $_$
+declare
+  v_stray constant text := private.stray_key(p_media, array['id', 'link']
+    || case when p_kind in ('image', 'video', 'document') then array['caption'] else '{}' end
+    || case p_kind when 'document' then array['filename'] when 'audio' then array['voice'] else '{}' end);
+begin
+  return case
+    when v_stray is not null then v_stray
+    when (p_media ? 'id') = (p_media ? 'link') then 'id'
+    when p_media ? 'id' and not private.is_text(p_media -> 'id', 240) then 'id'
+    when p_media ? 'link' and not (private.is_text(p_media -> 'link', 2000)
+      and p_media ->> 'link' ~ '^https?://[^[:space:]]+$') then 'link'
+    when p_media ? 'caption' and not private.is_text(p_media -> 'caption', 1024) then 'caption'
+    when p_media ? 'filename' and not private.is_text(p_media -> 'filename', 240) then 'filename'
+    when p_media ? 'voice' and jsonb_typeof(p_media -> 'voice') <> 'boolean' then 'voice'
+  end;
+end $_$;
+
+ALTER FUNCTION private.wrong_media(p_kind text, p_media jsonb) OWNER TO postgres;
 
 --
 -- Name: workspace_memberships; Type: TABLE; Schema: public; Owner: postgres
@@ -9573,6 +10063,30 @@ end $$;
 ALTER FUNCTION public.get_chat_messages(p_chat_id uuid, p_before_seq bigint, p_after_seq bigint, p_around_seq bigint, p_limit integer) OWNER TO postgres;
 
 --
+-- Name: get_connection_token(uuid); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.get_connection_token(p_connection_id uuid) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+declare
+  v_token jsonb;
+begin
+  select jsonb_build_object('phone_number_id', connection.phone_number_id,
+    'access_token_ciphertext', private.connection_secret(connection.id))
+  into v_token from public.wa_phone_numbers as connection
+  where connection.id = p_connection_id and connection.deleted_at is null;
+  if v_token is null then
+    perform private.raise_error(409, 'connection_not_found', jsonb_build_object('connection_id', p_connection_id),
+      'Connect the number again.');
+  end if;
+  return v_token;
+end $$;
+
+ALTER FUNCTION public.get_connection_token(p_connection_id uuid) OWNER TO postgres;
+
+--
 -- Name: get_contact(uuid); Type: FUNCTION; Schema: public; Owner: postgres
 --
 
@@ -9635,16 +10149,23 @@ begin
         on mine.thread_id = thread.id and mine.connection_id = thread.connection_id
           and mine.workspace_id = thread.workspace_id and mine.user_id = v_user_id
       where thread.workspace_id = p_workspace_id and thread.has_unread
-        and thread.inbound_count > coalesce(mine.read_count, 0)),
+        and thread.inbound_count > coalesce(mine.read_count, 0)
+    ) + (
+      select count(*) from public.wa_thread_reads as mine
+      join public.wa_threads as thread on thread.id = mine.thread_id
+      where mine.workspace_id = p_workspace_id and mine.user_id = v_user_id and mine.is_marked_unread
+        and not (thread.has_unread and thread.inbound_count > mine.read_count)),
     'waiting', (
       select count(*) from public.wa_threads as thread
       where thread.workspace_id = p_workspace_id and thread.waiting_since is not null),
     'breached', (
-      select count(*) from public.wa_threads as thread
-      join public.inbox_settings as settings on settings.workspace_id = thread.workspace_id
-      where thread.workspace_id = p_workspace_id and thread.waiting_since < now() - make_interval(secs => case
-        when thread.first_response_seconds is null then settings.first_response_target_seconds
-        else settings.next_response_target_seconds end)));
+      with late as materialized (
+        select private.late_before(settings, true) as for_first, private.late_before(settings, false) as for_next
+        from public.inbox_settings as settings where settings.workspace_id = p_workspace_id
+      )
+      select count(*) from late join public.wa_threads as thread
+        on thread.waiting_since < case when thread.first_response_seconds is null then late.for_first else late.for_next end
+      where thread.workspace_id = p_workspace_id));
 end $$;
 
 ALTER FUNCTION public.get_inbox_counts(p_workspace_id uuid) OWNER TO postgres;
@@ -10446,7 +10967,13 @@ begin
     assignee_id)
   select late.id, late.connection_id, late.workspace_id, late.waiting_since, late.kind, late.target_seconds,
     late.assignee_id
-  from public.inbox_settings as settings
+  from (
+    select settings.*, private.late_before(settings, true) as for_first, private.late_before(settings, false) as for_next
+    from public.inbox_settings as settings
+    where num_nonnulls(settings.first_response_target_seconds, settings.next_response_target_seconds) > 0
+    -- Evaluated once a workspace, not for each thread.
+    offset 0
+  ) as settings
   cross join lateral (
     select thread.*,
       case when thread.first_response_seconds is null then 'first_response' else 'next_response' end as kind,
@@ -10454,10 +10981,11 @@ begin
         else settings.next_response_target_seconds end as target_seconds
     from public.wa_threads as thread
     where thread.workspace_id = settings.workspace_id
-      and thread.waiting_since < now() - make_interval(secs => least(
-        settings.first_response_target_seconds, settings.next_response_target_seconds))
+      and thread.waiting_since < greatest(settings.for_first, settings.for_next)
+      and thread.waiting_since < case when thread.first_response_seconds is null then settings.for_first
+        else settings.for_next end
   ) as late
-  where late.waiting_since < now() - make_interval(secs => late.target_seconds) and not exists (
+  where not exists (
     select from public.wa_thread_breaches as known
     where known.thread_id = late.id and known.connection_id = late.connection_id
       and known.workspace_id = late.workspace_id and known.waiting_since = late.waiting_since)
@@ -11257,12 +11785,36 @@ begin
     jsonb_build_object('thread_id', p_thread_id));
   insert into public.wa_thread_reads as mine (thread_id, connection_id, workspace_id, user_id, read_count)
   values (v_thread.id, v_thread.connection_id, v_thread.workspace_id, v_user_id, v_thread.inbound_count)
-  on conflict on constraint wa_thread_reads_pkey do update set read_count = excluded.read_count
-  where mine.read_count < excluded.read_count;
+  on conflict on constraint wa_thread_reads_pkey do update
+    set read_count = greatest(mine.read_count, excluded.read_count), is_marked_unread = false
+  where mine.read_count < excluded.read_count or mine.is_marked_unread;
   return v_thread.inbound_count;
 end $$;
 
 ALTER FUNCTION public.mark_thread_read(p_thread_id uuid) OWNER TO postgres;
+
+--
+-- Name: mark_thread_unread(uuid); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.mark_thread_unread(p_thread_id uuid) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_user_id uuid := private.require_user();
+  v_thread public.wa_threads;
+begin
+  select thread.* into v_thread from public.wa_threads as thread where thread.id = p_thread_id;
+  perform private.require_role(v_thread.workspace_id, array['owner', 'admin', 'member', 'viewer'], 'thread_not_found',
+    jsonb_build_object('thread_id', p_thread_id));
+  insert into public.wa_thread_reads as mine (thread_id, connection_id, workspace_id, user_id, read_count,
+    is_marked_unread)
+  values (v_thread.id, v_thread.connection_id, v_thread.workspace_id, v_user_id, 0, true)
+  on conflict on constraint wa_thread_reads_pkey do update set is_marked_unread = true where not mine.is_marked_unread;
+end $$;
+
+ALTER FUNCTION public.mark_thread_unread(p_thread_id uuid) OWNER TO postgres;
 
 --
 -- Name: merge_contacts(uuid, uuid); Type: FUNCTION; Schema: public; Owner: postgres
@@ -11496,6 +12048,36 @@ begin
 end $$;
 
 ALTER FUNCTION public.pause_connection(p_connection_id uuid, p_reason text) OWNER TO postgres;
+
+--
+-- Name: prepare_media_upload(uuid, text, bigint); Type: FUNCTION; Schema: public; Owner: postgres
+--
+
+CREATE FUNCTION public.prepare_media_upload(p_thread_id uuid, p_mime_type text, p_bytes bigint) RETURNS jsonb
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_workspace_id constant uuid := (select thread.workspace_id from public.wa_threads as thread where thread.id = p_thread_id);
+  v_mime_type constant text := lower(btrim(split_part(p_mime_type, ';', 1)));
+  v_limit record;
+begin
+  perform private.require_role(v_workspace_id, array['owner', 'admin', 'member'], 'thread_not_found',
+    jsonb_build_object('thread_id', p_thread_id));
+  select known.* into v_limit from private.media_limits() as known where v_mime_type = any (known.mime_types);
+  if not found then
+    perform private.raise_error(400, 'invalid_value', jsonb_build_object('field', 'mime_type', 'allowed', (
+        select jsonb_agg(mime_type.name) from private.media_limits() as known, unnest(known.mime_types) as mime_type (name))),
+      'Send a kind of file that WhatsApp takes.');
+  elsif not coalesce(p_bytes between 1 and v_limit.max_bytes, false) then
+    perform private.raise_error(400, 'invalid_value',
+      jsonb_build_object('field', 'bytes', 'kind', v_limit.kind, 'limit', v_limit.max_bytes),
+      'Send a smaller file, which isn''t empty, or a link to it.');
+  end if;
+  return jsonb_build_object('kind', v_limit.kind, 'connection_id', (public.resolve_connection_for_thread(p_thread_id)).id);
+end $$;
+
+ALTER FUNCTION public.prepare_media_upload(p_thread_id uuid, p_mime_type text, p_bytes bigint) OWNER TO postgres;
 
 --
 -- Name: prepare_pushes(uuid[]); Type: FUNCTION; Schema: public; Owner: postgres
@@ -12689,14 +13271,14 @@ ALTER FUNCTION public.search_audit_log(p_workspace_id uuid, p_action text, p_act
 --
 
 CREATE FUNCTION public.search_messages(p_workspace_id uuid, p_query text, p_thread_id uuid DEFAULT NULL::uuid, p_after text DEFAULT NULL::text, p_limit integer DEFAULT 50) RETURNS SETOF private.found_message
-    LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 50
+    LANGUAGE plpgsql SECURITY DEFINER ROWS 50
     SET search_path TO ''
     SET plan_cache_mode TO 'force_generic_plan'
     SET work_mem TO '32MB'
     AS $_$
 declare
   v_query tsquery;
-  v_messages public.wa_messages[];
+  v_ids uuid[];
 begin
   if not exists (
     select from public.workspace_memberships as membership
@@ -12714,24 +13296,19 @@ begin
     perform private.raise_error(400, 'invalid_value', '{"field": "after"}', 'Send the cursor of the page before.');
   end if;
   v_query := private.search_query(p_workspace_id, p_query);
-  execute 'select array(select message from public.wa_messages as message
-      where message.workspace_id = ' || quote_literal(p_workspace_id) || '::uuid and message.body is not null
-        and private.search_vector(message.search_language, message.body) @@ ' || quote_literal(v_query) || '::tsquery'
-    || case when p_thread_id is null then '' else ' and message.thread_id = ' || quote_literal(p_thread_id) end
-    || coalesce(' and (message.occurred_at, message.id) < (' || quote_literal(
-        private.cursor_time(substr(p_after, 38))::text) || '::timestamptz, ' || quote_literal(left(p_after, 36)) || ')', '')
-    || ' order by message.occurred_at desc, message.id desc limit ' || p_limit || ')'
-    into v_messages;
+  v_ids := private.newest_messages_found(p_workspace_id, v_query, p_thread_id,
+    case when p_after is not null then private.cursor_time(substr(p_after, 38)) end, left(p_after, 36)::uuid, p_limit);
   return query
   select message.id, message.workspace_id, message.thread_id, thread.contact_id, contact.name, message.direction,
     message.type,
     ts_headline(('pg_catalog.' || coalesce(message.search_language, 'simple'))::regconfig, message.body, v_query,
       'StartSel=«, StopSel=», MaxWords=30, MinWords=10'),
     message.occurred_at, message.id || ':' || (extract(epoch from message.occurred_at) * 1000000)::bigint
-  from unnest(v_messages) with ordinality as message
+  from unnest(v_ids) with ordinality as found (id, place)
+  join public.wa_messages as message on message.id = found.id
   join public.wa_threads as thread on thread.id = message.thread_id
   left join public.contacts as contact on contact.id = thread.contact_id
-  order by message.ordinality;
+  order by found.place;
 end $_$;
 
 ALTER FUNCTION public.search_messages(p_workspace_id uuid, p_query text, p_thread_id uuid, p_after text, p_limit integer) OWNER TO postgres;
@@ -12850,48 +13427,45 @@ end $$;
 ALTER FUNCTION public.send_template_to_threads(p_workspace_id uuid, p_template_id uuid, p_idempotency_key text, p_filter jsonb, p_view_id uuid, p_variables jsonb, p_limit integer) OWNER TO postgres;
 
 --
--- Name: send_whatsapp_media(uuid, text, jsonb, text); Type: FUNCTION; Schema: public; Owner: postgres
+-- Name: send_whatsapp_content(uuid, text, jsonb, text, uuid); Type: FUNCTION; Schema: public; Owner: postgres
 --
 
-CREATE FUNCTION public.send_whatsapp_media(p_thread_id uuid, p_kind text, p_media jsonb, p_idempotency_key text) RETURNS public.wa_messages
+CREATE FUNCTION public.send_whatsapp_content(p_thread_id uuid, p_kind text, p_content jsonb, p_idempotency_key text, p_quoted_id uuid DEFAULT NULL::uuid) RETURNS public.wa_messages
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
-    AS $_$
+    AS $$
 declare
   v_workspace_id constant uuid := (select thread.workspace_id from public.wa_threads as thread where thread.id = p_thread_id);
-  v_allowed constant text[] := array['id', 'link']
-    || case when p_kind in ('image', 'video', 'document') then array['caption'] else '{}' end
-    || case when p_kind = 'document' then array['filename'] else '{}' end;
+  v_kinds constant text[] :=
+    array['image', 'video', 'audio', 'document', 'sticker', 'location', 'contacts', 'interactive'];
+  v_wrong text;
   v_queued record;
   v_message public.wa_messages;
 begin
   perform private.require_role(v_workspace_id, array['owner', 'admin', 'member'], 'thread_not_found',
     jsonb_build_object('thread_id', p_thread_id));
-  if p_kind is null or p_kind not in ('image', 'video', 'audio', 'document', 'sticker') then
-    perform private.raise_error(400, 'invalid_value',
-      '{"field": "kind", "allowed": ["image", "video", "audio", "document", "sticker"]}', 'Use one that is allowed.');
-  elsif jsonb_typeof(p_media) is distinct from 'object' or (p_media ? 'id') = (p_media ? 'link')
-    or exists (
-      select from jsonb_each(p_media) as given
-      where not coalesce(given.key = any (v_allowed) and jsonb_typeof(given.value) = 'string'
-        and length(given.value #>> '{}') between 1 and case given.key when 'link' then 2000 when 'caption' then 1024
-          else 240 end
-        and (given.key <> 'link' or given.value #>> '{}' ~ '^https?://[^[:space:]]+$'), false))
-  then
-    perform private.raise_error(400, 'invalid_value', jsonb_build_object('field', 'media', 'allowed', v_allowed),
-      'Give either the id of an uploaded file or a link to one; a caption has at most 1024 characters.');
+  if p_kind is null or p_kind <> all (v_kinds) then
+    perform private.raise_error(400, 'invalid_value', jsonb_build_object('field', 'kind', 'allowed', v_kinds),
+      'Use one that is allowed.');
   end if;
-  v_queued := private.queue_whatsapp(
-    p_thread_id, jsonb_build_object('type', p_kind, p_kind, p_media), p_idempotency_key, true);
+  v_wrong := private.wrong_content(p_kind, p_content);
+  if v_wrong is not null then
+    perform private.raise_error(400, 'invalid_value',
+      jsonb_build_object('field', rtrim('content.' || left(v_wrong, 100), '.'), 'kind', p_kind),
+      'A file has either an id or a link; buttons are at most 3, rows of a list 10; docs/inbox.md has what WhatsApp takes.');
+  end if;
+  v_queued := private.queue_whatsapp(p_thread_id, jsonb_build_object('type', p_kind, p_kind, p_content)
+    || private.quoting(p_thread_id, p_quoted_id), p_idempotency_key, true);
   if v_queued.is_new then
-    return private.show_whatsapp_reply(v_queued.outbox, p_kind,
-      coalesce(p_media ->> 'caption', p_media ->> 'filename'));
+    return private.show_whatsapp_reply(v_queued.outbox, p_kind, coalesce(p_content ->> 'caption',
+      p_content #>> '{body,text}', p_content #>> '{0,name,formatted_name}', p_content ->> 'name',
+      p_content ->> 'address', p_content ->> 'filename'));
   end if;
   select message.* into v_message from public.wa_messages as message where message.outbox_id = (v_queued.outbox).id;
   return v_message;
-end $_$;
+end $$;
 
-ALTER FUNCTION public.send_whatsapp_media(p_thread_id uuid, p_kind text, p_media jsonb, p_idempotency_key text) OWNER TO postgres;
+ALTER FUNCTION public.send_whatsapp_content(p_thread_id uuid, p_kind text, p_content jsonb, p_idempotency_key text, p_quoted_id uuid) OWNER TO postgres;
 
 --
 -- Name: send_whatsapp_read_receipt(uuid, boolean); Type: FUNCTION; Schema: public; Owner: postgres
@@ -12961,10 +13535,10 @@ end $$;
 ALTER FUNCTION public.send_whatsapp_template(p_thread_id uuid, p_template_id uuid, p_variables jsonb, p_idempotency_key text) OWNER TO postgres;
 
 --
--- Name: send_whatsapp_text(uuid, text, text); Type: FUNCTION; Schema: public; Owner: postgres
+-- Name: send_whatsapp_text(uuid, text, text, uuid); Type: FUNCTION; Schema: public; Owner: postgres
 --
 
-CREATE FUNCTION public.send_whatsapp_text(p_thread_id uuid, p_body text, p_idempotency_key text) RETURNS public.wa_messages
+CREATE FUNCTION public.send_whatsapp_text(p_thread_id uuid, p_body text, p_idempotency_key text, p_quoted_id uuid DEFAULT NULL::uuid) RETURNS public.wa_messages
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     AS $$
@@ -12985,7 +13559,8 @@ begin
       'Split the text; WhatsApp takes at most 4096 characters.');
   end if;
   v_queued := private.queue_whatsapp(p_thread_id,
-    jsonb_build_object('type', 'text', 'text', jsonb_build_object('body', p_body)), p_idempotency_key, true);
+    jsonb_build_object('type', 'text', 'text', jsonb_build_object('body', p_body))
+      || private.quoting(p_thread_id, p_quoted_id), p_idempotency_key, true);
   if v_queued.is_new then
     return private.show_whatsapp_reply(v_queued.outbox, 'text', p_body);
   end if;
@@ -12993,7 +13568,7 @@ begin
   return v_message;
 end $$;
 
-ALTER FUNCTION public.send_whatsapp_text(p_thread_id uuid, p_body text, p_idempotency_key text) OWNER TO postgres;
+ALTER FUNCTION public.send_whatsapp_text(p_thread_id uuid, p_body text, p_idempotency_key text, p_quoted_id uuid) OWNER TO postgres;
 
 --
 -- Name: set_connection_language(uuid, text); Type: FUNCTION; Schema: public; Owner: postgres
@@ -13085,26 +13660,6 @@ end $$;
 ALTER FUNCTION public.set_contact_settings(p_contact_id uuid, p_patch jsonb) OWNER TO postgres;
 
 --
--- Name: inbox_settings; Type: TABLE; Schema: public; Owner: postgres
---
-
-CREATE TABLE public.inbox_settings (
-    workspace_id uuid NOT NULL,
-    assignment_policy text DEFAULT 'manual'::text NOT NULL,
-    assignment_limit integer,
-    first_response_target_seconds integer,
-    next_response_target_seconds integer,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT inbox_settings_assignment_limit_check CHECK (((assignment_limit >= 1) AND (assignment_limit <= 100000))),
-    CONSTRAINT inbox_settings_assignment_policy_check CHECK ((assignment_policy = ANY (ARRAY['manual'::text, 'round_robin'::text, 'by_load'::text]))),
-    CONSTRAINT inbox_settings_first_response_target_seconds_check CHECK (((first_response_target_seconds >= 1) AND (first_response_target_seconds <= 31536000))),
-    CONSTRAINT inbox_settings_next_response_target_seconds_check CHECK (((next_response_target_seconds >= 1) AND (next_response_target_seconds <= 31536000)))
-);
-
-ALTER TABLE public.inbox_settings OWNER TO postgres;
-
---
 -- Name: set_inbox_settings(uuid, jsonb); Type: FUNCTION; Schema: public; Owner: postgres
 --
 
@@ -13114,7 +13669,7 @@ CREATE FUNCTION public.set_inbox_settings(p_workspace_id uuid, p_patch jsonb) RE
     AS $$
 declare
   v_allowed constant text[] := array['assignment_policy', 'assignment_limit', 'assignee_ids',
-    'first_response_target_seconds', 'next_response_target_seconds'];
+    'first_response_target_seconds', 'next_response_target_seconds', 'business_hours', 'timezone'];
   v_wrong text;
   v_assignees uuid[];
   v_settings public.inbox_settings;
@@ -13130,6 +13685,9 @@ begin
   where not coalesce(case given.key
     when 'assignment_policy' then given.value <@ '["manual", "round_robin", "by_load"]'
       and jsonb_typeof(given.value) = 'string'
+    when 'business_hours' then given.value = 'null' or private.is_business_hours(given.value)
+    when 'timezone' then jsonb_typeof(given.value) = 'string' and length(given.value #>> '{}') <= 100
+      and private.is_timezone(given.value #>> '{}')
     when 'assignee_ids' then jsonb_typeof(given.value) = 'array' and not exists (
       select from jsonb_array_elements(case jsonb_typeof(given.value) when 'array' then given.value end) as member
       where not coalesce(private.is_valid(member.value #>> '{}', 'uuid'), false))
@@ -13139,7 +13697,8 @@ begin
   end, false);
   if v_wrong is not null then
     perform private.raise_error(400, 'invalid_value', jsonb_build_object('field', v_wrong),
-      'A policy is manual, round_robin or by_load; assignees are ids; limits and seconds are whole numbers from 1, or null.');
+      'A policy is manual, round_robin or by_load; assignees are ids; limits and seconds are whole numbers from 1, or null; '
+      'business hours don''t overlap and make an hour a week at least; a time zone is a name like Europe/Berlin.');
   end if;
   v_assignees := array(select value::uuid from jsonb_array_elements_text(p_patch -> 'assignee_ids'));
   if exists (
@@ -13160,7 +13719,10 @@ begin
     first_response_target_seconds = case when p_patch ? 'first_response_target_seconds'
       then (p_patch ->> 'first_response_target_seconds')::integer else settings.first_response_target_seconds end,
     next_response_target_seconds = case when p_patch ? 'next_response_target_seconds'
-      then (p_patch ->> 'next_response_target_seconds')::integer else settings.next_response_target_seconds end
+      then (p_patch ->> 'next_response_target_seconds')::integer else settings.next_response_target_seconds end,
+    business_hours = case when p_patch ? 'business_hours' then nullif(p_patch -> 'business_hours', 'null')
+      else settings.business_hours end,
+    timezone = coalesce(p_patch ->> 'timezone', settings.timezone)
   where settings.workspace_id = p_workspace_id
   returning * into v_settings;
   if p_patch ? 'assignee_ids' then
@@ -14639,6 +15201,38 @@ CREATE TABLE private.push_allowed_origins (
 ALTER TABLE private.push_allowed_origins OWNER TO postgres;
 
 --
+-- Name: wa_thread_reads; Type: TABLE; Schema: public; Owner: postgres
+--
+
+CREATE TABLE public.wa_thread_reads (
+    thread_id uuid NOT NULL,
+    connection_id uuid NOT NULL,
+    workspace_id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    read_count bigint NOT NULL,
+    is_marked_unread boolean DEFAULT false NOT NULL
+)
+WITH (fillfactor='70');
+
+ALTER TABLE public.wa_thread_reads OWNER TO postgres;
+
+--
+-- Name: thread_unread; Type: VIEW; Schema: private; Owner: postgres
+--
+
+CREATE VIEW private.thread_unread WITH (security_invoker='true') AS
+ SELECT thread.id AS thread_id,
+    thread.workspace_id,
+    thread.assignee_id,
+    membership.user_id,
+    (GREATEST(LEAST((thread.unread_count)::bigint, (thread.inbound_count - COALESCE(mine.read_count, (0)::bigint))), ((mine.is_marked_unread)::integer)::bigint, (0)::bigint))::integer AS unread_count
+   FROM ((public.wa_threads thread
+     JOIN public.workspace_memberships membership ON ((membership.workspace_id = thread.workspace_id)))
+     LEFT JOIN public.wa_thread_reads mine ON (((mine.thread_id = thread.id) AND (mine.connection_id = thread.connection_id) AND (mine.workspace_id = thread.workspace_id) AND (mine.user_id = membership.user_id))));
+
+ALTER VIEW private.thread_unread OWNER TO postgres;
+
+--
 -- Name: wa_connection_secrets; Type: TABLE; Schema: private; Owner: postgres
 --
 
@@ -15059,21 +15653,6 @@ CREATE TABLE public.wa_thread_breaches (
 );
 
 ALTER TABLE public.wa_thread_breaches OWNER TO postgres;
-
---
--- Name: wa_thread_reads; Type: TABLE; Schema: public; Owner: postgres
---
-
-CREATE TABLE public.wa_thread_reads (
-    thread_id uuid NOT NULL,
-    connection_id uuid NOT NULL,
-    workspace_id uuid NOT NULL,
-    user_id uuid NOT NULL,
-    read_count bigint NOT NULL
-)
-WITH (fillfactor='70');
-
-ALTER TABLE public.wa_thread_reads OWNER TO postgres;
 
 --
 -- Name: whatsapp_message_queue; Type: TABLE; Schema: public; Owner: postgres
@@ -16284,6 +16863,12 @@ CREATE INDEX wa_messages_sent_by_idx ON public.wa_messages USING btree (sent_by)
 CREATE INDEX wa_messages_thread_id_occurred_at_idx ON public.wa_messages USING btree (thread_id, connection_id, workspace_id, occurred_at DESC, sequence DESC);
 
 --
+-- Name: wa_messages_workspace_id_occurred_at_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX wa_messages_workspace_id_occurred_at_idx ON public.wa_messages USING btree (workspace_id, occurred_at DESC) WHERE (body IS NOT NULL);
+
+--
 -- Name: wa_messages_workspace_id_sender_contact_id_idx; Type: INDEX; Schema: public; Owner: postgres
 --
 
@@ -16336,6 +16921,12 @@ CREATE INDEX wa_thread_breaches_open_thread_id_idx ON public.wa_thread_breaches 
 --
 
 CREATE INDEX wa_thread_breaches_workspace_id_created_at_idx ON public.wa_thread_breaches USING btree (workspace_id, created_at DESC);
+
+--
+-- Name: wa_thread_reads_marked_workspace_id_user_id_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX wa_thread_reads_marked_workspace_id_user_id_idx ON public.wa_thread_reads USING btree (workspace_id, user_id) WHERE is_marked_unread;
 
 --
 -- Name: wa_thread_reads_workspace_id_user_id_idx; Type: INDEX; Schema: public; Owner: postgres
@@ -18970,6 +19561,13 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.wa_templates TO service_role;
 REVOKE ALL ON FUNCTION private.bulk_template(p_workspace_id uuid, p_template_id uuid, p_variables jsonb, p_limit integer) FROM PUBLIC;
 
 --
+-- Name: FUNCTION business_moment(p_from timestamp with time zone, p_seconds integer, p_hours jsonb, p_timezone text); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.business_moment(p_from timestamp with time zone, p_seconds integer, p_hours jsonb, p_timezone text) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.business_moment(p_from timestamp with time zone, p_seconds integer, p_hours jsonb, p_timezone text) TO service_role;
+
+--
 -- Name: FUNCTION caller_role(); Type: ACL; Schema: private; Owner: postgres
 --
 
@@ -19316,6 +19914,13 @@ REVOKE ALL ON FUNCTION private.first_message_id(p_seconds bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.first_message_id(p_seconds bigint) TO service_role;
 
 --
+-- Name: FUNCTION first_response_seconds(p_thread_id uuid, p_connection_id uuid, p_workspace_id uuid, p_waiting_since timestamp with time zone, p_counted integer); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.first_response_seconds(p_thread_id uuid, p_connection_id uuid, p_workspace_id uuid, p_waiting_since timestamp with time zone, p_counted integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.first_response_seconds(p_thread_id uuid, p_connection_id uuid, p_workspace_id uuid, p_waiting_since timestamp with time zone, p_counted integer) TO service_role;
+
+--
 -- Name: FUNCTION follow_deduction(p_workspace_id uuid, p_delta bigint, p_balance bigint); Type: ACL; Schema: private; Owner: postgres
 --
 
@@ -19373,6 +19978,13 @@ REVOKE ALL ON FUNCTION private.import_rows(p_rows jsonb) FROM PUBLIC;
 REVOKE ALL ON FUNCTION private.invitation_token_hash(p_token text) FROM PUBLIC;
 
 --
+-- Name: FUNCTION is_business_hours(p_hours jsonb); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.is_business_hours(p_hours jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.is_business_hours(p_hours jsonb) TO service_role;
+
+--
 -- Name: FUNCTION is_my_chat_topic(p_topic text); Type: ACL; Schema: private; Owner: postgres
 --
 
@@ -19415,6 +20027,12 @@ GRANT ALL ON FUNCTION private.is_service() TO authenticated;
 GRANT ALL ON FUNCTION private.is_service() TO service_role;
 
 --
+-- Name: FUNCTION is_text(p_value jsonb, p_limit integer); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.is_text(p_value jsonb, p_limit integer) FROM PUBLIC;
+
+--
 -- Name: FUNCTION is_timezone(p_name text); Type: ACL; Schema: private; Owner: postgres
 --
 
@@ -19448,6 +20066,20 @@ REVOKE ALL ON FUNCTION private.keep_first_members() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION private.keep_whatsapp_orphans(p_events jsonb, p_ordinals integer[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.keep_whatsapp_orphans(p_events jsonb, p_ordinals integer[]) TO service_role;
+
+--
+-- Name: TABLE inbox_settings; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT SELECT ON TABLE public.inbox_settings TO authenticated;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.inbox_settings TO service_role;
+
+--
+-- Name: FUNCTION late_before(p_settings public.inbox_settings, p_is_first boolean); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.late_before(p_settings public.inbox_settings, p_is_first boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.late_before(p_settings public.inbox_settings, p_is_first boolean) TO service_role;
 
 --
 -- Name: FUNCTION lead_outbox(p_lead_ids uuid[]); Type: ACL; Schema: private; Owner: postgres
@@ -19589,6 +20221,12 @@ REVOKE ALL ON FUNCTION private.lock_whatsapp_threads(p_items private.whatsapp_it
 GRANT ALL ON FUNCTION private.lock_whatsapp_threads(p_items private.whatsapp_item[], p_lead_ids uuid[]) TO service_role;
 
 --
+-- Name: FUNCTION media_limits(); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.media_limits() FROM PUBLIC;
+
+--
 -- Name: FUNCTION merge_threads(p_from uuid, p_into uuid); Type: ACL; Schema: private; Owner: postgres
 --
 
@@ -19681,6 +20319,10 @@ GRANT ALL ON FUNCTION private.name_of(p_profile public.profiles) TO service_role
 --
 
 REVOKE ALL ON FUNCTION private.names_numbers(p_table text) FROM PUBLIC;
+-- Name: FUNCTION newest_messages_found(p_workspace_id uuid, p_query tsquery, p_thread_id uuid, p_until timestamp with time zone, p_until_id uuid, p_limit integer); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.newest_messages_found(p_workspace_id uuid, p_query tsquery, p_thread_id uuid, p_until timestamp with time zone, p_until_id uuid, p_limit integer) FROM PUBLIC;
 
 --
 -- Name: FUNCTION normal_email(p_email text); Type: ACL; Schema: private; Owner: postgres
@@ -19894,6 +20536,12 @@ REVOKE ALL ON FUNCTION private.queue_whatsapp(p_thread_id uuid, p_payload jsonb,
 
 REVOKE ALL ON FUNCTION private.quiet_seconds(p_from time without time zone, p_until time without time zone, p_timezone text) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.quiet_seconds(p_from time without time zone, p_until time without time zone, p_timezone text) TO service_role;
+
+--
+-- Name: FUNCTION quoting(p_thread_id uuid, p_message_id uuid); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.quoting(p_thread_id uuid, p_message_id uuid) FROM PUBLIC;
 
 --
 -- Name: FUNCTION raise_error(p_status integer, p_code text, p_detail jsonb, p_hint text); Type: ACL; Schema: private; Owner: postgres
@@ -20182,6 +20830,12 @@ REVOKE ALL ON FUNCTION private.store_whatsapp_messages(p_items private.whatsapp_
 GRANT ALL ON FUNCTION private.store_whatsapp_messages(p_items private.whatsapp_item[]) TO service_role;
 
 --
+-- Name: FUNCTION stray_key(p_value jsonb, p_allowed text[]); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.stray_key(p_value jsonb, p_allowed text[]) FROM PUBLIC;
+
+--
 -- Name: FUNCTION suggest_templates(p_connection public.wa_phone_numbers); Type: ACL; Schema: private; Owner: postgres
 --
 
@@ -20202,6 +20856,12 @@ GRANT ALL ON FUNCTION private.template_components(p_components jsonb) TO authent
 GRANT ALL ON FUNCTION private.template_components(p_components jsonb) TO service_role;
 
 --
+-- Name: FUNCTION template_parts(p_wanted jsonb, p_variables jsonb); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.template_parts(p_wanted jsonb, p_variables jsonb) FROM PUBLIC;
+
+--
 -- Name: FUNCTION template_payload(p_template public.wa_templates, p_variables jsonb); Type: ACL; Schema: private; Owner: postgres
 --
 
@@ -20214,6 +20874,12 @@ REVOKE ALL ON FUNCTION private.template_payload(p_template public.wa_templates, 
 REVOKE ALL ON FUNCTION private.template_places(p_text text) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.template_places(p_text text) TO authenticated;
 GRANT ALL ON FUNCTION private.template_places(p_text text) TO service_role;
+
+--
+-- Name: FUNCTION template_problems(p_wanted jsonb, p_variables jsonb); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.template_problems(p_wanted jsonb, p_variables jsonb) FROM PUBLIC;
 
 --
 -- Name: FUNCTION template_recipients(p_workspace_id uuid, p_template public.wa_templates, p_filter jsonb, p_view_id uuid, p_variables jsonb, p_limit integer); Type: ACL; Schema: private; Owner: postgres
@@ -20242,6 +20908,12 @@ GRANT ALL ON FUNCTION private.template_variables(p_components jsonb) TO authenti
 GRANT ALL ON FUNCTION private.template_variables(p_components jsonb) TO service_role;
 
 --
+-- Name: FUNCTION thread_alternatives(p_workspace_id uuid, p_filter jsonb); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.thread_alternatives(p_workspace_id uuid, p_filter jsonb) FROM PUBLIC;
+
+--
 -- Name: FUNCTION thread_chat(p_thread_id uuid); Type: ACL; Schema: private; Owner: postgres
 --
 
@@ -20252,12 +20924,6 @@ REVOKE ALL ON FUNCTION private.thread_chat(p_thread_id uuid) FROM PUBLIC;
 --
 
 REVOKE ALL ON FUNCTION private.thread_conditions(p_workspace_id uuid, p_filter jsonb) FROM PUBLIC;
-
---
--- Name: FUNCTION thread_searches(p_workspace_id uuid, p_filter jsonb); Type: ACL; Schema: private; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION private.thread_searches(p_workspace_id uuid, p_filter jsonb) FROM PUBLIC;
 
 --
 -- Name: FUNCTION threads_found(p_columns text, p_workspace_id uuid, p_filter jsonb, p_view_id uuid, p_page text); Type: ACL; Schema: private; Owner: postgres
@@ -20398,6 +21064,24 @@ GRANT SELECT ON TABLE public.workspace_entitlements TO service_role;
 --
 
 REVOKE ALL ON FUNCTION private.write_entitlement(p_workspace_id uuid, p_key text, p_enabled boolean, p_payload jsonb, p_expires_at timestamp with time zone, p_reason text) FROM PUBLIC;
+
+--
+-- Name: FUNCTION wrong_content(p_kind text, p_content jsonb); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.wrong_content(p_kind text, p_content jsonb) FROM PUBLIC;
+
+--
+-- Name: FUNCTION wrong_interactive(p_value jsonb); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.wrong_interactive(p_value jsonb) FROM PUBLIC;
+
+--
+-- Name: FUNCTION wrong_media(p_kind text, p_media jsonb); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.wrong_media(p_kind text, p_media jsonb) FROM PUBLIC;
 
 --
 -- Name: TABLE workspace_memberships; Type: ACL; Schema: public; Owner: postgres
@@ -20774,6 +21458,13 @@ REVOKE ALL ON FUNCTION public.get_chat_messages(p_chat_id uuid, p_before_seq big
 GRANT ALL ON FUNCTION public.get_chat_messages(p_chat_id uuid, p_before_seq bigint, p_after_seq bigint, p_around_seq bigint, p_limit integer) TO authenticated;
 
 --
+-- Name: FUNCTION get_connection_token(p_connection_id uuid); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.get_connection_token(p_connection_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.get_connection_token(p_connection_id uuid) TO service_role;
+
+--
 -- Name: FUNCTION get_contact(p_contact_id uuid); Type: ACL; Schema: public; Owner: postgres
 --
 
@@ -21053,6 +21744,13 @@ REVOKE ALL ON FUNCTION public.mark_thread_read(p_thread_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.mark_thread_read(p_thread_id uuid) TO authenticated;
 
 --
+-- Name: FUNCTION mark_thread_unread(p_thread_id uuid); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.mark_thread_unread(p_thread_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.mark_thread_unread(p_thread_id uuid) TO authenticated;
+
+--
 -- Name: FUNCTION merge_contacts(p_contact_id uuid, p_duplicate_id uuid); Type: ACL; Schema: public; Owner: postgres
 --
 
@@ -21088,6 +21786,14 @@ GRANT ALL ON FUNCTION public.open_thread_chat(p_thread_id uuid) TO authenticated
 
 REVOKE ALL ON FUNCTION public.pause_connection(p_connection_id uuid, p_reason text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.pause_connection(p_connection_id uuid, p_reason text) TO service_role;
+
+--
+-- Name: FUNCTION prepare_media_upload(p_thread_id uuid, p_mime_type text, p_bytes bigint); Type: ACL; Schema: public; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION public.prepare_media_upload(p_thread_id uuid, p_mime_type text, p_bytes bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.prepare_media_upload(p_thread_id uuid, p_mime_type text, p_bytes bigint) TO authenticated;
+GRANT ALL ON FUNCTION public.prepare_media_upload(p_thread_id uuid, p_mime_type text, p_bytes bigint) TO service_role;
 
 --
 -- Name: FUNCTION prepare_pushes(p_ids uuid[]); Type: ACL; Schema: public; Owner: postgres
@@ -21349,12 +22055,12 @@ GRANT ALL ON FUNCTION public.send_template_to_threads(p_workspace_id uuid, p_tem
 GRANT ALL ON FUNCTION public.send_template_to_threads(p_workspace_id uuid, p_template_id uuid, p_idempotency_key text, p_filter jsonb, p_view_id uuid, p_variables jsonb, p_limit integer) TO service_role;
 
 --
--- Name: FUNCTION send_whatsapp_media(p_thread_id uuid, p_kind text, p_media jsonb, p_idempotency_key text); Type: ACL; Schema: public; Owner: postgres
+-- Name: FUNCTION send_whatsapp_content(p_thread_id uuid, p_kind text, p_content jsonb, p_idempotency_key text, p_quoted_id uuid); Type: ACL; Schema: public; Owner: postgres
 --
 
-REVOKE ALL ON FUNCTION public.send_whatsapp_media(p_thread_id uuid, p_kind text, p_media jsonb, p_idempotency_key text) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.send_whatsapp_media(p_thread_id uuid, p_kind text, p_media jsonb, p_idempotency_key text) TO authenticated;
-GRANT ALL ON FUNCTION public.send_whatsapp_media(p_thread_id uuid, p_kind text, p_media jsonb, p_idempotency_key text) TO service_role;
+REVOKE ALL ON FUNCTION public.send_whatsapp_content(p_thread_id uuid, p_kind text, p_content jsonb, p_idempotency_key text, p_quoted_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.send_whatsapp_content(p_thread_id uuid, p_kind text, p_content jsonb, p_idempotency_key text, p_quoted_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION public.send_whatsapp_content(p_thread_id uuid, p_kind text, p_content jsonb, p_idempotency_key text, p_quoted_id uuid) TO service_role;
 
 --
 -- Name: FUNCTION send_whatsapp_read_receipt(p_message_id uuid, p_typing boolean); Type: ACL; Schema: public; Owner: postgres
@@ -21373,12 +22079,12 @@ GRANT ALL ON FUNCTION public.send_whatsapp_template(p_thread_id uuid, p_template
 GRANT ALL ON FUNCTION public.send_whatsapp_template(p_thread_id uuid, p_template_id uuid, p_variables jsonb, p_idempotency_key text) TO service_role;
 
 --
--- Name: FUNCTION send_whatsapp_text(p_thread_id uuid, p_body text, p_idempotency_key text); Type: ACL; Schema: public; Owner: postgres
+-- Name: FUNCTION send_whatsapp_text(p_thread_id uuid, p_body text, p_idempotency_key text, p_quoted_id uuid); Type: ACL; Schema: public; Owner: postgres
 --
 
-REVOKE ALL ON FUNCTION public.send_whatsapp_text(p_thread_id uuid, p_body text, p_idempotency_key text) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.send_whatsapp_text(p_thread_id uuid, p_body text, p_idempotency_key text) TO service_role;
-GRANT ALL ON FUNCTION public.send_whatsapp_text(p_thread_id uuid, p_body text, p_idempotency_key text) TO authenticated;
+REVOKE ALL ON FUNCTION public.send_whatsapp_text(p_thread_id uuid, p_body text, p_idempotency_key text, p_quoted_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.send_whatsapp_text(p_thread_id uuid, p_body text, p_idempotency_key text, p_quoted_id uuid) TO service_role;
+GRANT ALL ON FUNCTION public.send_whatsapp_text(p_thread_id uuid, p_body text, p_idempotency_key text, p_quoted_id uuid) TO authenticated;
 
 --
 -- Name: FUNCTION set_connection_language(p_connection_id uuid, p_language text); Type: ACL; Schema: public; Owner: postgres
@@ -21436,13 +22142,6 @@ GRANT INSERT(follow_up_note),UPDATE(follow_up_note) ON TABLE public.user_contact
 
 REVOKE ALL ON FUNCTION public.set_contact_settings(p_contact_id uuid, p_patch jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.set_contact_settings(p_contact_id uuid, p_patch jsonb) TO authenticated;
-
---
--- Name: TABLE inbox_settings; Type: ACL; Schema: public; Owner: postgres
---
-
-GRANT SELECT ON TABLE public.inbox_settings TO authenticated;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.inbox_settings TO service_role;
 
 --
 -- Name: FUNCTION set_inbox_settings(p_workspace_id uuid, p_patch jsonb); Type: ACL; Schema: public; Owner: postgres
@@ -21827,6 +22526,12 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE private.outbox_waiting TO service_rol
 GRANT SELECT ON TABLE private.push_allowed_origins TO service_role;
 
 --
+-- Name: TABLE wa_thread_reads; Type: ACL; Schema: public; Owner: postgres
+--
+
+GRANT SELECT ON TABLE public.wa_thread_reads TO authenticated;
+
+--
 -- Name: TABLE wa_connection_secrets; Type: ACL; Schema: private; Owner: postgres
 --
 
@@ -21987,12 +22692,6 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.wa_message_statuses TO service
 
 GRANT SELECT ON TABLE public.wa_thread_breaches TO authenticated;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.wa_thread_breaches TO service_role;
-
---
--- Name: TABLE wa_thread_reads; Type: ACL; Schema: public; Owner: postgres
---
-
-GRANT SELECT ON TABLE public.wa_thread_reads TO authenticated;
 
 --
 -- Name: TABLE whatsapp_message_queue; Type: ACL; Schema: public; Owner: postgres

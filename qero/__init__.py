@@ -33,6 +33,7 @@ from qero.models.imports import ImportRow
 from qero.models.inbox import (
     InboxSettingsPatch,
     Media,
+    Opening,
     SavedViewPatch,
     ThreadFilter,
     ViewFilters,
@@ -41,6 +42,18 @@ from qero.models.lead import LeadFields, LeadPatch
 from qero.models.lead_queue import QueueSettingsPatch
 from qero.models.personal import CandidateSettingsPatch, ContactSettingsPatch
 from qero.models.push import NotificationSettingsPatch, push_support
+from qero.models.reply import (
+    Buttons,
+    Choice,
+    ChoiceList,
+    ContactCard,
+    ContactCards,
+    LinkButton,
+    ListRow,
+    ListSection,
+    Location,
+    LocationRequest,
+)
 from qero.services.audit import Audit
 from qero.services.call_logs import CallLogs
 from qero.services.candidates import Candidates
@@ -56,6 +69,7 @@ from qero.services.inbox import Inbox
 from qero.services.invitations import InvitationAcceptance, Invitations
 from qero.services.lead_queue import LeadQueue
 from qero.services.leads import Leads
+from qero.services.media import MediaUploads
 from qero.services.notes import Notes
 from qero.services.notifications import Notifications
 from qero.services.operators import Operators
@@ -75,6 +89,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Audit",
+    "Buttons",
     "CallLogs",
     "CandidateFilter",
     "CandidatePatch",
@@ -83,10 +98,14 @@ __all__ = [
     "CannedResponses",
     "ChatSession",
     "Chats",
+    "Choice",
+    "ChoiceList",
     "Client",
     "Clients",
     "Conflict",
     "Connections",
+    "ContactCard",
+    "ContactCards",
     "ContactFilter",
     "ContactPatch",
     "ContactSettingsPatch",
@@ -107,13 +126,20 @@ __all__ = [
     "LeadQueue",
     "Leads",
     "LimitExceeded",
+    "LinkButton",
+    "ListRow",
+    "ListSection",
+    "Location",
+    "LocationRequest",
     "Media",
+    "MediaUploads",
     "NetworkError",
     "NotAuthenticated",
     "NotFound",
     "Notes",
     "NotificationSettingsPatch",
     "Notifications",
+    "Opening",
     "Operators",
     "Outbox",
     "PermissionDenied",

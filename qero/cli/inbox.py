@@ -2,28 +2,62 @@
 
 from __future__ import annotations
 
+import mimetypes
+import os
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import nullcontext
+from datetime import UTC, datetime, time, timedelta
 from enum import StrEnum
-from typing import Annotated, Any
+from pathlib import Path
+from typing import IO, Annotated, Any, cast
 from uuid import UUID
 
+import httpx
 import typer
 from rich.markup import escape
 from rich.table import Table
 
 from qero.cli import JsonOption, app, out, print_json, print_lines
 from qero.cli.contacts import ask
-from qero.cli.moments import future_moment
+from qero.cli.moments import future_moment, span
 from qero.cli.templates import given_variables
-from qero.clients.factory import UserClient
+from qero.clients.factory import Clients, UserClient
+from qero.clients.graph import GraphClient
+from qero.clients.secrets import SecretBox
 from qero.errors import InvalidInput, NotFound
-from qero.models.inbox import InboxThread, Media, SavedView, SavedViewPatch, ThreadFilter, ViewFilters
+from qero.models.inbox import (
+    InboxSettings,
+    InboxSettingsPatch,
+    InboxThread,
+    Media,
+    MediaKind,
+    Opening,
+    SavedView,
+    SavedViewPatch,
+    ThreadFilter,
+    ViewFilters,
+)
+from qero.models.reply import (
+    Buttons,
+    Choice,
+    ChoiceList,
+    ContactCard,
+    ContactCards,
+    LinkButton,
+    ListRow,
+    ListSection,
+    Location,
+    LocationRequest,
+    Reply,
+)
 from qero.models.whatsapp import Message, Thread
 from qero.services.canned_responses import CannedResponses
 from qero.services.inbox import Inbox
+from qero.services.media import MediaUploads
 from qero.services.saved_views import SavedViews
 from qero.services.threads import Threads
 from qero.services.workspaces import Workspaces
+from qero.settings import Settings
 
 inbox = typer.Typer(
     help="The threads of a workspace, as the user works through them whose access token is in QERO_ACCESS_TOKEN.",
@@ -55,6 +89,12 @@ class Urgency(StrEnum):
     NORMAL = "normal"
     HIGH = "high"
     URGENT = "urgent"
+
+
+class Policy(StrEnum):
+    MANUAL = "manual"
+    ROUND_ROBIN = "round_robin"
+    BY_LOAD = "by_load"
 
 
 class Order(StrEnum):
@@ -128,7 +168,7 @@ def list_threads(
         for thread in answer.items:
             table.add_row(
                 str(thread.id), escape(_name(thread)), thread.status, str(thread.my_unread_count or ""),
-                thread.waiting_since.isoformat(sep=" ", timespec="minutes") if thread.waiting_since else "",
+                _when(thread.waiting_since) if thread.waiting_since else "",
                 escape(", ".join(thread.tags)), escape((thread.last_message_body or "")[:60].replace("\n", " ")),
             )  # fmt: skip
         out.print(table)
@@ -178,11 +218,22 @@ def show(
         return
     facts = [thread.status, *thread.tags, *([thread.priority] if thread.priority != "normal" else [])]
     print_lines(f"{_name(thread)} ({', '.join(facts)})")
+    quotable = {message.wa_message_id: message for message in messages if message.wa_message_id}
     for message in reversed(messages):
-        sign, state = ("←", "") if message.direction == "in" else ("→", f" [{message.status}]")
-        when = message.occurred_at.isoformat(sep=" ", timespec="minutes")
-        problem = f" {message.error_code}: {message.error_text}" if message.error_code else ""
-        print_lines(f"{when} {sign} {message.body or message.type}{state}{problem}  {message.id}")
+        print_lines(*_shown(message, quotable.get(str((message.context or {}).get("id")))))
+    until = (thread.last_inbound_at or datetime.min.replace(tzinfo=UTC)) + timedelta(hours=24)
+    print_lines(
+        f"Anything can be sent until {_when(until)}."
+        if until > datetime.now(UTC)
+        else "Only templates can be sent: the customer's last message is more than 24 hours old."
+    )
+
+
+@inbox.command()
+def unread(thread_id: ThreadArgument) -> None:
+    """Have a thread be unread for you, until you look at it again. Colleagues see no difference."""
+    ask(lambda client: Inbox(client).mark_unread(thread_id))
+    print_lines("Unread until you look at it again.")
 
 
 @inbox.command()
@@ -204,10 +255,9 @@ def search(
         print_json(page.model_dump(mode="json"))
         return
     for found in page.items:
-        when = found.occurred_at.isoformat(sep=" ", timespec="minutes")
         text = found.excerpt.replace("\n", " ")
-        print_lines(f"{when} {'←' if found.direction == 'in' else '→'} {found.contact_name or ''}: {text}"
-                    f"  {found.thread_id}")  # fmt: skip
+        sign = "←" if found.direction == "in" else "→"
+        print_lines(f"{_when(found.occurred_at)} {sign} {found.contact_name or ''}: {text}  {found.thread_id}")
     if not page.items:
         print_lines("Nothing was found.")
     elif page.next:
@@ -224,24 +274,41 @@ def reply(
         list[str] | None, typer.Option("--var", help="PLACE=VALUE of the template: 1=Ada, header.1=…, buttons.0=…")
     ] = None,
     file: Annotated[
-        str | None, typer.Option("--file", help="A link to a file, or the id of one that Meta has.")
+        str | None, typer.Option("--file", help="A file to upload, a link to one, or the id of one that Meta has.")
     ] = None,
-    kind: Annotated[Kind, typer.Option("--kind", help="What the file is.")] = Kind.DOCUMENT,
+    kind: Annotated[
+        Kind | None, typer.Option("--kind", help="What a link or an id is; a document unless its name says more.")
+    ] = None,
+    button: Annotated[
+        list[str] | None, typer.Option("--button", help="A button under the text, as ID=TITLE or TITLE; up to three.")
+    ] = None,
+    row: Annotated[
+        list[str] | None, typer.Option("--row", help="A row of a list to choose from, as --button; up to ten.")
+    ] = None,
+    link: Annotated[str | None, typer.Option("--link", help="A button under the text that opens this page.")] = None,
+    title: Annotated[str, typer.Option("--title", help="What stands on the button of a list or a link.")] = "Open",
+    place: Annotated[str | None, typer.Option("--place", help="LATITUDE,LONGITUDE; the text is its name.")] = None,
+    ask_place: Annotated[bool, typer.Option("--ask-place", help="Ask where the customer is.")] = False,
+    card: Annotated[list[str] | None, typer.Option("--card", help="A contact card, as NAME=PHONE; repeat it.")] = None,
+    quote: Annotated[UUID | None, typer.Option("--quote", help="Answer this message, which is shown above.")] = None,
     react: Annotated[UUID | None, typer.Option("--react", help="React to this message with the text.")] = None,
     key: Annotated[
         str | None, typer.Option("--key", help="Repeating the command with its key sends nothing twice.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Queue a reply by the thread's own number: a text, a canned response, a file, a template or a reaction.
+    """Queue a reply by the thread's own number: a text, a file, a template, buttons, a list, a place, a reaction …
 
-    Free-form replies need a message of the customer's within 24 hours; templates don't.
+    Free-form replies need a message of the customer's within 24 hours; templates don't. Uploading a file needs the
+    service's keys too.
 
-    Examples: `qero inbox reply 6f9c… "On its way!"` · `qero inbox reply 6f9c… --template 17aa… --var 1=Ada` ·
-    `qero inbox reply 6f9c… "Your invoice" --file https://example.com/i.pdf`
+    Examples: `qero inbox reply 6f9c… "On its way!"` · `qero inbox reply 6f9c… "Fine?" --button Yes --button No` ·
+    `qero inbox reply 6f9c… --template 17aa… --var 1=Ada` · `qero inbox reply 6f9c… "Your invoice" --file invoice.pdf`
     """
-    if sum(given is not None for given in (shortcut, template, file, react)) > 1 or (shortcut and text):
+    given = (shortcut, template, file, react, button, row, link, place, ask_place or None, card)
+    if sum(one is not None for one in given) > 1 or (shortcut and text):
         raise InvalidInput("invalid_value", "Say one thing at a time.", detail={"field": "reply"})
+    other = _reply(text or "", button, row, link, title, place, ask_place=ask_place, cards=card)
 
     async def sending(client: UserClient) -> Any:
         threads = Threads(client)
@@ -250,17 +317,20 @@ def reply(
                 thread_id, template, given_variables(variable or []), idempotency_key=key
             )
         if file is not None:
-            source = {"link": file} if "://" in file else {"id": file}
+            media_kind, source = await _media(threads, thread_id, file, kind, opened)
             media = Media.model_validate({**source, **({"caption": text} if text else {})})
-            return await threads.send_media(thread_id, kind.value, media, idempotency_key=key)
+            return await threads.send_media(thread_id, media_kind, media, quoting=quote, idempotency_key=key)
+        if other is not None:
+            return await threads.send(thread_id, other, quoting=quote, idempotency_key=key)
         if react is not None:
             return await threads.react(react, text, idempotency_key=key)
         body = text or ""
         if shortcut is not None:
             body = await CannedResponses(client).render(thread_id, shortcut)
-        return await threads.send_text(thread_id, body, idempotency_key=key)
+        return await threads.send_text(thread_id, body, quoting=quote, idempotency_key=key)
 
-    sent = ask(sending)
+    with Path(file).open("rb") if file and Path(file).is_file() else nullcontext() as opened:
+        sent = ask(sending)
     if as_json:
         print_json({"outbox_id": str(sent)} if isinstance(sent, UUID) else sent.model_dump(mode="json"))
     else:
@@ -350,6 +420,61 @@ def note(
         print_json(written.model_dump(mode="json"))
     else:
         print_lines(f"Noted in chat {written.chat_id}.")
+
+
+@inbox.command()
+def settings(
+    workspace: WorkspaceArgument,
+    policy: Annotated[
+        Policy | None, typer.Option("--policy", help="Assignment by hand, in turn, or to whoever has the fewest.")
+    ] = None,
+    assignee: Annotated[
+        list[str] | None, typer.Option("--assignee", help="Who takes part: the id or e-mail of a member; repeat it.")
+    ] = None,
+    limit: Annotated[
+        str | None, typer.Option("--limit", help="How many open threads somebody may have; none for no limit.")
+    ] = None,
+    first: Annotated[
+        str | None, typer.Option("--first-target", help="How soon the first answer is due: 15m, 4h, 2d or none.")
+    ] = None,
+    following: Annotated[
+        str | None, typer.Option("--next-target", help="How soon every other answer is due: 15m, 4h, 2d or none.")
+    ] = None,
+    hours: Annotated[
+        list[str] | None,
+        typer.Option("--hours", help="When targets count: mon-fri 09:00-17:00; repeat it; always for all the time."),
+    ] = None,
+    timezone: Annotated[str | None, typer.Option("--timezone", help="Of the hours, as Europe/Berlin.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show how the workspace shares out threads and how soon it means to answer; with options, change that.
+
+    Example: `qero inbox settings acme --first-target 1h --hours "mon-fri 09:00-17:00" --timezone Europe/Berlin`
+    """
+    patch: dict[str, Any] = {
+        "assignment_policy": policy and policy.value,
+        "assignment_limit": limit,
+        "first_response_target_seconds": first and _seconds(first),
+        "next_response_target_seconds": following and _seconds(following),
+        "business_hours": hours and [opening for entry in hours for opening in _openings(entry)],
+        "timezone": timezone,
+    }
+    given = {name: None if value in ("none", []) else value for name, value in patch.items() if value is not None}
+
+    async def setting(client: UserClient) -> InboxSettings:
+        service = Inbox(client)
+        workspace_id = await Workspaces(client).resolve(workspace)
+        if assignee is not None:
+            given["assignee_ids"] = [await _member_of(client, workspace_id, name) for name in assignee]
+        if not given:
+            return await service.settings(workspace_id)
+        return await service.set_settings(workspace_id, InboxSettingsPatch.model_validate(given))
+
+    shown = ask(setting).model_dump(mode="json", exclude={"workspace_id"})
+    if as_json:
+        print_json(shown)
+    else:
+        print_lines(*(f"{name.replace('_', ' ')}: {_plain(value)}" for name, value in shown.items()))
 
 
 @views.command("list")
@@ -463,6 +588,94 @@ def save_canned(
         print_lines(f"{saved.shortcut} is saved.")
 
 
+def _when(moment: datetime) -> str:
+    """By the clock of whoever reads it."""
+    return moment.astimezone().isoformat(sep=" ", timespec="minutes")
+
+
+def _shown(message: Message, quoted: Message | None) -> list[str]:
+    """A message as lines: what it answers, itself, and how people react."""
+    sign, state = ("←", "") if message.direction == "in" else ("→", f" [{message.status}]")
+    problem = f" {message.error_code}: {message.error_text}" if message.error_code else ""
+    text = "(deleted)" if message.revoked_at else message.body or ""
+    kind = f"[{message.type}] " if message.type != "text" else ""
+    edited = " (edited)" if message.edited_at and not message.revoked_at else ""
+    lines = [f"{_when(message.occurred_at)} {sign} {kind}{text}{edited}{state}{problem}  {message.id}"]
+    if (message.context or {}).get("id"):
+        lines.insert(0, f"    > {(quoted.body or quoted.type)[:80] if quoted else 'an earlier message'}")
+    if message.reactions:
+        lines.append("    " + " ".join(f"{given['emoji']} {who}" for who, given in message.reactions.items()))
+    return lines
+
+
+def _pair(entry: str) -> tuple[str, str]:
+    """ID=TITLE, or TITLE, which is its own id."""
+    before, separator, after = entry.partition("=")
+    return (before, after) if separator else (entry, entry)
+
+
+def _reply(
+    text: str,
+    buttons: Sequence[str] | None,
+    rows: Sequence[str] | None,
+    link: str | None,
+    title: str,
+    place: str | None,
+    *,
+    ask_place: bool,
+    cards: Sequence[str] | None,
+) -> Reply | None:
+    """The reply that the options describe; None when they describe none of its kinds.
+
+    Raises:
+        InvalidInput: `invalid_value`, the place isn't two numbers.
+    """
+    if buttons is not None:
+        return Buttons(body=text, buttons=[Choice(id=id_, title=title) for id_, title in map(_pair, buttons)])
+    if rows is not None:
+        listed = [ListRow(id=id_, title=row_title) for id_, row_title in map(_pair, rows)]
+        return ChoiceList(body=text, button=title, sections=[ListSection(rows=listed)])
+    if link is not None:
+        return LinkButton(body=text, title=title, url=link)
+    if place is not None:
+        try:
+            latitude, longitude = map(float, place.split(","))
+        except ValueError:
+            problem = "Write --place LATITUDE,LONGITUDE."
+            raise InvalidInput("invalid_value", problem, detail={"field": "--place", "value": place}) from None
+        return Location(latitude=latitude, longitude=longitude, name=text or None)
+    if ask_place:
+        return LocationRequest(body=text)
+    if cards is not None:
+        return ContactCards(contacts=[ContactCard(name=name, phones=[phone]) for name, phone in map(_pair, cards)])
+    return None
+
+
+async def _media(
+    threads: Threads, thread_id: UUID, file: str, kind: Kind | None, opened: IO[bytes] | None
+) -> tuple[MediaKind, dict[str, str]]:
+    """What kind a file is and where Meta finds it; a file of this machine is uploaded.
+
+    Raises:
+        SettingsError: `setting_missing`, uploading needs the service's keys.
+        as `Threads.prepare_upload` and `MediaUploads.upload`.
+    """
+    mime_type = mimetypes.guess_type(file)[0] or "application/octet-stream"
+    if opened is None:
+        guessed = mime_type.partition("/")[0]
+        named = guessed if "://" in file and guessed in ("image", "video", "audio") else "document"
+        source = {"link": file} if "://" in file else {"id": file}
+        return (kind.value if kind else cast(MediaKind, named)), source
+    settings = Settings.load()
+    name = Path(file).name
+    target = await threads.prepare_upload(thread_id, mime_type, os.fstat(opened.fileno()).st_size)
+    async with Clients(settings) as clients, httpx.AsyncClient(timeout=settings.request_timeout_seconds) as http:
+        graph = GraphClient(http, base_url=settings.graph_url, version=settings.graph_version)
+        uploads = MediaUploads(clients.service(), graph, SecretBox.from_settings(settings))
+        media_id = await uploads.upload(target.connection_id, opened, mime_type=mime_type, filename=name)
+    return target.kind, {"id": media_id, **({"filename": name} if target.kind == "document" else {})}
+
+
 def _filters(
     status: Sequence[Status] | None, assignee: str | None, tag: Sequence[str] | None, search: str | None
 ) -> dict[str, Any]:
@@ -496,11 +709,51 @@ async def _member(client: UserClient, service: Inbox, thread_id: UUID, name: str
         return client.identity.user_id
     if name == "nobody":
         return None
-    members = await Workspaces(client).members((await service.get(thread_id)).workspace_id)
-    for member in members:
+    return await _member_of(client, (await service.get(thread_id)).workspace_id, name)
+
+
+async def _member_of(client: UserClient, workspace_id: UUID, name: str) -> UUID:
+    """The member with that id or e-mail.
+
+    Raises:
+        NotFound: `member_not_found`.
+    """
+    for member in await Workspaces(client).members(workspace_id):
         if name.lower() in (str(member.user_id), (member.email or "").lower()):
             return member.user_id
     raise NotFound("member_not_found", detail={"member": name})
+
+
+def _seconds(text: str) -> int | str:
+    return text if text == "none" else int(span(text).total_seconds())
+
+
+_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+
+def _openings(text: str) -> list[Opening]:
+    """What `mon-fri 09:00-17:00` or `sat 10:00-12:00` means; nothing, of `always`.
+
+    Raises:
+        InvalidInput: `invalid_value`, it is written in another way.
+    """
+    if text == "always":
+        return []
+    days, _, times = text.partition(" ")
+    first, _, last = days.partition("-")
+    opens, _, closes = times.partition("-")
+    try:
+        numbers = range(_DAYS.index(first) + 1, _DAYS.index(last or first) + 2)
+        return [Opening(day=day, opens=time.fromisoformat(opens), closes=time.fromisoformat(closes)) for day in numbers]
+    except ValueError:
+        problem = 'Write --hours "mon-fri 09:00-17:00", or --hours always.'
+        raise InvalidInput("invalid_value", problem, detail={"field": "--hours", "value": text}) from None
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(f"{_DAYS[one['day'] - 1]} {one['opens'][:5]}-{one['closes'][:5]}" for one in value)
+    return "none" if value is None else str(value)
 
 
 def _update(change: Callable[[Inbox], Awaitable[list[Thread]]]) -> list[Thread]:

@@ -12,7 +12,7 @@ import logging
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self, TypeVar
+from typing import IO, Any, Self, TypeVar
 from urllib.parse import quote, urljoin
 
 import httpx
@@ -301,6 +301,27 @@ class GraphClient:
             f"{quote(waba_id, safe='')}/message_templates", _TEMPLATE_FIELDS, list[dict[str, Any]], access_token
         )
 
+    async def upload_media(
+        self, phone_number_id: str, file: IO[bytes], *, mime_type: str, filename: str, access_token: str
+    ) -> str:
+        """Bring a file to Meta; returns the id under which the number may send it for 30 days.
+
+        Raises:
+            PermissionDenied: `phone_number_not_yours`, the token can't send from the number.
+            InvalidState: `meta_refused`, the file isn't what it is said to be for instance.
+            Unavailable: `unavailable`, `network_error`.
+        """
+        body = await self._ask(
+            "POST", f"{quote(phone_number_id, safe='')}/media", {}, token=access_token,
+            # Code 100 is also what a file gets that isn't what it is said to be.
+            refusals={code: name for code, name in _refusing("phone_number_not_yours").items() if code != 100},
+            form={
+                "data": {"messaging_product": "whatsapp", "type": mime_type},
+                "files": {"file": (filename, file, mime_type)},
+            },
+        )  # fmt: skip
+        return _read(str, body.get("id"), "media")
+
     async def subscribe_app(self, waba_id: str, *, access_token: str) -> None:
         """Have Meta send the app the webhooks of a WhatsApp business account. Idempotent.
 
@@ -323,10 +344,12 @@ class GraphClient:
         token: str | None = None,
         secrets: tuple[str, ...] = (),
         refusals: Mapping[int, str] | None = None,
+        form: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """One call that reads, or may be repeated.
 
         Args:
+            form: the fields and files of a form, as httpx takes them.
             secrets: what an error must not quote, the token aside.
             refusals: the codes of ours that say more than `meta_refused`, by Graph's code.
         """
@@ -341,6 +364,7 @@ class GraphClient:
                 params=query,
                 headers={"Authorization": f"Bearer {token}"} if token else {},
                 follow_redirects=False,
+                **(form or {}),
             )
         except httpx.HTTPError as error:
             # The cause holds the request, and with it the token.

@@ -93,6 +93,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         "metrics": app.state.metrics,
         "timeout_seconds": settings.http_timeout_seconds,
         "quiet_path": whatsapp.WEBHOOK_PATH,
+        "file_paths": inbox.FILES_PATH,
     }
     app.webhook = Edge(whatsapp.webhook, **edge | {"timeout_seconds": None})
     app.add_middleware(Tagged)

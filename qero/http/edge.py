@@ -21,13 +21,24 @@ from qero.models.webhook import BODY_LIMIT_BYTES
 
 log = get_logger("qero.http")
 
+FILE_LIMIT_BYTES = 100 * 2**20
+
 
 class Edge:
     """A request's id in logs and answer, one log line, bounds on body and time, its figures, and no naked crash."""
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics, timeout_seconds: float | None, quiet_path: str) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        metrics: Metrics,
+        timeout_seconds: float | None,
+        quiet_path: str,
+        file_paths: str = "",
+    ) -> None:
         """
         Args:
+            file_paths: how the paths end that take a file, which may be as large as WhatsApp's largest.
             timeout_seconds: until the answer has to begin; how long it takes to send isn't bounded.
                 None spares the clock, which costs as much as all the rest.
             quiet_path: a successful POST there is no line of its own.
@@ -36,6 +47,7 @@ class Edge:
         self._metrics = metrics
         self._timeout_seconds = timeout_seconds
         self._quiet_path = quiet_path
+        self._file_paths = file_paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -44,6 +56,8 @@ class Edge:
         request_id = scope["qero.request_id"] = _request_id(scope)
         started, received, status = time.perf_counter(), 0, 0
         complete = reading = False
+        takes_file = self._file_paths and scope["path"].endswith(self._file_paths)
+        limit = FILE_LIMIT_BYTES if takes_file else BODY_LIMIT_BYTES
 
         async def bounded() -> Message:
             nonlocal received, complete, reading
@@ -52,8 +66,8 @@ class Edge:
             reading = False
             received += len(message.get("body", b""))
             complete = not message.get("more_body")
-            if received > BODY_LIMIT_BYTES:
-                raise LimitExceeded("body_too_large", detail={"limit": BODY_LIMIT_BYTES})
+            if received > limit:
+                raise LimitExceeded("body_too_large", detail={"limit": limit})
             return message
 
         async def answer(message: Message) -> None:

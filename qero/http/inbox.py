@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from tempfile import SpooledTemporaryFile
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import Depends, Query, Request
+from fastapi import Depends, Header, Query, Request
 from pydantic import AwareDatetime, BaseModel, Field
 
+from qero.clients.factory import Clients
+from qero.clients.graph import GraphClient
+from qero.clients.secrets import SecretBox
 from qero.http.callers import Input, NamedWorkspace, User, WorkspaceRef, resolve
 from qero.http.lists import After, Limit, LongLimit
 from qero.http.problems import refusals
@@ -28,20 +32,28 @@ from qero.models.inbox import (
     ThreadFilter,
     ThreadSort,
     ThreadStatus,
+    UploadedMedia,
     Variables,
 )
+from qero.models.reply import Reply
 from qero.models.row import Page
 from qero.models.template import BulkPreview, BulkResult, Template
 from qero.models.whatsapp import Message, Thread
 from qero.services.canned_responses import CannedResponses
 from qero.services.inbox import Inbox
+from qero.services.media import MediaUploads
 from qero.services.templates import Templates
 from qero.services.threads import Threads
 from qero.services.workspaces import Workspaces
+from qero.settings import Settings
 
 router = Router(prefix="/api/inbox", tags=["inbox"])
 
+FILES_PATH = "/files"
+FILE = {"requestBody": {"required": True, "content": {"*/*": {"schema": {"type": "string", "format": "binary"}}}}}
+
 Key = Annotated[str | None, Field(min_length=1, max_length=200, description="Repeated, it is the first message again.")]
+Quoted = Annotated[UUID | None, Field(description="A message of the thread that this answers.")]
 ViewId = Annotated[UUID | None, Query(description="A saved view; with filters beside it both hold.")]
 
 
@@ -86,6 +98,13 @@ class NewNote(Input):
 class MediaReply(Input):
     kind: MediaKind
     media: Media
+    quoting: Quoted = None
+    idempotency_key: Key = None
+
+
+class OtherReply(Input):
+    reply: Reply
+    quoting: Quoted = None
     idempotency_key: Key = None
 
 
@@ -267,6 +286,12 @@ async def mark_thread_read(user: User, id: UUID) -> Seen:
     return Seen(messages=await Inbox(user).mark_read(id))
 
 
+@router.post("/threads/{id}/unread", status_code=204, responses=refusals(Inbox.mark_unread, writes=True))
+async def mark_thread_unread(user: User, id: UUID) -> None:
+    """Has a thread be unread for the caller, until they have seen it again; nobody else notices."""
+    await Inbox(user).mark_unread(id)
+
+
 @router.post("/threads/{id}/notes", status_code=201, responses=refusals(Inbox.add_note, writes=True))
 async def add_thread_note(user: User, id: UUID, note: NewNote) -> ChatMessage:
     """Writes a note to the team; the customer sees nothing of it."""
@@ -281,7 +306,46 @@ async def add_thread_note(user: User, id: UUID, note: NewNote) -> ChatMessage:
 @router.post("/threads/{id}/media", status_code=202, responses=refusals(Threads.send_media, writes=True))
 async def send_media(user: User, id: UUID, reply: MediaReply) -> Message:
     """Queues a picture, video, sound, document or sticker."""
-    return await Threads(user).send_media(id, reply.kind, reply.media, idempotency_key=reply.idempotency_key)
+    return await Threads(user).send_media(
+        id, reply.kind, reply.media, quoting=reply.quoting, idempotency_key=reply.idempotency_key
+    )
+
+
+@router.post("/threads/{id}/replies", status_code=202, responses=refusals(Threads.send, writes=True))
+async def send_reply(user: User, id: UUID, reply: OtherReply) -> Message:
+    """Queues buttons, a list, a link, a request for the customer's place, a place or contact cards."""
+    return await Threads(user).send(id, reply.reply, quoting=reply.quoting, idempotency_key=reply.idempotency_key)
+
+
+@router.post(
+    "/threads/{id}" + FILES_PATH,
+    status_code=201,
+    responses=refusals(
+        Threads.prepare_upload, MediaUploads.upload, codes=["setting_missing", "body_too_large"], writes=True
+    ),
+    openapi_extra=FILE,
+)
+async def upload_file(
+    request: Request,
+    user: User,
+    id: UUID,
+    content_type: Annotated[str, Header(max_length=200, description="What the file is, as image/png.")],
+    content_length: Annotated[int, Header(ge=1, description="In bytes.")],
+    filename: Annotated[str, Query(min_length=1, max_length=240)] = "file",
+) -> UploadedMedia:
+    """Brings the file that is the body to Meta, to be sent in this thread by its id within 30 days."""
+    target = await Threads(user).prepare_upload(id, content_type, content_length)
+    settings: Settings = request.app.state.settings
+    clients: Clients = request.app.state.clients
+    graph = GraphClient(clients.http, base_url=settings.graph_url, version=settings.graph_version)
+    uploads = MediaUploads(clients.service(), graph, SecretBox.from_settings(settings))
+    with SpooledTemporaryFile(max_size=2**20) as file:
+        async for chunk in request.stream():
+            file.write(chunk)
+        file.seek(0)
+        mime_type = content_type.partition(";")[0].strip().lower()
+        media_id = await uploads.upload(target.connection_id, file, mime_type=mime_type, filename=filename)
+    return UploadedMedia(kind=target.kind, id=media_id)
 
 
 @router.post("/threads/{id}/template", status_code=202, responses=refusals(Threads.send_template, writes=True))

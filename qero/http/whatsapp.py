@@ -26,6 +26,7 @@ router = Router(tags=["whatsapp"])
 class SendText(Input):
     thread_id: UUID
     body: str
+    quoting: UUID | None = Field(None, description="A message of the thread that this answers.")
     idempotency_key: str | None = Field(None, min_length=1, max_length=200)
 
 
@@ -105,6 +106,8 @@ async def _read_body(receive: Receive) -> bytes:
 @router.post("/api/meta/whatsapp/send-text", status_code=202, responses=refusals(Threads.send_text, writes=True))
 async def send_text(user: User, message: SendText) -> Message:
     """Queues a text reply in a thread as the signed-in user."""
-    queued = await Threads(user).send_text(message.thread_id, message.body, idempotency_key=message.idempotency_key)
+    queued = await Threads(user).send_text(
+        message.thread_id, message.body, quoting=message.quoting, idempotency_key=message.idempotency_key
+    )
     structlog.contextvars.bind_contextvars(workspace_id=str(queued.workspace_id))
     return queued

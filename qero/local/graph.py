@@ -21,11 +21,14 @@ import hashlib
 import hmac
 import json
 import re
+import secrets
 import socket
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from email.parser import BytesParser
+from email.policy import HTTP
 from typing import Any, Literal
 from uuid import uuid4
 
@@ -72,6 +75,17 @@ class SentMessage:
     opaque_id: str | None
     wamid: str
     sent_at: datetime
+
+
+@dataclass(frozen=True)
+class UploadedFile:
+    """A file the stand-in was given."""
+
+    id: str
+    phone_number_id: str
+    mime_type: str
+    filename: str
+    content: bytes = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -185,11 +199,12 @@ class _Server(uvicorn.Server):
 class GraphStandIn:
     """Graph's `/messages` for a set of numbers, and what a signup asks.
 
-    `sent`, `read_receipts` and `refused` keep everything that came, in order.
+    `sent`, `uploaded`, `read_receipts` and `refused` keep everything that came, in order.
     """
 
     def __init__(self, numbers: Iterable[Number] = ()) -> None:
         self.sent: list[SentMessage] = []
+        self.uploaded: list[UploadedFile] = []
         self.read_receipts: list[Mapping[str, Any]] = []
         self.refused: list[Refusal] = []
         self.url = ""
@@ -251,9 +266,13 @@ class GraphStandIn:
         body: Any = None
         try:
             path = _path_of(request)
-            if not path.endswith("/messages"):
+            if not path.endswith(("/messages", "/media")):
                 return self.signup.answer(request, path)
             number, token = self._authorise(request, path)
+            if path.endswith("/media"):
+                file = _upload(number, await request.body(), request.headers.get("content-type", ""))
+                self.uploaded.append(file)
+                return JSONResponse({"id": file.id})
             body = _json(await request.body(), request.headers.get("content-type", ""))
             if not isinstance(body, dict):
                 raise GraphError(100, "The request body must be a JSON object.")
@@ -276,7 +295,7 @@ class GraphStandIn:
         owned = {id_ for id_, number in self._numbers.items() if number.access_token == token or id_ in granted}
         if not owned:
             raise unparsable_token()
-        if request.method != "POST" or edge != "messages" or phone_number_id not in self._numbers:
+        if request.method != "POST" or "/" in edge or phone_number_id not in self._numbers:
             raise no_such_object(request.method, phone_number_id)
         if phone_number_id not in owned:
             raise GraphError(
@@ -436,6 +455,23 @@ def text_webhook(
     return _webhook(number.waba_id, number.phone_number_id, number.display_phone_number, value)
 
 
+def echo_webhook(number: Number, recipient: str, text: str = "Hi", *, at: datetime | None = None) -> dict[str, Any]:
+    """The webhook with which Meta tells what somebody wrote in the WhatsApp app on the business's phone."""
+    message = {
+        "from": number.display_phone_number,
+        **_person(recipient, phone_key="to", user_key="to_user_id"),
+        "id": new_wamid(),
+        "timestamp": _timestamp(at),
+        "type": "text",
+        "text": {"body": text},
+    }
+    echoed = _webhook(
+        number.waba_id, number.phone_number_id, number.display_phone_number, {"message_echoes": [message]}
+    )
+    echoed["entry"][0]["changes"][0]["field"] = "smb_message_echoes"
+    return echoed
+
+
 def batch(*webhooks: Mapping[str, Any]) -> dict[str, Any]:
     """Several webhooks in one request, as Meta sends them under load."""
     entries = [entry for webhook in webhooks for entry in webhook["entry"]]
@@ -515,6 +551,35 @@ _PARAMETER_KEYS: Mapping[str, str] = {
 }
 
 
+# What may be uploaded, and how many bytes of it.
+_UPLOADS: Mapping[str, int] = {
+    **dict.fromkeys(("image/jpeg", "image/png"), 5 << 20),
+    **dict.fromkeys(("video/mp4", "video/3gpp"), 16 << 20),
+    **dict.fromkeys(("audio/aac", "audio/amr", "audio/mpeg", "audio/mp4", "audio/ogg"), 16 << 20),
+    "image/webp": 500 << 10,
+    **dict.fromkeys(("text/plain", "application/pdf", "application/msword"), 100 << 20),
+}
+
+
+def _upload(number: Number, raw: bytes, content_type: str) -> UploadedFile:
+    if not content_type.startswith("multipart/form-data"):
+        raise GraphError(100, "A file is uploaded as multipart/form-data.")
+    form = BytesParser(policy=HTTP).parsebytes(f"Content-Type: {content_type}\r\n\r\n".encode() + raw)
+    parts = {str(part.get_param("name", header="content-disposition")): part for part in form.iter_parts()}
+    fields = {name: bytes(part.get_payload(decode=True)) for name, part in parts.items()}
+    if fields.get("messaging_product") != b"whatsapp":
+        raise GraphError(100, message="(#100) The parameter messaging_product is required.")
+    content, mime_type = fields.get("file"), fields.get("type", b"").decode()
+    if content is None:
+        raise GraphError(100, message="(#100) The parameter file is required.")
+    if mime_type not in _UPLOADS or parts["file"].get_content_type() != mime_type:
+        raise GraphError(100, f"Param file must be a file with one of the types that are taken; received {mime_type}.")
+    if not 0 < len(content) <= _UPLOADS[mime_type]:
+        raise GraphError(131053, "The file is empty or too large.")
+    filename = parts["file"].get_filename() or ""
+    return UploadedFile(str(secrets.randbelow(10**15)), number.phone_number_id, mime_type, filename, content)
+
+
 def _json(raw: bytes, content_type: str) -> Any:
     if content_type.partition(";")[0].strip().lower() != "application/json":
         raise GraphError(100, "The request body must be application/json.")
@@ -535,7 +600,9 @@ def _check_message(body: dict[str, Any]) -> None:
         raise _invalid("type must be one of " + ", ".join(sorted(_CONTENT_CHECKS)) + ".")
     _check_keys(body, _ENVELOPE | {kind})
     if "context" in body:
-        _string(_object(body, "context"), "message_id")
+        _check_keys(body["context"] if isinstance(body["context"], dict) else {}, frozenset({"message_id"}), "context")
+        if not _string(_object(body, "context"), "message_id").startswith("wamid."):
+            raise _invalid("context.message_id must be the id of a message.")
     opaque_id = body.get("biz_opaque_callback_data")
     if opaque_id is not None and not (isinstance(opaque_id, str) and len(opaque_id) <= 512):
         raise _too_long("biz_opaque_callback_data", 512)
@@ -621,6 +688,10 @@ def _check_component(component: Any) -> None:
         _string(component, "sub_type")
         if not re.fullmatch(r"[0-9]", str(component.get("index"))):
             raise _invalid("A button component needs an index from 0 to 9.")
+    for card in _objects(component, "cards", 10) if kind == "carousel" else ():
+        _check_keys(card, frozenset({"card_index", "components"}), "cards")
+        for part in _objects(card, "components", 10):
+            _check_component(part)
     parameters = component.get("parameters", [])
     if not isinstance(parameters, list):
         raise _invalid("parameters must be an array.")
@@ -638,7 +709,8 @@ def _check_component(component: Any) -> None:
 
 def _check_reaction(reaction: dict[str, Any]) -> None:
     _check_keys(reaction, frozenset({"message_id", "emoji"}), "reaction")
-    _string(reaction, "message_id")
+    if not _string(reaction, "message_id").startswith("wamid."):
+        raise _invalid("reaction.message_id must be the id of a message.")
     # An empty emoji takes the reaction back.
     if not isinstance(reaction.get("emoji"), str):
         raise _missing("reaction.emoji is required.")
@@ -659,11 +731,99 @@ def _check_location(location: dict[str, Any]) -> None:
 
 def _check_interactive(interactive: dict[str, Any]) -> None:
     _check_keys(interactive, frozenset({"type", "header", "body", "footer", "action"}), "interactive")
-    if _string(interactive, "type") not in _INTERACTIVE_TYPES:
+    kind = _string(interactive, "type")
+    if kind not in _INTERACTIVE_TYPES:
         raise _invalid("interactive.type is not known.")
-    _object(interactive, "action")
-    if "body" in interactive and len(_string(_object(interactive, "body"), "text")) > 4096:
-        raise _too_long("interactive['body']['text']", 4096)
+    action = _object(interactive, "action")
+    check = _ACTION_CHECKS.get(kind)
+    if check is None:
+        if "body" in interactive:
+            _check_limit(_object(interactive, "body"), "text", 4096)
+        return
+    _check_limit(_object(interactive, "body"), "text", 4096 if kind == "list" else 1024)
+    if "footer" in interactive:
+        _check_limit(_object(interactive, "footer"), "text", 60)
+    if "header" in interactive:
+        _check_header(_object(interactive, "header"), kind)
+    check(action)
+
+
+def _check_header(header: dict[str, Any], kind: str) -> None:
+    header_kind = _string(header, "type")
+    if kind == "location_request_message" or (kind == "list" and header_kind != "text"):
+        raise _invalid(f"interactive of type {kind} takes no header of type {header_kind}.")
+    _check_keys(header, frozenset({"type", header_kind}), "header")
+    if header_kind == "text":
+        _check_limit(header, "text", 60)
+    elif header_kind in ("image", "video", "document"):
+        _check_media(header_kind)(_object(header, header_kind))
+    else:
+        raise _invalid("header.type is not known.")
+
+
+def _check_buttons(action: dict[str, Any]) -> None:
+    _check_keys(action, frozenset({"buttons"}), "action")
+    buttons = _objects(action, "buttons", 3)
+    for button in buttons:
+        _check_keys(button, frozenset({"type", "reply"}), "buttons")
+        if _string(button, "type") != "reply":
+            raise _invalid("buttons.type must be reply.")
+        reply = _object(button, "reply")
+        _check_keys(reply, frozenset({"id", "title"}), "reply")
+        _check_limit(reply, "id", 256)
+        _check_limit(reply, "title", 20)
+    for key in ("id", "title"):
+        if len({button["reply"][key] for button in buttons}) < len(buttons):
+            raise _invalid(f"Each button needs a {key} of its own.")
+
+
+def _check_list(action: dict[str, Any]) -> None:
+    _check_keys(action, frozenset({"button", "sections"}), "action")
+    _check_limit(action, "button", 20)
+    sections = _objects(action, "sections", 10)
+    rows: list[dict[str, Any]] = []
+    for section in sections:
+        _check_keys(section, frozenset({"title", "rows"}), "sections")
+        if len(sections) > 1 or "title" in section:
+            _check_limit(section, "title", 24)
+        rows += _objects(section, "rows", 10)
+    if len(rows) > 10:
+        raise _invalid("A list has at most 10 rows.")
+    for row in rows:
+        _check_keys(row, frozenset({"id", "title", "description"}), "rows")
+        _check_limit(row, "id", 200)
+        _check_limit(row, "title", 24)
+        if "description" in row:
+            _check_limit(row, "description", 72)
+    if len({row["id"] for row in rows}) < len(rows):
+        raise _invalid("Each row needs an id of its own.")
+
+
+def _check_link(action: dict[str, Any]) -> None:
+    _check_keys(action, frozenset({"name", "parameters"}), "action")
+    if _string(action, "name") != "cta_url":
+        raise _invalid("action.name must be cta_url.")
+    parameters = _object(action, "parameters")
+    _check_keys(parameters, frozenset({"display_text", "url"}), "parameters")
+    _check_limit(parameters, "display_text", 20)
+    if not _string(parameters, "url").startswith(("http://", "https://")):
+        raise _invalid("parameters.url must be a URL.")
+
+
+def _check_location_request(action: dict[str, Any]) -> None:
+    if action != {"name": "send_location"}:
+        raise _invalid("action.name must be send_location.")
+
+
+_ACTION_CHECKS: Mapping[str, Callable[[dict[str, Any]], None]] = {
+    "button": _check_buttons,
+    "cta_url": _check_link,
+    "list": _check_list,
+    "location_request_message": _check_location_request,
+}
+
+
+_NAME_PARTS = ("first_name", "last_name", "middle_name", "prefix", "suffix")
 
 
 def _check_contacts(contacts: Any) -> None:
@@ -672,7 +832,16 @@ def _check_contacts(contacts: Any) -> None:
     for contact in contacts:
         if not isinstance(contact, dict):
             raise _invalid("contacts must contain objects.")
-        _string(_object(contact, "name"), "formatted_name")
+        allowed = {"name", "phones", "emails", "org", "urls", "addresses", "birthday"}
+        _check_keys(contact, frozenset(allowed), "contacts")
+        name = _object(contact, "name")
+        _check_keys(name, frozenset({"formatted_name", *_NAME_PARTS}), "name")
+        _string(name, "formatted_name")
+        if not any(name.get(part) for part in _NAME_PARTS):
+            raise _missing("name needs at least one part beside formatted_name.")
+        for key in ("phones", "emails", "urls", "addresses"):
+            if not isinstance(contact.get(key, []), list):
+                raise _invalid(f"contacts.{key} must be an array.")
 
 
 _CONTENT_CHECKS: Mapping[str, Callable[[Any], None]] = {
@@ -700,6 +869,20 @@ def _object(parent: dict[str, Any], key: str) -> Any:
     if not isinstance(parent[key], dict) and key != "contacts":
         raise _invalid(f"{key} must be an object.")
     return parent[key]
+
+
+def _objects(parent: dict[str, Any], key: str, limit: int) -> list[dict[str, Any]]:
+    value = parent.get(key)
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        raise _missing(f"{key} must be an array of objects.")
+    if not 1 <= len(value) <= limit:
+        raise _invalid(f"{key} must have 1 to {limit} items.")
+    return value
+
+
+def _check_limit(parent: dict[str, Any], key: str, limit: int) -> None:
+    if len(_string(parent, key)) > limit:
+        raise _too_long(key, limit)
 
 
 def _string(parent: dict[str, Any], key: str) -> str:

@@ -61,11 +61,22 @@ class TemplatesStandIn:
             raise GraphError(132001, f"template name ({sent['name']}) does not exist in {language}")
         if found.status != "APPROVED":
             raise GraphError(132015 if found.status == "PAUSED" else 132001, f"The template is {found.status}.")
-        given = {_key(component): component.get("parameters", []) for component in sent.get("components", [])}
-        for component in found.components:
+        _check_parts(found.components, sent.get("components", []))
+
+
+def _check_parts(components: Sequence[Mapping[str, Any]], sent: Sequence[Mapping[str, Any]]) -> None:
+    given = {_key(component): component.get("parameters", []) for component in sent if "cards" not in component}
+    cards = [card for component in sent for card in component.get("cards", [])]
+    for component in components:
+        if component["type"] == "CAROUSEL":
+            if [card.get("card_index") for card in cards] != list(range(len(component["cards"]))):
+                raise GraphError(132000, f"carousel: the template has {len(component['cards'])} cards.")
+            for known in component["cards"]:
+                _check_parts(known["components"], cards.pop(0).get("components", []))
+        else:
             _check_part(component, given)
-        if given:
-            raise GraphError(132000, f"The template has no {' or '.join(given)} with parameters.")
+    if given or cards:
+        raise GraphError(132000, f"The template has no {' or '.join(given) or 'carousel'} with parameters.")
 
 
 def _check_part(component: Mapping[str, Any], given: dict[str, list[Mapping[str, Any]]]) -> None:

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from qero.models.row import Listed, Patch, Row
+from qero.models.row import Listed, LocalTime, Patch, Row
 
 ThreadStatus = Literal["open", "pending", "snoozed", "closed"]
 ThreadSort = Literal["last_message_at", "waiting_since", "first_response_seconds"]
@@ -38,7 +38,7 @@ class InboxThread(Listed):
     unread_count: int
     """What came since the team last answered."""
     my_unread_count: int
-    """What of that the caller hasn't seen."""
+    """What of that the caller hasn't seen; at least 1 where they marked the thread unread."""
     waiting_since: datetime | None
     """When the customer wrote what nobody has answered yet."""
     answer_due_at: datetime | None
@@ -141,6 +141,16 @@ class CannedResponse(Row):
     updated_at: datetime
 
 
+class Opening(Patch):
+    """Hours of one day of the week."""
+
+    day: Annotated[int, Field(ge=1, le=7)]
+    """1 is Monday."""
+    opens: LocalTime
+    closes: LocalTime
+    """On the same day."""
+
+
 class InboxSettings(Row):
     """How a workspace shares out its conversations, and how soon it means to answer."""
 
@@ -150,6 +160,10 @@ class InboxSettings(Row):
     """How many open conversations somebody may have before nothing more is assigned to them."""
     first_response_target_seconds: int | None = None
     next_response_target_seconds: int | None = None
+    business_hours: list[Opening] | None = None
+    """The only time that targets count; None is always."""
+    timezone: str = "UTC"
+    """Of the business hours."""
 
 
 class InboxSettingsPatch(Patch):
@@ -161,6 +175,10 @@ class InboxSettingsPatch(Patch):
     """Who takes part in the assignment: members who aren't viewers."""
     first_response_target_seconds: int | None = None
     next_response_target_seconds: int | None = None
+    business_hours: list[Opening] | None = None
+    """They don't overlap, and make an hour a week at least; None is always."""
+    timezone: str | None = None
+    """As Europe/Berlin."""
 
 
 class Breach(Row):
@@ -196,8 +214,33 @@ class Media(Patch):
     """Of pictures, videos and documents."""
     filename: str | None = None
     """Of documents."""
+    voice: bool | None = None
+    """Of a sound: it is shown as a voice message, which is to be OGG with OPUS."""
 
 
 MediaKind = Literal["image", "video", "audio", "document", "sticker"]
+
+
+class UploadTarget(Row):
+    """What a file is sent as, and by which number."""
+
+    kind: MediaKind
+    connection_id: UUID
+
+
+class ConnectionToken(Row):
+    """A number, and the encrypted token that it sends with."""
+
+    phone_number_id: str
+    access_token_ciphertext: str | None = Field(None, repr=False)
+
+
+class UploadedMedia(Row):
+    """A file that Meta has, for 30 days."""
+
+    kind: MediaKind
+    id: str
+
+
 Variables = dict[str, Any]
 """For a template: `{"header": …, "body": ["Ada", "42"], "buttons": {"0": "order-17"}}`, as its `variables` say."""

@@ -28,7 +28,8 @@ class Template(Row):
     rejected_reason: str | None
     components: list[dict[str, Any]]
     variables: dict[str, Any]
-    """What has to be given to send it: the places of header and body, the kind of a header's file, the buttons."""
+    """What has to be given to send it: the places of header and body, the kind of a header's file, the buttons; under
+    `carousel`, the same of each card."""
     updated_at: datetime
 
 

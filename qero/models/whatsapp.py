@@ -64,4 +64,10 @@ class Message(Row):
     error_text: str | None
     sent_by: UUID | None
     outbox_id: UUID | None
+    context: dict[str, Any] | None = None
+    """The message that it answers under `id`, as Meta names it; and whether it was forwarded, or came by an ad."""
+    reactions: dict[str, Any] | None = None
+    """Who reacts with what: `{"customer": {"emoji": "👍", …}}`, or `business`, or somebody of a group."""
+    edited_at: datetime | None = None
+    revoked_at: datetime | None = None
     occurred_at: datetime

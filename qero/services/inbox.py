@@ -166,6 +166,17 @@ class Inbox:
         """
         return await call(self._client, "mark_thread_read", int, p_thread_id=thread_id)
 
+    async def mark_unread(self, thread_id: UUID) -> None:
+        """Have a thread be unread for the caller again, also one that is answered, until they mark it read. Idempotent.
+
+        Nobody else sees a difference.
+
+        Raises:
+            NotFound: `thread_not_found`.
+        SQL: public.mark_thread_unread
+        """
+        await call(self._client, "mark_thread_unread", type(None), p_thread_id=thread_id)
+
     async def assign(self, thread_ids: Sequence[UUID], assignee_id: UUID | None) -> builtins.list[Thread]:
         """Put a member in charge of threads, or nobody. Idempotent.
 

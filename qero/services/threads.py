@@ -7,7 +7,8 @@ from uuid import UUID, uuid4
 
 from qero.clients.factory import Client
 from qero.clients.rpc import call, execute, page_limit
-from qero.models.inbox import InboxThread, Media, MediaKind, Variables
+from qero.models.inbox import InboxThread, Media, MediaKind, UploadTarget, Variables
+from qero.models.reply import Reply
 from qero.models.whatsapp import Connection, Message, Thread
 
 PAGE_LIMIT = 200
@@ -70,7 +71,9 @@ class Threads:
         """
         return await call(self._client, "resolve_connection_for_thread", Connection, p_thread_id=thread_id)
 
-    async def send_text(self, thread_id: UUID, body: str, *, idempotency_key: str | None = None) -> Message:
+    async def send_text(
+        self, thread_id: UUID, body: str, *, quoting: UUID | None = None, idempotency_key: str | None = None
+    ) -> Message:
         """Queue a text reply; it leaves by the thread's own number, after everything queued before it.
 
         Idempotent by key: repeating a request with its key returns the first message. Without a key each call is a
@@ -78,10 +81,12 @@ class Threads:
 
         Args:
             body: 1 to 4096 characters.
+            quoting: a message of the thread, of either side, that this answers: it is shown above the text.
             idempotency_key: 1 to 200 characters, unique within the workspace.
 
         Raises:
-            NotFound: `thread_not_found`, none such, or another workspace's.
+            NotFound: `thread_not_found`, none such, or another workspace's; `message_not_found`, what is quoted isn't
+                in the thread or hasn't left yet.
             PermissionDenied: `role_required`, viewers only read.
             InvalidInput: `body_required`, `body_too_long`, `recipient_missing`, `invalid_value` for the key.
             InvalidState: `window_closed` (send a template), `connection_not_found`, `connection_inactive`,
@@ -96,33 +101,89 @@ class Threads:
             p_thread_id=thread_id,
             p_body=body,
             p_idempotency_key=str(uuid4()) if idempotency_key is None else idempotency_key,
+            p_quoted_id=quoting,
         )
 
     async def send_media(
-        self, thread_id: UUID, kind: MediaKind, media: Media, *, idempotency_key: str | None = None
+        self,
+        thread_id: UUID,
+        kind: MediaKind,
+        media: Media,
+        *,
+        quoting: UUID | None = None,
+        idempotency_key: str | None = None,
     ) -> Message:
         """Queue a picture, video, sound, document or sticker, as `send_text` does a text.
 
         Args:
-            media: the id of a file uploaded to Meta, or a link that Meta can fetch.
+            media: the id of a file uploaded to Meta (`MediaUploads`), or a link that Meta can fetch.
+            quoting: a message of the thread that this answers.
 
         Raises:
-            NotFound: `thread_not_found`.
+            NotFound: `thread_not_found`; `message_not_found`, what is quoted.
             PermissionDenied: `role_required`, viewers only read.
             InvalidInput: `invalid_value`, the kind, the file or the key; `recipient_missing`.
             InvalidState: `window_closed` (the detail names templates), `connection_not_found`, `connection_inactive`,
                 `workspace_suspended`.
             Conflict: `idempotency_conflict`.
-        SQL: public.send_whatsapp_media
+        SQL: public.send_whatsapp_content
+        """
+        return await self._send(thread_id, kind, media.model_dump(exclude_none=True), quoting, idempotency_key)
+
+    async def prepare_upload(self, thread_id: UUID, mime_type: str, size: int) -> UploadTarget:
+        """Ask whether WhatsApp takes a file and the caller may send it here, before it is uploaded (`MediaUploads`).
+
+        Args:
+            size: in bytes.
+
+        Raises:
+            NotFound: `thread_not_found`.
+            PermissionDenied: `role_required`, viewers only read.
+            InvalidInput: `invalid_value`: `mime_type` is none that WhatsApp takes, or `bytes` are more than the limit.
+            InvalidState: `connection_not_found`, `connection_inactive`, `workspace_suspended`.
+        SQL: public.prepare_media_upload
         """
         return await call(
             self._client,
-            "send_whatsapp_media",
+            "prepare_media_upload",
+            UploadTarget,
+            p_thread_id=thread_id,
+            p_mime_type=mime_type,
+            p_bytes=size,
+        )
+
+    async def send(
+        self, thread_id: UUID, reply: Reply, *, quoting: UUID | None = None, idempotency_key: str | None = None
+    ) -> Message:
+        """Queue buttons, a list, a link, a request for the customer's place, a place or contact cards.
+
+        What the customer chooses comes as a message of type `interactive`, with the id of the choice in its content.
+
+        Args:
+            quoting: a message of the thread that this answers.
+
+        Raises as `send_media`:
+            NotFound: `thread_not_found`; `message_not_found`, what is quoted.
+            PermissionDenied: `role_required`.
+            InvalidInput: `invalid_value`, naming what WhatsApp wouldn't take, or the key; `recipient_missing`.
+            InvalidState: `window_closed`, `connection_not_found`, `connection_inactive`, `workspace_suspended`.
+            Conflict: `idempotency_conflict`.
+        SQL: public.send_whatsapp_content
+        """
+        return await self._send(thread_id, reply.kind, reply.content, quoting, idempotency_key)
+
+    async def _send(
+        self, thread_id: UUID, kind: str, content: object, quoting: UUID | None, idempotency_key: str | None
+    ) -> Message:
+        return await call(
+            self._client,
+            "send_whatsapp_content",
             Message,
             p_thread_id=thread_id,
             p_kind=kind,
-            p_media=media.model_dump(exclude_none=True),
+            p_content=content,
             p_idempotency_key=str(uuid4()) if idempotency_key is None else idempotency_key,
+            p_quoted_id=quoting,
         )
 
     async def send_template(

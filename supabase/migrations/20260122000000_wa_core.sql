@@ -29,7 +29,11 @@ grant execute on function private.wa_status_rank(text) to service_role;
 create or replace function private.search_vector(p_language text, p_text text) returns tsvector
 language plpgsql immutable parallel safe set search_path = '' as $$
 begin
-  return to_tsvector(('pg_catalog.' || coalesce(p_language, 'simple'))::regconfig, left(p_text, 50000));
+  -- By far the most have no language: theirs isn't looked up each time.
+  if p_language is null then
+    return to_tsvector('pg_catalog.simple'::regconfig, left(p_text, 50000));
+  end if;
+  return to_tsvector(('pg_catalog.' || p_language)::regconfig, left(p_text, 50000));
 end $$;
 
 create or replace function private.is_search_language(p_language text) returns boolean
@@ -111,6 +115,7 @@ alter table public.wa_threads
   add column if not exists inbound_count bigint not null default 0,
   add column if not exists waiting_since timestamptz,
   add column if not exists answered_at timestamptz,
+  add column if not exists first_waiting_since timestamptz,
   add column if not exists first_response_seconds integer,
   add column if not exists automation_stopped_at timestamptz,
   add column if not exists created_at timestamptz not null default now(),
@@ -134,6 +139,8 @@ comment on column public.wa_threads.waiting_since is
   'The earliest message that came after answered_at; null while nobody waits.';
 comment on column public.wa_threads.answered_at is
   'What came up to here has been answered, or needs no answer because the conversation was closed.';
+comment on column public.wa_threads.first_waiting_since is
+  'When the customer began the present conversation: what the first answer took counts from here.';
 comment on column public.wa_threads.first_response_seconds is
   'How long the customer waited for the first answer of the present conversation, which closing ends.';
 comment on column public.wa_threads.automation_stopped_at is
@@ -425,6 +432,9 @@ create index if not exists wa_messages_workspace_id_sender_contact_id_idx
   on public.wa_messages (workspace_id, sender_contact_id) where sender_contact_id is not null;
 create index if not exists wa_messages_search_idx
   on public.wa_messages using gin (workspace_id, private.search_vector(search_language, body)) where body is not null;
+-- So that a search for a common word reads the newest messages instead of all that hold it.
+create index if not exists wa_messages_workspace_id_occurred_at_idx
+  on public.wa_messages (workspace_id, occurred_at desc) where body is not null;
 -- How common a word is: Postgres doesn't take it from a partial index, and would look through whole conversations for a
 -- rare one.
 create statistics if not exists public.wa_messages_search_stats

@@ -2,7 +2,7 @@
 -- Needs:     20260122000000_wa_core, 20260123090000_wa_connection_id_routing; where automation writes or is written over,
 --            20260215000000_lead_automation.
 -- Used by:   qero.services.threads, outbox, rate_limits; the worker; `qero outbox`, `qero connections`.
--- Raises:    PT404 thread_not_found, outbox_message_not_found · PT403 role_required · PT400 body_required, body_too_long,
+-- Raises:    PT404 thread_not_found, message_not_found, outbox_message_not_found · PT403 role_required · PT400 body_required, body_too_long,
 --            recipient_missing, invalid_value · PT409 window_closed, idempotency_conflict, lease_lost,
 --            connection_not_found, connection_inactive.
 -- Roll back: drop the functions and the trigger, then rate_limit_counters and the outbox_* tables of private. Dropping
@@ -1394,9 +1394,11 @@ language plpgsql security invoker set search_path = '' as $$
 declare
   v_message public.wa_messages;
 begin
-  insert into public.wa_messages (workspace_id, connection_id, thread_id, direction, type, body, content, status,
+  insert into public.wa_messages (workspace_id, connection_id, thread_id, direction, type, body, content, context, status,
     search_language, sent_by, outbox_id, occurred_at)
   select p_outbox.workspace_id, p_outbox.connection_id, p_outbox.thread_id, 'out', p_type, p_body, p_outbox.payload,
+    -- As it stands with what comes in.
+    case when p_outbox.payload ? 'context' then jsonb_build_object('id', p_outbox.payload #> '{context,message_id}') end,
     'pending', nullif(connection.search_languages[cardinality(connection.search_languages)], 'simple'),
     p_outbox.created_by, p_outbox.id, now()
   from public.wa_phone_numbers as connection where connection.id = p_outbox.connection_id
@@ -1411,9 +1413,28 @@ begin
   return v_message;
 end $$;
 
+-- What makes a reply the answer to one message of its thread, as part of the body of Meta's request.
+create or replace function private.quoting(p_thread_id uuid, p_message_id uuid) returns jsonb
+language plpgsql stable security invoker set search_path = '' as $$
+declare
+  v_wa_message_id text;
+begin
+  if p_message_id is null then
+    return '{}';
+  end if;
+  select message.wa_message_id into v_wa_message_id from public.wa_messages as message
+  where message.id = p_message_id and message.thread_id = p_thread_id;
+  if v_wa_message_id is null then
+    perform private.raise_error(404, 'message_not_found', jsonb_build_object('message_id', p_message_id),
+      'Answer a message of the same thread that has been received or sent.');
+  end if;
+  return jsonb_build_object('context', jsonb_build_object('message_id', v_wa_message_id));
+end $$;
+
 -- Definer: members write neither messages nor the outbox directly; this checks role, window and connection first.
-create or replace function public.send_whatsapp_text(p_thread_id uuid, p_body text, p_idempotency_key text)
-returns public.wa_messages
+create or replace function public.send_whatsapp_text(
+  p_thread_id uuid, p_body text, p_idempotency_key text, p_quoted_id uuid default null
+) returns public.wa_messages
 language plpgsql security definer set search_path = '' as $$
 declare
   v_workspace_id uuid;
@@ -1432,14 +1453,15 @@ begin
       'Split the text; WhatsApp takes at most 4096 characters.');
   end if;
   v_queued := private.queue_whatsapp(p_thread_id,
-    jsonb_build_object('type', 'text', 'text', jsonb_build_object('body', p_body)), p_idempotency_key, true);
+    jsonb_build_object('type', 'text', 'text', jsonb_build_object('body', p_body))
+      || private.quoting(p_thread_id, p_quoted_id), p_idempotency_key, true);
   if v_queued.is_new then
     return private.show_whatsapp_reply(v_queued.outbox, 'text', p_body);
   end if;
   select message.* into v_message from public.wa_messages as message where message.outbox_id = (v_queued.outbox).id;
   return v_message;
 end $$;
-comment on function public.send_whatsapp_text(uuid, text, text) is
+comment on function public.send_whatsapp_text(uuid, text, text, uuid) is
   'Queues a text reply by the thread''s own number, within 24 hours of the customer''s last message; repeating the key returns the first message.';
 
 ------------------------------------------------------------------------------------------------------------------------
@@ -2004,13 +2026,13 @@ revoke all on function
   private.return_outbox(uuid[]), private.queue_inserted_outbox(), private.delete_outbox_lane(),
   private.queue_whatsapp(uuid, jsonb, text, boolean), private.whatsapp_recipient(uuid, public.wa_phone_numbers),
   private.suggest_templates(public.wa_phone_numbers),
-  private.show_whatsapp_reply(public.outbox_messages, text, text),
+  private.show_whatsapp_reply(public.outbox_messages, text, text), private.quoting(uuid, uuid),
   private.withdraw_outbox(uuid[]), private.note_outbox_problems(uuid[]),
   private.pause_outbox_lanes(uuid[], text[], text[]), private.end_outbox_leases(),
   public.claim_outbox(integer, text), private.outbox_report_outcome(bigint, boolean, public.outbox_messages),
   private.shrink_outbox_lease(bigint, uuid[]), private.show_sent_outbox(uuid[]),
   public.complete_outbox(bigint, jsonb), public.fail_outbox(bigint, jsonb), public.extend_lease(bigint, integer),
-  public.release_lost_claims(text, bigint[]), public.get_outbox_wait(), public.send_whatsapp_text(uuid, text, text),
+  public.release_lost_claims(text, bigint[]), public.get_outbox_wait(), public.send_whatsapp_text(uuid, text, text, uuid),
   public.enqueue_outbox(uuid, text, text[], jsonb[], text[], uuid, uuid[], integer, timestamptz, boolean, integer),
   public.cancel_outbox(uuid[], text), private.cancel_queued_outbox(uuid[], text),
   private.cancel_automated_outbox(uuid[], text), private.lock_unsettled_outbox(uuid[]),
@@ -2029,7 +2051,7 @@ grant execute on function
   public.claim_outbox(integer, text), private.outbox_report_outcome(bigint, boolean, public.outbox_messages),
   private.shrink_outbox_lease(bigint, uuid[]), private.show_sent_outbox(uuid[]),
   public.complete_outbox(bigint, jsonb), public.fail_outbox(bigint, jsonb), public.extend_lease(bigint, integer),
-  public.release_lost_claims(text, bigint[]), public.get_outbox_wait(), public.send_whatsapp_text(uuid, text, text),
+  public.release_lost_claims(text, bigint[]), public.get_outbox_wait(), public.send_whatsapp_text(uuid, text, text, uuid),
   public.enqueue_outbox(uuid, text, text[], jsonb[], text[], uuid, uuid[], integer, timestamptz, boolean, integer),
   public.cancel_outbox(uuid[], text), private.cancel_queued_outbox(uuid[], text),
   private.cancel_automated_outbox(uuid[], text), private.lock_unsettled_outbox(uuid[]),
@@ -2040,7 +2062,7 @@ grant execute on function
   public.get_outbox_stats(uuid), public.pause_connection(uuid, text), public.resume_connection(uuid),
   public.maintain_outbox(interval), public.take_rate_limit_slot(text, integer, integer)
   to service_role;
-grant execute on function public.send_whatsapp_text(uuid, text, text) to authenticated;
+grant execute on function public.send_whatsapp_text(uuid, text, text, uuid) to authenticated;
 
 ------------------------------------------------------------------------------------------------------------------------
 -- What an older table held

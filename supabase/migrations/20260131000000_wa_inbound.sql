@@ -322,6 +322,20 @@ begin
   on conflict do nothing;
 end $$;
 
+-- How long a customer waited for the first answer, now that something written from the phone has come to light. It may be
+-- older than the answer that was counted.
+create or replace function private.first_response_seconds(
+  p_thread_id uuid, p_connection_id uuid, p_workspace_id uuid, p_waiting_since timestamptz, p_counted integer
+) returns integer
+language plpgsql stable security invoker set search_path = '' as $$
+begin
+  return least(p_counted, (
+    select extract(epoch from min(message.occurred_at) - p_waiting_since)::integer from public.wa_messages as message
+    where message.thread_id = p_thread_id and message.connection_id = p_connection_id
+      and message.workspace_id = p_workspace_id and message.direction = 'out' and message.source = 'phone'
+      and message.occurred_at > p_waiting_since));
+end $$;
+
 -- Moves threads on: one element of each array per thread.
 create or replace function private.move_whatsapp_threads(
   p_thread_ids uuid[], p_latest_at timestamptz[], p_bodies text[], p_first_inbound_at timestamptz[],
@@ -353,11 +367,22 @@ begin
             and message.workspace_id = thread.workspace_id and message.direction = 'in' and message.source = 'live'
             and message.occurred_at > coalesce(greatest(thread.answered_at, latest.answered_at), '-infinity'))
     end,
+    first_waiting_since = case
+      when latest.unread_count > 0 and thread.status = 'closed'
+        then coalesce(nullif(latest.first_inbound_at, '-infinity'), latest.inbound_at)
+      when thread.first_response_seconds is null
+        and latest.first_inbound_at > coalesce(thread.answered_at, '-infinity')
+        then least(thread.first_waiting_since, latest.first_inbound_at)
+      else thread.first_waiting_since
+    end,
     first_response_seconds = case
-      when latest.unread_count > 0 and thread.status = 'closed' then null
-      when latest.answered_at > coalesce(thread.waiting_since, nullif(latest.first_inbound_at, '-infinity'))
-        then coalesce(thread.first_response_seconds, extract(epoch from latest.answered_at - coalesce(
-          thread.waiting_since, nullif(latest.first_inbound_at, '-infinity')))::integer)
+      when latest.unread_count > 0 and thread.status = 'closed'
+        then case when latest.answered_at is not null then private.first_response_seconds(
+          thread.id, thread.connection_id, thread.workspace_id, nullif(latest.first_inbound_at, '-infinity'), null) end
+      when latest.answered_at is not null
+        then private.first_response_seconds(thread.id, thread.connection_id, thread.workspace_id, coalesce(
+          thread.first_waiting_since, thread.waiting_since, nullif(latest.first_inbound_at, '-infinity')),
+          thread.first_response_seconds)
       else thread.first_response_seconds
     end,
     -- A closed conversation is one that waits for the customer, who has just written.
@@ -1434,6 +1459,7 @@ revoke all on function
   private.lock_whatsapp_message_ids(private.whatsapp_item[]),
   private.ensure_whatsapp_threads(jsonb, private.whatsapp_record[]), private.store_whatsapp_messages(private.whatsapp_item[]),
   private.complete_whatsapp_messages(private.whatsapp_item[]),
+  private.first_response_seconds(uuid, uuid, uuid, timestamptz, integer),
   private.move_whatsapp_threads(
     uuid[], timestamptz[], text[], timestamptz[], timestamptz[], timestamptz[], timestamptz[], integer[]),
   private.apply_whatsapp_statuses(private.whatsapp_item[]),
@@ -1458,6 +1484,7 @@ grant execute on function
   private.lock_whatsapp_message_ids(private.whatsapp_item[]),
   private.ensure_whatsapp_threads(jsonb, private.whatsapp_record[]), private.store_whatsapp_messages(private.whatsapp_item[]),
   private.complete_whatsapp_messages(private.whatsapp_item[]),
+  private.first_response_seconds(uuid, uuid, uuid, timestamptz, integer),
   private.move_whatsapp_threads(
     uuid[], timestamptz[], text[], timestamptz[], timestamptz[], timestamptz[], timestamptz[], integer[]),
   private.apply_whatsapp_statuses(private.whatsapp_item[]),

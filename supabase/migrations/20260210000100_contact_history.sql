@@ -278,14 +278,17 @@ begin
     inbound_count = thread.inbound_count + old.inbound_count,
     waiting_since = least(thread.waiting_since, old.waiting_since),
     answered_at = greatest(thread.answered_at, old.answered_at),
+    first_waiting_since = case when thread.first_response_seconds is null and old.first_response_seconds is not null
+      then old.first_waiting_since else coalesce(thread.first_waiting_since, old.first_waiting_since) end,
     first_response_seconds = coalesce(thread.first_response_seconds, old.first_response_seconds),
     automation_stopped_at = greatest(thread.automation_stopped_at, old.automation_stopped_at)
   from public.wa_threads as old
   where thread.id = p_into and old.id = p_from;
-  insert into public.wa_thread_reads as mine (thread_id, connection_id, workspace_id, user_id, read_count)
-  select p_into, old.connection_id, old.workspace_id, old.user_id, old.read_count
+  insert into public.wa_thread_reads as mine (thread_id, connection_id, workspace_id, user_id, read_count, is_marked_unread)
+  select p_into, old.connection_id, old.workspace_id, old.user_id, old.read_count, old.is_marked_unread
   from public.wa_thread_reads as old where old.thread_id = p_from
-  on conflict on constraint wa_thread_reads_pkey do update set read_count = mine.read_count + excluded.read_count;
+  on conflict on constraint wa_thread_reads_pkey do update set read_count = mine.read_count + excluded.read_count,
+    is_marked_unread = mine.is_marked_unread or excluded.is_marked_unread;
   update public.wa_thread_breaches as breach set thread_id = p_into
   where breach.thread_id = p_from and not exists (
     select from public.wa_thread_breaches as known

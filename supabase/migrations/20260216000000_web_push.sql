@@ -251,13 +251,8 @@ begin
     (select coalesce(sum(greatest(chat.last_seq - member.last_read_seq - member.unread_deleted_count, 0)), 0)::bigint
      from public.chat_members as member join public.chats as chat on chat.id = member.chat_id
      where member.user_id = p_user_id and coalesce(member.muted_until, '-infinity') <= now())
-    + (select coalesce(sum(greatest(least(
-         thread.unread_count, thread.inbound_count - coalesce(mine.read_count, 0)), 0)), 0)
-       from public.workspace_memberships as membership
-       join public.wa_threads as thread
-         on thread.workspace_id = membership.workspace_id and thread.assignee_id = membership.user_id
-       left join public.wa_thread_reads as mine on mine.thread_id = thread.id and mine.user_id = membership.user_id
-       where membership.user_id = p_user_id)
+    + (select coalesce(sum(mine.unread_count), 0) from private.thread_unread as mine
+       where mine.user_id = p_user_id and mine.assignee_id = p_user_id)
     + (select count(*) from public.user_contact_settings as settings
        where settings.user_id = p_user_id and settings.follow_up_at <= now())
     + (select count(*) from public.user_tma_settings as settings
@@ -483,14 +478,14 @@ begin
   return query
   select asked.id, membership.user_id,
     case asked.payload ->> 'kind' when 'assignment' then asked.id::text
-      else private.time_cursor(thread.last_inbound_at) || ':' || mine.unread end,
+      else private.time_cursor(thread.last_inbound_at) || ':' || mine.unread_count end,
     jsonb_build_object(
       'kind', asked.payload ->> 'kind',
       'title', left(coalesce(contact.name, contact.phone, 'A group'), 100),
       'body', case asked.payload ->> 'kind' when 'assignment' then 'Assigned to you'
         else coalesce(thread.last_message_body, 'New message') end,
       'tag', 'thread:' || thread.id, 'workspace_id', thread.workspace_id, 'thread_id', thread.id,
-      'contact_id', thread.contact_id, 'count', greatest(mine.unread, 1)),
+      'contact_id', thread.contact_id, 'count', greatest(mine.unread_count, 1)),
     private.quiet_seconds(settings.quiet_from, settings.quiet_until, profile.timezone)
   from unnest(p_ids, p_payloads) as asked (id, payload)
   cross join lateral (
@@ -510,16 +505,12 @@ begin
     on membership.workspace_id = thread.workspace_id
       and membership.user_id = coalesce((asked.payload ->> 'user_id')::uuid, membership.user_id)
   join public.profiles as profile on profile.id = membership.user_id
-  cross join lateral (
-    select greatest(least(thread.unread_count, thread.inbound_count - coalesce((
-      select seen.read_count from public.wa_thread_reads as seen
-      where seen.thread_id = thread.id and seen.user_id = membership.user_id), 0)), 0) as unread
-  ) as mine
+  join private.thread_unread as mine on mine.thread_id = thread.id and mine.user_id = membership.user_id
   left join public.notification_settings as settings on settings.user_id = membership.user_id
   where exists (select 1 from public.push_subscriptions as device where device.user_id = membership.user_id)
     and case asked.payload ->> 'kind'
       when 'assignment' then thread.assignee_id = membership.user_id and coalesce(settings.notify_assignments, true)
-      when 'inbound_message' then mine.unread > 0 and case coalesce(settings.notify_inbound, 'mine')
+      when 'inbound_message' then mine.unread_count > 0 and case coalesce(settings.notify_inbound, 'mine')
         when 'all' then true
         when 'mine' then thread.assignee_id = membership.user_id
           or (thread.assignee_id is null and membership.role <> 'viewer')

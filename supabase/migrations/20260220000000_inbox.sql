@@ -38,17 +38,48 @@ end $$;
 ------------------------------------------------------------------------------------------------------------------------
 -- Tables
 ------------------------------------------------------------------------------------------------------------------------
+-- Hours of a week: [{"day": 1, "opens": "09:00", "closes": "17:00"}, …], day 1 being Monday; none may overlap, and a week
+-- has an hour at least.
+create or replace function private.is_business_hours(p_hours jsonb) returns boolean
+language plpgsql immutable security invoker set search_path = '' as $$
+begin
+  return coalesce(jsonb_typeof(p_hours) = 'array' and jsonb_array_length(p_hours) <= 50 and (
+    select bool_and(coalesce(jsonb_typeof(given.value) = 'object' and given.value - '{day, opens, closes}'::text[] = '{}'
+      and given.value -> 'day' <@ '[1, 2, 3, 4, 5, 6, 7]' and jsonb_typeof(given.value -> 'day') = 'number'
+      and given.value ->> 'opens' ~ '^[0-2][0-9]:[0-5][0-9](:[0-5][0-9])?$'
+      and given.value ->> 'closes' ~ '^[0-2][0-9]:[0-5][0-9](:[0-5][0-9])?$'
+      and private.is_valid(given.value ->> 'opens', 'time') and private.is_valid(given.value ->> 'closes', 'time'),
+      false))
+    from jsonb_array_elements(case jsonb_typeof(p_hours) when 'array' then p_hours end) as given)
+    and (
+      select bool_and(opening.closes > opening.opens and opening.opens >= coalesce(opening.closed_before, '00:00'))
+        and sum(opening.closes - opening.opens) >= interval '1 hour'
+      from (
+        select hours.*, lag(hours.closes) over (partition by hours.day order by hours.opens) as closed_before
+        from jsonb_to_recordset(p_hours) as hours (day integer, opens time, closes time)
+      ) as opening), false);
+end $$;
+revoke all on function private.is_business_hours(jsonb) from public, anon, authenticated, service_role;
+-- Whoever writes a row is subject to its check.
+grant execute on function private.is_business_hours(jsonb) to service_role;
+
 create table if not exists public.inbox_settings (workspace_id uuid primary key);
 alter table public.inbox_settings
   add column if not exists assignment_policy text not null default 'manual',
   add column if not exists assignment_limit integer,
   add column if not exists first_response_target_seconds integer,
   add column if not exists next_response_target_seconds integer,
+  add column if not exists business_hours jsonb,
+  add column if not exists timezone text not null default 'UTC',
   add column if not exists created_at timestamptz not null default now(),
   add column if not exists updated_at timestamptz not null default now();
 comment on table public.inbox_settings is 'How a workspace shares out its conversations, and how soon it means to answer.';
 comment on column public.inbox_settings.assignment_limit is
   'How many open conversations somebody may have before nothing more is assigned to them.';
+
+comment on column public.inbox_settings.business_hours is
+  'Targets count these hours of the week alone; null is always: [{"day": 1 (Monday) to 7, "opens": time, "closes": time}].';
+comment on column public.inbox_settings.timezone is 'Of the business hours.';
 
 create table if not exists public.inbox_assignees (
   workspace_id uuid not null,
@@ -69,10 +100,14 @@ create table if not exists public.wa_thread_reads (
 );
 alter table public.wa_thread_reads
   add column if not exists read_count bigint,
+  add column if not exists is_marked_unread boolean not null default false,
   set (fillfactor = 70);
 comment on table public.wa_thread_reads is 'How far each user has seen each thread.';
 comment on column public.wa_thread_reads.read_count is
   'How many of the thread''s inbound messages they have seen: what is unread is a subtraction, whatever its number.';
+
+comment on column public.wa_thread_reads.is_marked_unread is
+  'They have seen it and want to come back to it: unread for them alone, until they look at it again.';
 
 create table if not exists public.wa_thread_breaches (
   thread_id uuid not null,
@@ -104,6 +139,10 @@ begin
       'check (first_response_target_seconds between 1 and 31536000)'),
     ('public.inbox_settings', 'inbox_settings_next_response_target_seconds_check',
       'check (next_response_target_seconds between 1 and 31536000)'),
+    ('public.inbox_settings', 'inbox_settings_business_hours_check',
+      'check (business_hours is null or private.is_business_hours(business_hours))'),
+    ('public.inbox_settings', 'inbox_settings_timezone_check',
+      'check (length(timezone) <= 100 and private.is_timezone(timezone))'),
     ('public.inbox_assignees', 'inbox_assignees_workspace_id_fkey',
       'foreign key (workspace_id) references public.inbox_settings (workspace_id) on delete cascade'),
     ('public.inbox_assignees', 'inbox_assignees_workspace_id_user_id_fkey', 'foreign key (workspace_id, user_id)
@@ -135,6 +174,8 @@ end $$;
 create index if not exists inbox_settings_assignment_policy_idx
   on public.inbox_settings (assignment_policy) where assignment_policy <> 'manual';
 create index if not exists wa_thread_reads_workspace_id_user_id_idx on public.wa_thread_reads (workspace_id, user_id);
+create index if not exists wa_thread_reads_marked_workspace_id_user_id_idx
+  on public.wa_thread_reads (workspace_id, user_id) where is_marked_unread;
 create index if not exists wa_thread_breaches_workspace_id_created_at_idx
   on public.wa_thread_breaches (workspace_id, created_at desc);
 create index if not exists wa_thread_breaches_open_thread_id_idx
@@ -174,6 +215,71 @@ grant select, insert, update, delete on table public.inbox_settings, public.inbo
   to service_role;
 
 ------------------------------------------------------------------------------------------------------------------------
+-- Business hours
+------------------------------------------------------------------------------------------------------------------------
+-- The moment so many seconds of business hours after another one, or before it where they are negative. Whole weeks are
+-- skipped; what remains is found in the openings of the week around.
+create or replace function private.business_moment(p_from timestamptz, p_seconds integer, p_hours jsonb, p_timezone text)
+returns timestamptz
+language plpgsql stable security invoker set search_path = '' as $$
+declare
+  v_week integer;
+  v_weeks integer;
+  v_rest integer;
+  v_from timestamptz;
+begin
+  if p_hours is null or p_from is null or p_seconds is null then
+    return p_from + make_interval(secs => p_seconds);
+  end if;
+  select extract(epoch from sum(hours.closes - hours.opens))::integer into v_week
+  from jsonb_to_recordset(p_hours) as hours (opens time, closes time);
+  v_weeks := (abs(p_seconds) - 1) / v_week;
+  v_rest := abs(p_seconds) - v_weeks * v_week;
+  v_from := ((p_from at time zone p_timezone) + make_interval(days => sign(p_seconds)::integer * v_weeks * 7))
+    at time zone p_timezone;
+  return (
+    select case when p_seconds > 0 then counted.closes_at - make_interval(secs => counted.seconds - v_rest)
+      else counted.opens_at + make_interval(secs => counted.seconds - v_rest) end
+    from (
+      select opening.*, extract(epoch from sum(opening.closes_at - opening.opens_at) over (
+        order by sign(p_seconds) * extract(epoch from opening.opens_at))) as seconds
+      from (
+        select case when p_seconds > 0 then greatest(span.opens_at, v_from) else span.opens_at end as opens_at,
+          case when p_seconds > 0 then span.closes_at else least(span.closes_at, v_from) end as closes_at
+        from generate_series(-8, 8) as days (offset_days)
+        join jsonb_to_recordset(p_hours) as hours (day integer, opens time, closes time)
+          on hours.day = extract(isodow from (v_from at time zone p_timezone)::date + days.offset_days)
+        cross join lateral (
+          select ((v_from at time zone p_timezone)::date + days.offset_days + hours.opens) at time zone p_timezone as opens_at,
+            ((v_from at time zone p_timezone)::date + days.offset_days + hours.closes) at time zone p_timezone as closes_at
+        ) as span
+      ) as opening
+      where opening.closes_at > opening.opens_at
+    ) as counted
+    where counted.seconds >= v_rest
+    order by counted.seconds
+    limit 1);
+end $$;
+
+------------------------------------------------------------------------------------------------------------------------
+-- Unread
+------------------------------------------------------------------------------------------------------------------------
+-- What each member hasn't seen of each thread. A view, because it costs nothing where it is used: a function would be
+-- called for each row.
+create or replace view private.thread_unread with (security_invoker = true) as
+select thread.id as thread_id, thread.workspace_id, thread.assignee_id, membership.user_id,
+  greatest(least(thread.unread_count, thread.inbound_count - coalesce(mine.read_count, 0)),
+    mine.is_marked_unread::integer, 0)::integer as unread_count
+from public.wa_threads as thread
+join public.workspace_memberships as membership on membership.workspace_id = thread.workspace_id
+left join public.wa_thread_reads as mine
+  on mine.thread_id = thread.id and mine.connection_id = thread.connection_id
+    and mine.workspace_id = thread.workspace_id and mine.user_id = membership.user_id;
+comment on view private.thread_unread is
+  'How many messages of each thread each member hasn''t seen: what came since the team''s answer and they looked.';
+revoke all on table private.thread_unread from public, anon, authenticated, service_role;
+
+------------------------------------------------------------------------------------------------------------------------
 -- Functions: from a filter to a query
 ------------------------------------------------------------------------------------------------------------------------
 -- What a search means in the languages that the workspace's numbers are, or were, searched in.
@@ -191,6 +297,14 @@ begin
     v_query := v_query || websearch_to_tsquery(('pg_catalog.' || v_language)::regconfig, p_text);
   end loop;
   return v_query;
+end $$;
+
+-- Whoever has waited since before this moment waits too long: for the first answer of a conversation, or for a later one.
+create or replace function private.late_before(p_settings public.inbox_settings, p_is_first boolean) returns timestamptz
+language plpgsql stable security invoker set search_path = '' as $$
+begin
+  return private.business_moment(now(), -case when p_is_first then p_settings.first_response_target_seconds
+    else p_settings.next_response_target_seconds end, p_settings.business_hours, p_settings.timezone);
 end $$;
 
 -- Which threads a filter means, as SQL about "thread" for the calling user. Everything in it is checked, and quoted.
@@ -261,49 +375,54 @@ begin
         else array[p_filter ->> 'priority']
       end::text) || ')';
   end if;
-  if p_filter ? 'unread' then
-    v_conditions := v_conditions || ' and thread.has_unread and not exists (
-      select from public.wa_thread_reads as mine
-      where mine.thread_id = thread.id and mine.connection_id = thread.connection_id
-        and mine.workspace_id = thread.workspace_id and mine.user_id = ' || v_user_id || '
-        and mine.read_count >= thread.inbound_count)';
-  end if;
   if p_filter ? 'waiting' then
     v_conditions := v_conditions || ' and thread.waiting_since is not null';
   end if;
   if p_filter ? 'breached' then
     select settings.* into v_settings from public.inbox_settings as settings
     where settings.workspace_id = p_workspace_id;
-    -- Without a target nothing is late.
-    v_conditions := v_conditions || ' and thread.waiting_since < now() - make_interval(secs => case
-      when thread.first_response_seconds is null then ' || quote_nullable(v_settings.first_response_target_seconds)
-      || '::integer else ' || quote_nullable(v_settings.next_response_target_seconds) || '::integer end)';
+    -- Late is who has waited since before a moment that is the same for all. Without a target nothing is late.
+    v_conditions := v_conditions || ' and thread.waiting_since < case when thread.first_response_seconds is null then '
+      || quote_nullable(private.late_before(v_settings, true)) || '::timestamptz else '
+      || quote_nullable(private.late_before(v_settings, false)) || '::timestamptz end';
   end if;
   return v_conditions;
 end $$;
 
--- What a search adds to the conditions: a thread is found by one of its messages, or by its contact. Each is a condition of
--- its own, because no index serves both.
-create or replace function private.thread_searches(p_workspace_id uuid, p_filter jsonb) returns text[]
+-- What a filter means in one of two ways: a thread is found by one of its messages or by its contact, and is unread because
+-- of what came or because its user said so. Each is a condition of its own, because no index serves both.
+create or replace function private.thread_alternatives(p_workspace_id uuid, p_filter jsonb) returns text[]
 language plpgsql stable security invoker set search_path = '' as $$
 declare
+  v_user_id constant text := quote_nullable((select auth.uid())) || '::uuid';
+  v_unread text[] := array[''];
   v_pattern text;
   v_contact text := '';
 begin
+  if p_filter ? 'unread' then
+    v_unread := array[
+      ' and thread.has_unread and not exists (
+        select from public.wa_thread_reads as mine
+        where mine.thread_id = thread.id and mine.connection_id = thread.connection_id
+          and mine.workspace_id = thread.workspace_id and mine.user_id = ' || v_user_id || '
+          and mine.read_count >= thread.inbound_count)',
+      ' and thread.id in (select mine.thread_id from public.wa_thread_reads as mine where mine.is_marked_unread
+        and mine.workspace_id = ' || quote_literal(p_workspace_id) || '::uuid and mine.user_id = ' || v_user_id || ')'];
+  end if;
   if not p_filter ? 'q' then
-    return array[''];
+    return v_unread;
   end if;
   foreach v_pattern in array private.search_patterns(p_filter ->> 'q') loop
     v_contact := v_contact || ' and person.search_text like ' || quote_literal(v_pattern);
   end loop;
-  return array[
+  return array(select unread.condition || found.condition from unnest(v_unread) as unread (condition), unnest(array[
     ' and thread.id in (select message.thread_id from public.wa_messages as message where message.workspace_id = '
       || quote_literal(p_workspace_id) || '::uuid and message.body is not null'
       || ' and private.search_vector(message.search_language, message.body) @@ '
       || quote_literal(private.search_query(p_workspace_id, p_filter ->> 'q')::text) || '::tsquery)',
     ' and thread.contact_id in (select person.id from public.contacts as person where person.workspace_id = '
       || quote_literal(p_workspace_id) || '::uuid and person.deleted_at is null' || v_contact || ')'
-  ];
+  ]) as found (condition));
 end $$;
 
 -- Threads as lists and details show them, in the order given. Static, so that it is planned once a connection.
@@ -315,10 +434,14 @@ begin
   select thread.id, thread.workspace_id, thread.connection_id, thread.contact_id, thread.group_id, contact.name,
     contact.phone, thread.status, thread.assignee_id, thread.tags, thread.priority, thread.snoozed_until,
     thread.last_inbound_at, thread.last_message_at, thread.last_message_body, thread.unread_count,
-    greatest(least(thread.unread_count, thread.inbound_count - coalesce(mine.read_count, 0)), 0)::integer,
-    thread.waiting_since,
-    thread.waiting_since + make_interval(secs => case when thread.first_response_seconds is null
-      then settings.first_response_target_seconds else settings.next_response_target_seconds end),
+    coalesce(mine.unread_count, 0), thread.waiting_since,
+    -- For most a sum; asked of a function only where it is more.
+    case when settings.business_hours is null
+      then thread.waiting_since + make_interval(secs => case when thread.first_response_seconds is null
+        then settings.first_response_target_seconds else settings.next_response_target_seconds end)
+      else private.business_moment(thread.waiting_since, case when thread.first_response_seconds is null
+        then settings.first_response_target_seconds else settings.next_response_target_seconds end,
+        settings.business_hours, settings.timezone) end,
     thread.first_response_seconds, thread.created_at,
     thread.id || ':' || case p_sort
       when 'first_response_seconds' then thread.first_response_seconds
@@ -328,9 +451,7 @@ begin
   from unnest(p_threads) with ordinality as thread
   left join public.contacts as contact on contact.id = thread.contact_id
   left join public.inbox_settings as settings on settings.workspace_id = thread.workspace_id
-  left join public.wa_thread_reads as mine
-    on mine.thread_id = thread.id and mine.connection_id = thread.connection_id
-      and mine.workspace_id = thread.workspace_id and mine.user_id = (select auth.uid())
+  left join private.thread_unread as mine on mine.thread_id = thread.id and mine.user_id = (select auth.uid())
   order by thread.ordinality;
 end $$;
 
@@ -359,7 +480,7 @@ declare
   v_filters jsonb[] := array[coalesce(p_filter, '{}')];
   v_filter jsonb;
   v_conditions text := '';
-  v_searches text[] := array[''];
+  v_alternatives text[] := array[''];
 begin
   if p_view_id is not null then
     v_filters := v_filters || private.view_filter(p_workspace_id, p_view_id);
@@ -367,14 +488,15 @@ begin
   foreach v_filter in array v_filters loop
     v_conditions := v_conditions || case v_conditions when '' then '' else ' and ' end
       || private.thread_conditions(p_workspace_id, v_filter);
-    v_searches := array(
-      select one.search || other.search
-      from unnest(v_searches) as one (search), unnest(private.thread_searches(p_workspace_id, v_filter)) as other (search));
+    v_alternatives := array(
+      select one.condition || other.condition
+      from unnest(v_alternatives) as one (condition),
+        unnest(private.thread_alternatives(p_workspace_id, v_filter)) as other (condition));
   end loop;
   return (
-    select string_agg('(select ' || p_columns || ' from public.wa_threads as thread where ' || v_conditions || search.condition
-      || p_page || ')', ' union ')
-    from unnest(v_searches) as search (condition));
+    select string_agg('(select ' || p_columns || ' from public.wa_threads as thread where ' || v_conditions
+      || alternative.condition || p_page || ')', ' union ')
+    from unnest(v_alternatives) as alternative (condition));
 end $$;
 
 ------------------------------------------------------------------------------------------------------------------------
@@ -504,28 +626,93 @@ begin
         on mine.thread_id = thread.id and mine.connection_id = thread.connection_id
           and mine.workspace_id = thread.workspace_id and mine.user_id = v_user_id
       where thread.workspace_id = p_workspace_id and thread.has_unread
-        and thread.inbound_count > coalesce(mine.read_count, 0)),
+        and thread.inbound_count > coalesce(mine.read_count, 0)
+    ) + (
+      select count(*) from public.wa_thread_reads as mine
+      join public.wa_threads as thread on thread.id = mine.thread_id
+      where mine.workspace_id = p_workspace_id and mine.user_id = v_user_id and mine.is_marked_unread
+        and not (thread.has_unread and thread.inbound_count > mine.read_count)),
     'waiting', (
       select count(*) from public.wa_threads as thread
       where thread.workspace_id = p_workspace_id and thread.waiting_since is not null),
     'breached', (
-      select count(*) from public.wa_threads as thread
-      join public.inbox_settings as settings on settings.workspace_id = thread.workspace_id
-      where thread.workspace_id = p_workspace_id and thread.waiting_since < now() - make_interval(secs => case
-        when thread.first_response_seconds is null then settings.first_response_target_seconds
-        else settings.next_response_target_seconds end)));
+      with late as materialized (
+        select private.late_before(settings, true) as for_first, private.late_before(settings, false) as for_next
+        from public.inbox_settings as settings where settings.workspace_id = p_workspace_id
+      )
+      select count(*) from late join public.wa_threads as thread
+        on thread.waiting_since < case when thread.first_response_seconds is null then late.for_first else late.for_next end
+      where thread.workspace_id = p_workspace_id));
 end $$;
 comment on function public.get_inbox_counts(uuid) is
   'How many threads are open, pending, snoozed, closed, open and the caller''s, unread by the caller, waiting and overdue.';
 
+-- The newest messages that hold what is searched for. Of a rare word all messages are looked up at once. Of a common one
+-- never more than 2,000 are read at a time: in a span of time that should hold two pages, in longer ones before it where
+-- it didn't, and in a shorter one where it held too many. How common a word is the planner knows. Volatile, because
+-- Postgres plans for nothing else.
+create or replace function private.newest_messages_found(
+  p_workspace_id uuid, p_query tsquery, p_thread_id uuid, p_until timestamptz, p_until_id uuid, p_limit integer
+) returns uuid[]
+language plpgsql volatile security invoker set search_path = '' as $$
+declare
+  v_most constant integer := 2000;
+  v_found constant text := 'select message.id, message.occurred_at from public.wa_messages as message'
+    || ' where message.workspace_id = ' || quote_literal(p_workspace_id) || '::uuid and message.body is not null'
+    || ' and private.search_vector(message.search_language, message.body) @@ ' || quote_literal(p_query) || '::tsquery'
+    || coalesce(' and message.thread_id = ' || quote_literal(p_thread_id) || '::uuid', '');
+  v_oldest timestamptz;
+  v_until timestamptz := p_until;
+  v_until_id uuid := p_until_id;
+  v_since timestamptz;
+  v_span interval;
+  v_plan jsonb;
+  v_expected double precision;
+  v_count integer;
+  v_ids uuid[];
+  v_page uuid[] := '{}';
+begin
+  select message.occurred_at into v_oldest from public.wa_messages as message
+  where message.workspace_id = p_workspace_id and message.body is not null order by message.occurred_at limit 1;
+  if v_until is null then
+    v_until_id := 'ffffffff-ffff-ffff-ffff-ffffffffffff';
+    select message.occurred_at into v_until from public.wa_messages as message
+    where message.workspace_id = p_workspace_id and message.body is not null order by message.occurred_at desc limit 1;
+  end if;
+  execute 'explain (format json) ' || v_found into v_plan;
+  v_expected := (v_plan #>> '{0,Plan,Plan Rows}')::double precision;
+  if v_expected > v_most then
+    v_span := greatest((v_until - v_oldest) * (2 * p_limit / v_expected), interval '1 second');
+  end if;
+  loop
+    v_since := coalesce(v_until - v_span, '-infinity');
+    -- A second that alone holds too many can't be shortened.
+    execute 'with found as materialized (' || v_found || ' and (message.occurred_at, message.id) < ($1, $2)'
+        || ' and message.occurred_at >= $3' || case when v_span <= interval '1 second' then '' else ' limit ' || v_most + 1 end
+        || ') select (select count(*) from found), array(select one.id from found as one'
+        || ' order by one.occurred_at desc, one.id desc limit ' || p_limit || ')'
+      into v_count, v_ids using v_until, v_until_id, v_since;
+    if v_count > v_most and coalesce(v_span > interval '1 second', true) then
+      v_span := greatest(coalesce(v_span, v_until - v_oldest) / 8, interval '1 second');
+      continue;
+    end if;
+    v_page := v_page || v_ids;
+    exit when cardinality(v_page) >= p_limit or v_since <= v_oldest or v_oldest is null;
+    v_until := v_since;
+    v_until_id := '00000000-0000-0000-0000-000000000000';
+    v_span := v_span * 8;
+  end loop;
+  return v_page[:p_limit];
+end $$;
+
 create or replace function public.search_messages(
   p_workspace_id uuid, p_query text, p_thread_id uuid default null, p_after text default null, p_limit integer default 50
 ) returns setof private.found_message
-language plpgsql stable security definer
+language plpgsql volatile security definer
 set search_path = '' set plan_cache_mode = force_generic_plan set work_mem = '32MB' rows 50 as $$
 declare
   v_query tsquery;
-  v_messages public.wa_messages[];
+  v_ids uuid[];
 begin
   if not exists (
     select from public.workspace_memberships as membership
@@ -543,24 +730,19 @@ begin
     perform private.raise_error(400, 'invalid_value', '{"field": "after"}', 'Send the cursor of the page before.');
   end if;
   v_query := private.search_query(p_workspace_id, p_query);
-  execute 'select array(select message from public.wa_messages as message
-      where message.workspace_id = ' || quote_literal(p_workspace_id) || '::uuid and message.body is not null
-        and private.search_vector(message.search_language, message.body) @@ ' || quote_literal(v_query) || '::tsquery'
-    || case when p_thread_id is null then '' else ' and message.thread_id = ' || quote_literal(p_thread_id) end
-    || coalesce(' and (message.occurred_at, message.id) < (' || quote_literal(
-        private.cursor_time(substr(p_after, 38))::text) || '::timestamptz, ' || quote_literal(left(p_after, 36)) || ')', '')
-    || ' order by message.occurred_at desc, message.id desc limit ' || p_limit || ')'
-    into v_messages;
+  v_ids := private.newest_messages_found(p_workspace_id, v_query, p_thread_id,
+    case when p_after is not null then private.cursor_time(substr(p_after, 38)) end, left(p_after, 36)::uuid, p_limit);
   return query
   select message.id, message.workspace_id, message.thread_id, thread.contact_id, contact.name, message.direction,
     message.type,
     ts_headline(('pg_catalog.' || coalesce(message.search_language, 'simple'))::regconfig, message.body, v_query,
       'StartSel=«, StopSel=», MaxWords=30, MinWords=10'),
     message.occurred_at, message.id || ':' || (extract(epoch from message.occurred_at) * 1000000)::bigint
-  from unnest(v_messages) with ordinality as message
+  from unnest(v_ids) with ordinality as found (id, place)
+  join public.wa_messages as message on message.id = found.id
   join public.wa_threads as thread on thread.id = message.thread_id
   left join public.contacts as contact on contact.id = thread.contact_id
-  order by message.ordinality;
+  order by found.place;
 end $$;
 comment on function public.search_messages(uuid, text, uuid, text, integer) is
   'Messages that hold all words of a query, the newest first, with an excerpt; "quotes", or and - work as on the web.';
@@ -660,12 +842,30 @@ begin
     jsonb_build_object('thread_id', p_thread_id));
   insert into public.wa_thread_reads as mine (thread_id, connection_id, workspace_id, user_id, read_count)
   values (v_thread.id, v_thread.connection_id, v_thread.workspace_id, v_user_id, v_thread.inbound_count)
-  on conflict on constraint wa_thread_reads_pkey do update set read_count = excluded.read_count
-  where mine.read_count < excluded.read_count;
+  on conflict on constraint wa_thread_reads_pkey do update
+    set read_count = greatest(mine.read_count, excluded.read_count), is_marked_unread = false
+  where mine.read_count < excluded.read_count or mine.is_marked_unread;
   return v_thread.inbound_count;
 end $$;
 comment on function public.mark_thread_read(uuid) is
   'The caller has seen everything in a thread; returns how many messages that are. Colleagues see no difference.';
+
+create or replace function public.mark_thread_unread(p_thread_id uuid) returns void
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_user_id uuid := private.require_user();
+  v_thread public.wa_threads;
+begin
+  select thread.* into v_thread from public.wa_threads as thread where thread.id = p_thread_id;
+  perform private.require_role(v_thread.workspace_id, array['owner', 'admin', 'member', 'viewer'], 'thread_not_found',
+    jsonb_build_object('thread_id', p_thread_id));
+  insert into public.wa_thread_reads as mine (thread_id, connection_id, workspace_id, user_id, read_count,
+    is_marked_unread)
+  values (v_thread.id, v_thread.connection_id, v_thread.workspace_id, v_user_id, 0, true)
+  on conflict on constraint wa_thread_reads_pkey do update set is_marked_unread = true where not mine.is_marked_unread;
+end $$;
+comment on function public.mark_thread_unread(uuid) is
+  'The thread is unread for the caller, until they mark it read. Colleagues see no difference.';
 
 ------------------------------------------------------------------------------------------------------------------------
 -- Functions: settings
@@ -674,7 +874,7 @@ create or replace function public.set_inbox_settings(p_workspace_id uuid, p_patc
 language plpgsql security definer set search_path = '' as $$
 declare
   v_allowed constant text[] := array['assignment_policy', 'assignment_limit', 'assignee_ids',
-    'first_response_target_seconds', 'next_response_target_seconds'];
+    'first_response_target_seconds', 'next_response_target_seconds', 'business_hours', 'timezone'];
   v_wrong text;
   v_assignees uuid[];
   v_settings public.inbox_settings;
@@ -690,6 +890,9 @@ begin
   where not coalesce(case given.key
     when 'assignment_policy' then given.value <@ '["manual", "round_robin", "by_load"]'
       and jsonb_typeof(given.value) = 'string'
+    when 'business_hours' then given.value = 'null' or private.is_business_hours(given.value)
+    when 'timezone' then jsonb_typeof(given.value) = 'string' and length(given.value #>> '{}') <= 100
+      and private.is_timezone(given.value #>> '{}')
     when 'assignee_ids' then jsonb_typeof(given.value) = 'array' and not exists (
       select from jsonb_array_elements(case jsonb_typeof(given.value) when 'array' then given.value end) as member
       where not coalesce(private.is_valid(member.value #>> '{}', 'uuid'), false))
@@ -699,7 +902,8 @@ begin
   end, false);
   if v_wrong is not null then
     perform private.raise_error(400, 'invalid_value', jsonb_build_object('field', v_wrong),
-      'A policy is manual, round_robin or by_load; assignees are ids; limits and seconds are whole numbers from 1, or null.');
+      'A policy is manual, round_robin or by_load; assignees are ids; limits and seconds are whole numbers from 1, or null; '
+      'business hours don''t overlap and make an hour a week at least; a time zone is a name like Europe/Berlin.');
   end if;
   v_assignees := array(select value::uuid from jsonb_array_elements_text(p_patch -> 'assignee_ids'));
   if exists (
@@ -720,7 +924,10 @@ begin
     first_response_target_seconds = case when p_patch ? 'first_response_target_seconds'
       then (p_patch ->> 'first_response_target_seconds')::integer else settings.first_response_target_seconds end,
     next_response_target_seconds = case when p_patch ? 'next_response_target_seconds'
-      then (p_patch ->> 'next_response_target_seconds')::integer else settings.next_response_target_seconds end
+      then (p_patch ->> 'next_response_target_seconds')::integer else settings.next_response_target_seconds end,
+    business_hours = case when p_patch ? 'business_hours' then nullif(p_patch -> 'business_hours', 'null')
+      else settings.business_hours end,
+    timezone = coalesce(p_patch ->> 'timezone', settings.timezone)
   where settings.workspace_id = p_workspace_id
   returning * into v_settings;
   if p_patch ? 'assignee_ids' then
@@ -847,7 +1054,13 @@ begin
     assignee_id)
   select late.id, late.connection_id, late.workspace_id, late.waiting_since, late.kind, late.target_seconds,
     late.assignee_id
-  from public.inbox_settings as settings
+  from (
+    select settings.*, private.late_before(settings, true) as for_first, private.late_before(settings, false) as for_next
+    from public.inbox_settings as settings
+    where num_nonnulls(settings.first_response_target_seconds, settings.next_response_target_seconds) > 0
+    -- Evaluated once a workspace, not for each thread.
+    offset 0
+  ) as settings
   cross join lateral (
     select thread.*,
       case when thread.first_response_seconds is null then 'first_response' else 'next_response' end as kind,
@@ -855,10 +1068,11 @@ begin
         else settings.next_response_target_seconds end as target_seconds
     from public.wa_threads as thread
     where thread.workspace_id = settings.workspace_id
-      and thread.waiting_since < now() - make_interval(secs => least(
-        settings.first_response_target_seconds, settings.next_response_target_seconds))
+      and thread.waiting_since < greatest(settings.for_first, settings.for_next)
+      and thread.waiting_since < case when thread.first_response_seconds is null then settings.for_first
+        else settings.for_next end
   ) as late
-  where late.waiting_since < now() - make_interval(secs => late.target_seconds) and not exists (
+  where not exists (
     select from public.wa_thread_breaches as known
     where known.thread_id = late.id and known.connection_id = late.connection_id
       and known.workspace_id = late.workspace_id and known.waiting_since = late.waiting_since)
@@ -932,26 +1146,31 @@ comment on function public.add_thread_note(uuid, text, text, uuid[]) is
 -- Grants on functions
 ------------------------------------------------------------------------------------------------------------------------
 revoke all on function
-  private.search_query(uuid, text), private.thread_conditions(uuid, jsonb), private.thread_searches(uuid, jsonb),
+  private.business_moment(timestamptz, integer, jsonb, text), private.late_before(public.inbox_settings, boolean),
+  private.search_query(uuid, text), private.thread_conditions(uuid, jsonb), private.thread_alternatives(uuid, jsonb),
   private.threads_shown(public.wa_threads[], text), private.view_filter(uuid, uuid), private.threads_found(text, uuid, jsonb, uuid, text),
   public.list_threads(uuid, jsonb, uuid, text, text, integer), public.get_thread(uuid),
   public.count_threads(uuid, jsonb, uuid, boolean), public.get_inbox_counts(uuid),
+  private.newest_messages_found(uuid, tsquery, uuid, timestamptz, uuid, integer),
   public.search_messages(uuid, text, uuid, text, integer), public.update_threads(uuid[], jsonb),
-  public.mark_thread_read(uuid), public.set_inbox_settings(uuid, jsonb), public.set_connection_language(uuid, text),
+  public.mark_thread_read(uuid), public.mark_thread_unread(uuid), public.set_inbox_settings(uuid, jsonb),
+  public.set_connection_language(uuid, text),
   private.assign_waiting_threads(uuid, integer), public.keep_inbox(integer), private.thread_chat(uuid),
   public.open_thread_chat(uuid), public.add_thread_note(uuid, text, text, uuid[])
   from public, anon, authenticated, service_role;
 grant execute on function
   public.list_threads(uuid, jsonb, uuid, text, text, integer), public.get_thread(uuid),
   public.count_threads(uuid, jsonb, uuid, boolean), public.get_inbox_counts(uuid),
-  public.search_messages(uuid, text, uuid, text, integer), public.mark_thread_read(uuid),
+  public.search_messages(uuid, text, uuid, text, integer), public.mark_thread_read(uuid), public.mark_thread_unread(uuid),
   public.open_thread_chat(uuid), public.add_thread_note(uuid, text, text, uuid[])
   to authenticated;
 grant execute on function
   public.update_threads(uuid[], jsonb), public.set_inbox_settings(uuid, jsonb),
   public.set_connection_language(uuid, text)
   to authenticated, service_role;
-grant execute on function private.assign_waiting_threads(uuid, integer), public.keep_inbox(integer) to service_role;
+grant execute on function private.business_moment(timestamptz, integer, jsonb, text),
+  private.late_before(public.inbox_settings, boolean), private.assign_waiting_threads(uuid, integer),
+  public.keep_inbox(integer) to service_role;
 
 ------------------------------------------------------------------------------------------------------------------------
 -- Triggers

@@ -1,6 +1,7 @@
--- Purpose:   replies other than text: media, reactions and read receipts; canned responses.
+-- Purpose:   replies other than text: files, places, contact cards, buttons, lists and links, reactions, read receipts; canned
+--            responses.
 -- Needs:     20260128231758_m1_reliability, which queues them, and 20260131000000_wa_inbound, which shows reactions.
--- Used by:   qero.services.threads, canned_responses.
+-- Used by:   qero.services.threads, media, canned_responses.
 -- Raises:    PT404 thread_not_found, message_not_found, canned_response_not_found, workspace_not_found
 --            · PT403 role_required · PT400 invalid_value, body_too_long · PT409 workspace_suspended, and what
 --            private.queue_whatsapp raises.
@@ -51,46 +52,248 @@ grant select, insert, update, delete on table public.canned_responses to service
 ------------------------------------------------------------------------------------------------------------------------
 -- Functions: replies
 ------------------------------------------------------------------------------------------------------------------------
+-- Whether a value is a text that isn't empty and has at most so many characters.
+create or replace function private.is_text(p_value jsonb, p_limit integer) returns boolean
+language plpgsql immutable security invoker set search_path = '' as $$
+begin
+  return coalesce(jsonb_typeof(p_value) = 'string' and length(btrim(p_value #>> '{}', E' \t\r\n')) > 0
+    and length(p_value #>> '{}') <= p_limit, false);
+end $$;
+
+-- The first key of an object, by name, that isn't among those allowed; empty when it isn't an object; else null.
+create or replace function private.stray_key(p_value jsonb, p_allowed text[]) returns text
+language plpgsql immutable security invoker set search_path = '' as $$
+begin
+  if jsonb_typeof(p_value) is distinct from 'object' then
+    return '';
+  end if;
+  return (select min(given.key) from jsonb_object_keys(p_value) as given (key) where given.key <> all (p_allowed));
+end $$;
+
+-- What Meta would refuse of a file, as a path into it; null when nothing.
+create or replace function private.wrong_media(p_kind text, p_media jsonb) returns text
+language plpgsql immutable security invoker set search_path = '' as $$
+declare
+  v_stray constant text := private.stray_key(p_media, array['id', 'link']
+    || case when p_kind in ('image', 'video', 'document') then array['caption'] else '{}' end
+    || case p_kind when 'document' then array['filename'] when 'audio' then array['voice'] else '{}' end);
+begin
+  return case
+    when v_stray is not null then v_stray
+    when (p_media ? 'id') = (p_media ? 'link') then 'id'
+    when p_media ? 'id' and not private.is_text(p_media -> 'id', 240) then 'id'
+    when p_media ? 'link' and not (private.is_text(p_media -> 'link', 2000)
+      and p_media ->> 'link' ~ '^https?://[^[:space:]]+$') then 'link'
+    when p_media ? 'caption' and not private.is_text(p_media -> 'caption', 1024) then 'caption'
+    when p_media ? 'filename' and not private.is_text(p_media -> 'filename', 240) then 'filename'
+    when p_media ? 'voice' and jsonb_typeof(p_media -> 'voice') <> 'boolean' then 'voice'
+  end;
+end $$;
+
+-- What Meta would refuse of buttons, a list, a link or a request for the customer's place, as a path; null when nothing.
+create or replace function private.wrong_interactive(p_value jsonb) returns text
+language plpgsql immutable security invoker set search_path = '' as $$
+declare
+  v_type constant text := p_value ->> 'type';
+  v_header constant text := p_value #>> '{header,type}';
+  v_action constant jsonb := p_value -> 'action';
+  v_stray text := private.stray_key(p_value, array['type', 'body', 'action']
+    || case v_type when 'location_request_message' then '{}' else array['header', 'footer'] end);
+  v_is_right boolean;
+begin
+  if v_stray is not null then
+    return v_stray;
+  elsif v_type is null or v_type not in ('button', 'list', 'cta_url', 'location_request_message') then
+    return 'type';
+  elsif private.stray_key(p_value -> 'body', array['text']) is not null
+    or not private.is_text(p_value #> '{body,text}', case v_type when 'list' then 4096 else 1024 end)
+  then
+    return 'body';
+  elsif p_value ? 'footer' and (private.stray_key(p_value -> 'footer', array['text']) is not null
+    or not private.is_text(p_value #> '{footer,text}', 60))
+  then
+    return 'footer';
+  elsif p_value ? 'header' and not coalesce(private.stray_key(p_value -> 'header', array['type', v_header]) is null
+    and case
+      when v_header = 'text' then private.is_text(p_value #> '{header,text}', 60)
+      when v_type <> 'list' and v_header in ('image', 'video', 'document')
+        then private.wrong_media(v_header, p_value -> 'header' -> v_header) is null
+    end, false)
+  then
+    return 'header';
+  end if;
+  v_is_right := case v_type
+    when 'button' then private.stray_key(v_action, array['buttons']) is null and (
+      select count(*) between 1 and 3 and count(distinct button.value #> '{reply,id}') = count(*)
+        and count(distinct button.value #> '{reply,title}') = count(*)
+        and bool_and(private.stray_key(button.value, array['type', 'reply']) is null
+          and button.value -> 'type' = '"reply"'
+          and private.stray_key(button.value -> 'reply', array['id', 'title']) is null
+          and private.is_text(button.value #> '{reply,id}', 256) and private.is_text(button.value #> '{reply,title}', 20))
+      from jsonb_path_query(v_action, '$.buttons[*]') as button (value))
+    when 'list' then private.stray_key(v_action, array['button', 'sections']) is null
+      and private.is_text(v_action -> 'button', 20) and (
+        -- Several sections need titles to be told apart.
+        select count(*) between 1 and 10 and bool_and(private.stray_key(section.value, array['title', 'rows']) is null
+          and jsonb_path_exists(section.value, '$.rows[*]')
+          and (private.is_text(section.value -> 'title', 24)
+            or (not section.value ? 'title' and not jsonb_path_exists(v_action, '$.sections[1]'))))
+        from jsonb_path_query(v_action, '$.sections[*]') as section (value)
+      ) and (
+        select count(*) between 1 and 10 and count(distinct choice.value -> 'id') = count(*)
+          and bool_and(private.stray_key(choice.value, array['id', 'title', 'description']) is null
+            and private.is_text(choice.value -> 'id', 200) and private.is_text(choice.value -> 'title', 24)
+            and (not choice.value ? 'description' or private.is_text(choice.value -> 'description', 72)))
+        from jsonb_path_query(v_action, '$.sections[*].rows[*]') as choice (value))
+    when 'cta_url' then private.stray_key(v_action, array['name', 'parameters']) is null
+      and v_action -> 'name' = '"cta_url"'
+      and private.stray_key(v_action -> 'parameters', array['display_text', 'url']) is null
+      and private.is_text(v_action #> '{parameters,display_text}', 20)
+      and private.is_text(v_action #> '{parameters,url}', 2000)
+      and v_action #>> '{parameters,url}' ~ '^https?://[^[:space:]]+$'
+    else v_action = '{"name": "send_location"}'
+  end;
+  return case when not coalesce(v_is_right, false) then 'action' end;
+end $$;
+
+-- What Meta would refuse of a reply's content, as a path into it; null when nothing.
+create or replace function private.wrong_content(p_kind text, p_content jsonb) returns text
+language plpgsql immutable security invoker set search_path = '' as $$
+declare
+  v_stray text;
+begin
+  if p_kind = 'interactive' then
+    return private.wrong_interactive(p_content);
+  elsif p_kind = 'location' then
+    v_stray := private.stray_key(p_content, array['latitude', 'longitude', 'name', 'address']);
+    return case
+      when v_stray is not null then v_stray
+      when not coalesce(jsonb_typeof(p_content -> 'latitude') = 'number'
+        and (p_content ->> 'latitude')::numeric between -90 and 90, false) then 'latitude'
+      when not coalesce(jsonb_typeof(p_content -> 'longitude') = 'number'
+        and (p_content ->> 'longitude')::numeric between -180 and 180, false) then 'longitude'
+      when p_content ? 'name' and not private.is_text(p_content -> 'name', 1000) then 'name'
+      when p_content ? 'address' and not private.is_text(p_content -> 'address', 1000) then 'address'
+    end;
+  elsif p_kind = 'contacts' then
+    return case when jsonb_typeof(p_content) is distinct from 'array' or not (
+      select count(*) between 1 and 50 and bool_and(
+        private.stray_key(card.value,
+          array['name', 'phones', 'emails', 'org', 'urls', 'addresses', 'birthday']) is null
+        and private.stray_key(card.value -> 'name', array['formatted_name', 'first_name', 'last_name', 'middle_name',
+          'prefix', 'suffix']) is null
+        and private.is_text(card.value #> '{name,formatted_name}', 300)
+        -- Meta wants a part of the name beside the whole.
+        and (private.is_text(card.value #> '{name,first_name}', 300) or private.is_text(card.value #> '{name,last_name}', 300))
+        and not exists (
+          select from jsonb_path_query(card.value, '$.phones[*]') as phone (value)
+          where private.stray_key(phone.value, array['phone', 'type', 'wa_id']) is not null
+            or not private.is_text(phone.value -> 'phone', 40))
+        and not exists (
+          select from jsonb_path_query(card.value, '$.emails[*]') as email (value)
+          where private.stray_key(email.value, array['email', 'type']) is not null
+            or not private.is_text(email.value -> 'email', 320)))
+      from jsonb_array_elements(case jsonb_typeof(p_content) when 'array' then p_content else '[]' end) as card
+    ) then 'contacts' end;
+  end if;
+  return private.wrong_media(p_kind, p_content);
+end $$;
+
 -- Definer, all of these: members write neither messages nor the outbox directly.
-create or replace function public.send_whatsapp_media(
-  p_thread_id uuid, p_kind text, p_media jsonb, p_idempotency_key text
+create or replace function public.send_whatsapp_content(
+  p_thread_id uuid, p_kind text, p_content jsonb, p_idempotency_key text, p_quoted_id uuid default null
 ) returns public.wa_messages
 language plpgsql security definer set search_path = '' as $$
 declare
   v_workspace_id constant uuid := (select thread.workspace_id from public.wa_threads as thread where thread.id = p_thread_id);
-  v_allowed constant text[] := array['id', 'link']
-    || case when p_kind in ('image', 'video', 'document') then array['caption'] else '{}' end
-    || case when p_kind = 'document' then array['filename'] else '{}' end;
+  v_kinds constant text[] :=
+    array['image', 'video', 'audio', 'document', 'sticker', 'location', 'contacts', 'interactive'];
+  v_wrong text;
   v_queued record;
   v_message public.wa_messages;
 begin
   perform private.require_role(v_workspace_id, array['owner', 'admin', 'member'], 'thread_not_found',
     jsonb_build_object('thread_id', p_thread_id));
-  if p_kind is null or p_kind not in ('image', 'video', 'audio', 'document', 'sticker') then
-    perform private.raise_error(400, 'invalid_value',
-      '{"field": "kind", "allowed": ["image", "video", "audio", "document", "sticker"]}', 'Use one that is allowed.');
-  elsif jsonb_typeof(p_media) is distinct from 'object' or (p_media ? 'id') = (p_media ? 'link')
-    or exists (
-      select from jsonb_each(p_media) as given
-      where not coalesce(given.key = any (v_allowed) and jsonb_typeof(given.value) = 'string'
-        and length(given.value #>> '{}') between 1 and case given.key when 'link' then 2000 when 'caption' then 1024
-          else 240 end
-        and (given.key <> 'link' or given.value #>> '{}' ~ '^https?://[^[:space:]]+$'), false))
-  then
-    perform private.raise_error(400, 'invalid_value', jsonb_build_object('field', 'media', 'allowed', v_allowed),
-      'Give either the id of an uploaded file or a link to one; a caption has at most 1024 characters.');
+  if p_kind is null or p_kind <> all (v_kinds) then
+    perform private.raise_error(400, 'invalid_value', jsonb_build_object('field', 'kind', 'allowed', v_kinds),
+      'Use one that is allowed.');
   end if;
-  v_queued := private.queue_whatsapp(
-    p_thread_id, jsonb_build_object('type', p_kind, p_kind, p_media), p_idempotency_key, true);
+  v_wrong := private.wrong_content(p_kind, p_content);
+  if v_wrong is not null then
+    perform private.raise_error(400, 'invalid_value',
+      jsonb_build_object('field', rtrim('content.' || left(v_wrong, 100), '.'), 'kind', p_kind),
+      'A file has either an id or a link; buttons are at most 3, rows of a list 10; docs/inbox.md has what WhatsApp takes.');
+  end if;
+  v_queued := private.queue_whatsapp(p_thread_id, jsonb_build_object('type', p_kind, p_kind, p_content)
+    || private.quoting(p_thread_id, p_quoted_id), p_idempotency_key, true);
   if v_queued.is_new then
-    return private.show_whatsapp_reply(v_queued.outbox, p_kind,
-      coalesce(p_media ->> 'caption', p_media ->> 'filename'));
+    return private.show_whatsapp_reply(v_queued.outbox, p_kind, coalesce(p_content ->> 'caption',
+      p_content #>> '{body,text}', p_content #>> '{0,name,formatted_name}', p_content ->> 'name',
+      p_content ->> 'address', p_content ->> 'filename'));
   end if;
   select message.* into v_message from public.wa_messages as message where message.outbox_id = (v_queued.outbox).id;
   return v_message;
 end $$;
-comment on function public.send_whatsapp_media(uuid, text, jsonb, text) is
-  'Queues a picture, video, sound, file or sticker by the thread''s own number, within 24 hours of the customer''s last message.';
+comment on function public.send_whatsapp_content(uuid, text, jsonb, text, uuid) is
+  'Queues a file, a place, contact cards, buttons, a list or a link by the thread''s own number, within 24 hours of the '
+  'customer''s last message; the content is in the shape of Meta''s request.';
+
+-- What WhatsApp takes: what a file is sent as, and how large it may be.
+create or replace function private.media_limits()
+returns table (kind text, max_bytes bigint, mime_types text[])
+language sql immutable security invoker set search_path = '' as $$
+  values
+    ('image', 5 * 1048576::bigint, array['image/jpeg', 'image/png']),
+    ('video', 16 * 1048576::bigint, array['video/mp4', 'video/3gpp']),
+    ('audio', 16 * 1048576::bigint, array['audio/aac', 'audio/amr', 'audio/mpeg', 'audio/mp4', 'audio/ogg']),
+    ('sticker', 500 * 1024::bigint, array['image/webp']),
+    ('document', 100 * 1048576::bigint, array['text/plain', 'application/pdf', 'application/msword',
+      'application/vnd.ms-excel', 'application/vnd.ms-powerpoint',
+      'application/vnd.openxmlformats-officedocument.wordprocessingml.document',
+      'application/vnd.openxmlformats-officedocument.spreadsheetml.sheet',
+      'application/vnd.openxmlformats-officedocument.presentationml.presentation'])
+$$;
+
+create or replace function public.prepare_media_upload(p_thread_id uuid, p_mime_type text, p_bytes bigint) returns jsonb
+language plpgsql stable security definer set search_path = '' as $$
+declare
+  v_workspace_id constant uuid := (select thread.workspace_id from public.wa_threads as thread where thread.id = p_thread_id);
+  v_mime_type constant text := lower(btrim(split_part(p_mime_type, ';', 1)));
+  v_limit record;
+begin
+  perform private.require_role(v_workspace_id, array['owner', 'admin', 'member'], 'thread_not_found',
+    jsonb_build_object('thread_id', p_thread_id));
+  select known.* into v_limit from private.media_limits() as known where v_mime_type = any (known.mime_types);
+  if not found then
+    perform private.raise_error(400, 'invalid_value', jsonb_build_object('field', 'mime_type', 'allowed', (
+        select jsonb_agg(mime_type.name) from private.media_limits() as known, unnest(known.mime_types) as mime_type (name))),
+      'Send a kind of file that WhatsApp takes.');
+  elsif not coalesce(p_bytes between 1 and v_limit.max_bytes, false) then
+    perform private.raise_error(400, 'invalid_value',
+      jsonb_build_object('field', 'bytes', 'kind', v_limit.kind, 'limit', v_limit.max_bytes),
+      'Send a smaller file, which isn''t empty, or a link to it.');
+  end if;
+  return jsonb_build_object('kind', v_limit.kind, 'connection_id', (public.resolve_connection_for_thread(p_thread_id)).id);
+end $$;
+comment on function public.prepare_media_upload(uuid, text, bigint) is
+  'What a file is sent as in a thread and by which number, when the caller may send it and WhatsApp takes it.';
+
+create or replace function public.get_connection_token(p_connection_id uuid) returns jsonb
+language plpgsql stable security invoker set search_path = '' as $$
+declare
+  v_token jsonb;
+begin
+  select jsonb_build_object('phone_number_id', connection.phone_number_id,
+    'access_token_ciphertext', private.connection_secret(connection.id))
+  into v_token from public.wa_phone_numbers as connection
+  where connection.id = p_connection_id and connection.deleted_at is null;
+  if v_token is null then
+    perform private.raise_error(409, 'connection_not_found', jsonb_build_object('connection_id', p_connection_id),
+      'Connect the number again.');
+  end if;
+  return v_token;
+end $$;
+comment on function public.get_connection_token(uuid) is 'A number and its encrypted token.';
 
 -- The message of a thread that a reply is about, as Meta knows it.
 create or replace function private.whatsapp_target(p_message_id uuid) returns public.wa_messages
@@ -245,13 +448,17 @@ comment on function public.render_canned_response(uuid, text) is
 -- Grants on functions
 ------------------------------------------------------------------------------------------------------------------------
 revoke all on function
-  public.send_whatsapp_media(uuid, text, jsonb, text), private.whatsapp_target(uuid),
+  private.is_text(jsonb, integer), private.stray_key(jsonb, text[]), private.wrong_media(text, jsonb),
+  private.wrong_interactive(jsonb), private.wrong_content(text, jsonb),
+  public.send_whatsapp_content(uuid, text, jsonb, text, uuid), private.media_limits(),
+  public.prepare_media_upload(uuid, text, bigint), public.get_connection_token(uuid), private.whatsapp_target(uuid),
   public.react_to_whatsapp_message(uuid, text, text), public.send_whatsapp_read_receipt(uuid, boolean),
   public.save_canned_response(uuid, text, text), public.delete_canned_response(uuid),
   private.filled_text(text, public.contacts), public.render_canned_response(uuid, text)
   from public, anon, authenticated, service_role;
+grant execute on function public.get_connection_token(uuid) to service_role;
 grant execute on function
-  public.send_whatsapp_media(uuid, text, jsonb, text), public.react_to_whatsapp_message(uuid, text, text),
+  public.prepare_media_upload(uuid, text, bigint), public.send_whatsapp_content(uuid, text, jsonb, text, uuid), public.react_to_whatsapp_message(uuid, text, text),
   public.send_whatsapp_read_receipt(uuid, boolean), public.save_canned_response(uuid, text, text),
   public.delete_canned_response(uuid), public.render_canned_response(uuid, text)
   to authenticated, service_role;

@@ -59,8 +59,8 @@ language sql immutable security invoker set search_path = '' as $$
   ) as place
 $$;
 
--- What has to be given to send it: {"header": …, "body": ["1", "2"], "buttons": {"0": "url"}}. A header that is a file
--- says which kind.
+-- What has to be given to send it: {"header": …, "body": ["1", "2"], "buttons": {"0": "url"}, "carousel": [one of these for
+-- each card]}. A header that is a file says which kind.
 create or replace function private.template_variables(p_components jsonb) returns jsonb
 language sql immutable security invoker set search_path = '' as $$
   select coalesce(jsonb_object_agg(lower(part.kind), part.places), '{}')
@@ -74,10 +74,13 @@ language sql immutable security invoker set search_path = '' as $$
           from jsonb_array_elements(component.value -> 'buttons') with ordinality as button
           where button.value ->> 'type' in ('COPY_CODE', 'OTP')
             or (button.value ->> 'type' = 'URL' and button.value ->> 'url' like '%{{%'))
+        when component.value ->> 'type' = 'CAROUSEL' then (
+          select jsonb_agg(private.template_variables(card.value -> 'components') order by card.ordinality)
+          from jsonb_array_elements(component.value -> 'cards') with ordinality as card)
         else nullif(to_jsonb(private.template_places(component.value ->> 'text')), '[]')
       end as places
     from jsonb_array_elements(private.template_components(p_components)) as component
-    where component.value ->> 'type' in ('HEADER', 'BODY', 'BUTTONS')
+    where component.value ->> 'type' in ('HEADER', 'BODY', 'BUTTONS', 'CAROUSEL')
   ) as part
   where part.places is not null
 $$;
@@ -91,6 +94,57 @@ language sql immutable security invoker set search_path = '' as $$
   end
 $$;
 
+-- What is wrong with the variables of a template, or of one of its cards.
+create or replace function private.template_problems(p_wanted jsonb, p_variables jsonb) returns setof text
+language plpgsql immutable security invoker set search_path = '' as $$
+begin
+  if jsonb_typeof(p_variables) is distinct from 'object' then
+    return query select 'values are missing';
+    return;
+  end if;
+  return query
+  select problem.text
+  from (
+    -- Parts that aren't there, or of another shape.
+    select given.key || ' isn''t part of it' as text from jsonb_each(p_variables) as given where not p_wanted ? given.key
+    union all
+    select part.name || ' is missing' from jsonb_object_keys(p_wanted) as part (name) where not p_variables ? part.name
+    union all
+    select 'header needs the id of an uploaded ' || (p_wanted ->> 'header') || ' or a link to one'
+    where jsonb_typeof(p_wanted -> 'header') = 'string' and p_variables ? 'header' and not coalesce(
+      (p_variables -> 'header' ? 'id') <> (p_variables -> 'header' ? 'link'), false)
+    union all
+    -- Values: none may be missing, and Meta takes no line breaks.
+    select part.name || ' ' || place.name || ' is missing, or holds a line break, a tab or five spaces'
+    from (values ('header'), ('body')) as part (name)
+    cross join lateral jsonb_array_elements_text(
+      case jsonb_typeof(p_wanted -> part.name) when 'array' then p_wanted -> part.name else '[]' end) as place (name)
+    where p_variables ? part.name
+      and not coalesce(private.template_value(p_variables -> part.name, place.name) !~ '[\n\r\t]|     |^$', false)
+    union all
+    select part.name || ' has more values than places' from (values ('header'), ('body')) as part (name)
+    where jsonb_typeof(p_wanted -> part.name) = 'array' and p_variables ? part.name
+      and case jsonb_typeof(p_variables -> part.name)
+        when 'array' then jsonb_array_length(p_variables -> part.name)
+        when 'object' then (select count(*) from jsonb_object_keys(p_variables -> part.name))
+      end > jsonb_array_length(p_wanted -> part.name)
+    union all
+    select 'buttons ' || button.name || ' is missing'
+    from jsonb_object_keys(coalesce(p_wanted -> 'buttons', '{}')) as button (name)
+    where p_variables ? 'buttons' and coalesce(p_variables -> 'buttons' ->> button.name, '') = ''
+    union all
+    select 'carousel ' || card.ordinality || ': ' || inside.text
+    from jsonb_array_elements(p_wanted -> 'carousel') with ordinality as card
+    cross join lateral private.template_problems(
+      card.value, p_variables -> 'carousel' -> (card.ordinality - 1)::integer) as inside (text)
+    where p_variables ? 'carousel'
+    union all
+    select 'carousel has more values than cards'
+    where p_wanted ? 'carousel' and jsonb_path_exists(p_variables, '$.carousel[$cards]',
+      jsonb_build_object('cards', jsonb_array_length(p_wanted -> 'carousel')))
+  ) as problem;
+end $$;
+
 -- Raises unless the variables are exactly those of the template.
 create or replace function private.check_template_variables(p_template public.wa_templates, p_variables jsonb)
 returns void
@@ -101,41 +155,13 @@ declare
 begin
   if exists (
     select from jsonb_array_elements(private.template_components(p_template.components)) as component
-    where component.value ->> 'type' not in ('HEADER', 'BODY', 'FOOTER', 'BUTTONS'))
+    where component.value ->> 'type' not in ('HEADER', 'BODY', 'FOOTER', 'BUTTONS', 'CAROUSEL'))
   then
     perform private.raise_error(400, 'invalid_value', jsonb_build_object('field', 'template_id'),
-      'Templates with cards or offers can''t be sent from here; send them through the outbox.');
+      'Templates with offers can''t be sent from here; send them through the outbox.');
   end if;
   select jsonb_agg(problem.text order by problem.text) into v_problems
-  from (
-    -- Parts that aren't there, or of another shape.
-    select given.key || ' isn''t part of it' as text from jsonb_each(p_variables) as given where not v_wanted ? given.key
-    union all
-    select part.name || ' is missing' from jsonb_object_keys(v_wanted) as part (name) where not p_variables ? part.name
-    union all
-    select 'header needs the id of an uploaded ' || (v_wanted ->> 'header') || ' or a link to one'
-    where jsonb_typeof(v_wanted -> 'header') = 'string' and p_variables ? 'header' and not coalesce(
-      (p_variables -> 'header' ? 'id') <> (p_variables -> 'header' ? 'link'), false)
-    union all
-    -- Values: none may be missing, and Meta takes no line breaks.
-    select part.name || ' ' || place.name || ' is missing, or holds a line break, a tab or five spaces'
-    from (values ('header'), ('body')) as part (name)
-    cross join lateral jsonb_array_elements_text(
-      case jsonb_typeof(v_wanted -> part.name) when 'array' then v_wanted -> part.name else '[]' end) as place (name)
-    where p_variables ? part.name
-      and not coalesce(private.template_value(p_variables -> part.name, place.name) !~ '[\n\r\t]|     |^$', false)
-    union all
-    select part.name || ' has more values than places' from (values ('header'), ('body')) as part (name)
-    where jsonb_typeof(v_wanted -> part.name) = 'array' and p_variables ? part.name
-      and case jsonb_typeof(p_variables -> part.name)
-        when 'array' then jsonb_array_length(p_variables -> part.name)
-        when 'object' then (select count(*) from jsonb_object_keys(p_variables -> part.name))
-      end > jsonb_array_length(v_wanted -> part.name)
-    union all
-    select 'buttons ' || button.name || ' is missing'
-    from jsonb_object_keys(coalesce(v_wanted -> 'buttons', '{}')) as button (name)
-    where p_variables ? 'buttons' and coalesce(p_variables -> 'buttons' ->> button.name, '') = ''
-  ) as problem;
+  from private.template_problems(v_wanted, p_variables) as problem (text);
   if v_problems is not null then
     perform private.raise_error(400, 'template_variables_invalid',
       jsonb_build_object('problems', v_problems, 'variables', v_wanted),
@@ -143,37 +169,46 @@ begin
   end if;
 end $$;
 
--- The body of Meta's request, from variables that have been checked.
-create or replace function private.template_payload(p_template public.wa_templates, p_variables jsonb) returns jsonb
+-- The components of Meta's request, of a template or of one of its cards; null when there are none.
+create or replace function private.template_parts(p_wanted jsonb, p_variables jsonb) returns jsonb
 language sql immutable security invoker set search_path = '' as $$
-  with wanted as (
-    select private.template_variables(p_template.components) as variables
-  ), component as (
+  with component as (
     select 1 as place, jsonb_build_object('type', 'header', 'parameters', jsonb_build_array(jsonb_build_object(
-      'type', wanted.variables ->> 'header', wanted.variables ->> 'header', p_variables -> 'header'))) as value
-    from wanted where jsonb_typeof(wanted.variables -> 'header') = 'string'
+      'type', p_wanted ->> 'header', p_wanted ->> 'header', p_variables -> 'header'))) as value
+    where jsonb_typeof(p_wanted -> 'header') = 'string'
     union all
     select 2, jsonb_build_object('type', part.name, 'parameters', (
       select jsonb_agg(jsonb_build_object('type', 'text', 'text',
           private.template_value(p_variables -> part.name, place.value))
         || case when place.value ~ '^[0-9]+$' then '{}'::jsonb
           else jsonb_build_object('parameter_name', place.value) end order by place.ordinality)
-      from jsonb_array_elements_text(wanted.variables -> part.name) with ordinality as place))
-    from wanted cross join (values ('header'), ('body')) as part (name)
-    where jsonb_typeof(wanted.variables -> part.name) = 'array'
+      from jsonb_array_elements_text(p_wanted -> part.name) with ordinality as place))
+    from (values ('header'), ('body')) as part (name)
+    where jsonb_typeof(p_wanted -> part.name) = 'array'
     union all
     select 3, jsonb_build_object('type', 'button', 'sub_type', button.value, 'index', button.key,
       'parameters', jsonb_build_array(case button.value
         when 'copy_code' then jsonb_build_object('type', 'coupon_code', 'coupon_code', p_variables -> 'buttons' -> button.key)
         else jsonb_build_object('type', 'text', 'text', p_variables -> 'buttons' -> button.key) end))
-    from wanted cross join lateral jsonb_each_text(coalesce(wanted.variables -> 'buttons', '{}')) as button
+    from jsonb_each_text(coalesce(p_wanted -> 'buttons', '{}')) as button
+    union all
+    select 4, jsonb_build_object('type', 'carousel', 'cards', (
+      select jsonb_agg(jsonb_build_object('card_index', card.ordinality - 1, 'components', coalesce(
+        private.template_parts(card.value, p_variables -> 'carousel' -> (card.ordinality - 1)::integer), '[]'))
+        order by card.ordinality)
+      from jsonb_array_elements(p_wanted -> 'carousel') with ordinality as card))
+    where p_wanted ? 'carousel'
   )
-  select jsonb_build_object('type', 'template', 'template', jsonb_build_object(
-      'name', p_template.name, 'language', jsonb_build_object('code', p_template.language))
-    || coalesce((
-      select jsonb_build_object('components', jsonb_agg(component.value order by component.place,
-        component.value ->> 'type' desc, component.value ->> 'index'))
-      from component having count(*) > 0), '{}'))
+  select jsonb_agg(component.value order by component.place, component.value ->> 'type' desc, component.value ->> 'index')
+  from component
+$$;
+
+-- The body of Meta's request, from variables that have been checked.
+create or replace function private.template_payload(p_template public.wa_templates, p_variables jsonb) returns jsonb
+language sql immutable security invoker set search_path = '' as $$
+  select jsonb_build_object('type', 'template', 'template', jsonb_strip_nulls(jsonb_build_object(
+    'name', p_template.name, 'language', jsonb_build_object('code', p_template.language),
+    'components', private.template_parts(private.template_variables(p_template.components), p_variables))))
 $$;
 
 -- What the customer reads, for the team's eyes.
@@ -541,7 +576,8 @@ comment on function public.send_template_to_threads(uuid, uuid, text, jsonb, uui
 ------------------------------------------------------------------------------------------------------------------------
 revoke all on function
   private.template_components(jsonb), private.template_places(text), private.template_variables(jsonb),
-  private.template_value(jsonb, text), private.check_template_variables(public.wa_templates, jsonb),
+  private.template_value(jsonb, text), private.template_problems(jsonb, jsonb),
+  private.check_template_variables(public.wa_templates, jsonb), private.template_parts(jsonb, jsonb),
   private.template_payload(public.wa_templates, jsonb), private.template_text(public.wa_templates, jsonb),
   private.filled_variables(jsonb, public.contacts), public.get_account_tokens(uuid),
   public.sync_templates(uuid, text, jsonb, timestamptz), public.list_templates(uuid, text, text),

@@ -65,6 +65,16 @@ async def test_a_conversation_is_worked_through(
     assert "hi: Hi {contact.first_name}!" in await inbox("canned", "list", workspace.slug)
     assert (await as_json("reply", thread.id, "--canned", "hi"))["body"] == "Hi Ada!"
     assert "Queued" in await inbox("reply", thread.id, "On its way", "--key", "k1")
+    [asked] = [message for message in await Threads(olga.client).messages(thread) if message.direction == "in"]
+    quoting = await as_json("reply", thread.id, "Fine?", "--button", "Yes", "--button", "n=No", "--quote", asked.id)
+    assert (quoting["type"], quoting["context"]) == ("interactive", {"id": asked.wa_message_id})
+    assert (await as_json("reply", thread.id, "Shop", "--place", "-1.9,30.1"))["body"] == "Shop"
+    assert "invalid_value" in await inbox("reply", thread.id, "--place", "here", code=1)
+    shown = await inbox("show", thread.id)
+    assert "> Where is my parcel?" in shown
+    assert "[interactive] Fine?" in shown
+    await inbox("unread", thread.id)
+    assert str(thread.id) in await inbox("list", workspace.slug, "--unread")
     assert "Noted" in await inbox("note", thread.id, "She is in a hurry")
 
     await inbox("views", "save", workspace.slug, "Parcels", "--tag", "parcel", "--default")
@@ -76,13 +86,20 @@ async def test_a_conversation_is_worked_through(
     assert "Boxes" in await inbox("views", "list", workspace.slug)
     await inbox("views", "delete", workspace.slug, "Boxes")
 
+    targets = ("--first-target", "90m", "--hours", "mon-tue 09:00-12:00", "--hours", "sat 10:00-12:00")
+    assert "business hours: mon 09:00-12:00, tue 09:00-12:00, sat" in await inbox("settings", workspace.slug, *targets)
+    changed = await as_json("settings", workspace.slug, "--policy", "by_load", "--hours", "always", "--limit", "5")
+    assert (changed["first_response_target_seconds"], changed["assignment_limit"]) == (5400, 5)
+    assert changed["business_hours"] is None
+    assert "invalid_value" in await inbox("settings", workspace.slug, "--hours", "weekdays 9-5", code=1)
+
     [snoozed] = await as_json("snooze", thread.id, "--until", "2h")
     assert snoozed["status"] == "snoozed"
     await inbox("reopen", thread.id)
     assert "1 closed." in await inbox("close", thread.id)
     assert (await as_json("counts", workspace.slug))["closed"] == 1
     [message, *_] = await Threads(olga.client).messages(thread)
-    assert message.body == "On its way"
+    assert message.body == "Shop"
 
 
 async def test_a_workspace_is_made_and_people_are_invited(tmp_path: Path, env: dict[str, str], world: World) -> None:

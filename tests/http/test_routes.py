@@ -184,11 +184,16 @@ ROUTES = [
     for_readers(THREAD, NO_THREAD),
     for_readers(THREAD + "/messages", NO_THREAD),
     Route("POST", THREAD + "/read", 200, 200, NO_THREAD),
+    Route("POST", THREAD + "/unread", 204, 204, NO_THREAD),
     for_members("POST", THREAD + "/notes", NO_THREAD, 201, body={"body": "Call back"}),
     for_members(
         "POST", THREAD + "/media", NO_THREAD, 202,
         body={"kind": "image", "media": {"link": "https://example.com/a.png"}},
     ),
+    for_members(
+        "POST", THREAD + "/replies", NO_THREAD, 202, body={"reply": {"type": "location_request", "body": "Where?"}}
+    ),
+    Route("POST", THREAD + "/files", (400, "invalid_value"), REFUSED, NO_THREAD, body={"it": "isn't a picture"}),
     Route("POST", THREAD + "/template", (404, "template_not_found"), REFUSED, NO_THREAD,
           body={"template_id": "{thread}"}),
     for_members("POST", "/api/inbox/messages/{wa_message}/reaction", NO_MESSAGE, 202, body={"emoji": "👍"}),

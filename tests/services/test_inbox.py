@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from itertools import product
 from typing import Any
 from uuid import UUID
@@ -17,12 +17,13 @@ from qero import (
     InboxSettingsPatch,
     InvalidInput,
     NotFound,
+    Opening,
     PermissionDenied,
     ThreadFilter,
     Threads,
     Upkeep,
 )
-from qero.local.graph import text_webhook
+from qero.local.graph import batch, echo_webhook, text_webhook
 from qero.models.whatsapp import Thread
 from tests.support import Number, User, World, digits
 
@@ -165,6 +166,68 @@ async def test_unread_is_each_users_own(world: World) -> None:
     assert [await unread(one) for one in (olga, bob, vera)] == [0, 0, 0], "answered: nobody has to look"
 
 
+async def test_a_thread_is_marked_unread_by_one_user_for_themselves(world: World) -> None:
+    workspace = await world.workspace(bob="member")
+    number = await world.number(workspace)
+    answered, seen = await threads_of(world, number, 2)
+    olga, bob = await inbox_of(world), await inbox_of(world, "bob")
+    await Threads((await world.user("olga")).client).send_text(answered.id, "Yes?")
+    await olga.mark_read(seen.id)
+    assert await ids(olga, workspace.id, unread=True) == []
+
+    for thread in (answered, seen, seen):
+        await olga.mark_unread(thread.id)
+
+    assert {*await ids(olga, workspace.id, unread=True)} == {answered.id, seen.id}
+    assert await ids(olga, workspace.id, unread=True, q="no such word") == []
+    assert (await olga.count(workspace.id, ThreadFilter(unread=True))).count == 2
+    assert (await olga.counts(workspace.id)).unread == 2
+    assert (await olga.get(answered.id)).my_unread_count == 1
+    assert (await bob.get(answered.id)).my_unread_count == 0
+    assert await ids(bob, workspace.id, unread=True) == [seen.id]
+
+    await olga.mark_read(answered.id)
+    assert await ids(olga, workspace.id, unread=True) == [seen.id]
+
+
+async def test_a_search_walks_back_from_the_newest_however_the_matches_lie(world: World) -> None:
+    workspace = await world.workspace()
+    thread = await world.thread(await world.number(workspace), text="Anything")
+    # A word in most of the oldest messages and in hardly any since; many at one moment; one that is rare everywhere.
+    await world.rows(
+        """
+        with made as (
+          insert into wa_messages (workspace_id, connection_id, thread_id, direction, type, body, occurred_at)
+          select workspace_id, connection_id, id, 'in', 'text',
+            case when i <= 9000 then 'christmas' else 'spring' end || case when i %% 1000 = 0 then ' rarely' else '' end
+              || case when i = 19000 then ' christmas' else '' end,
+            timestamptz '2026-01-01 00:00Z' + case when i <= 6000 then i * interval '1 s' when i <= 9000
+              then interval '7000 s' else i * interval '1 min' end
+          from wa_threads, generate_series(1, 20000) as i where id = %s
+          returning 1
+        ) select count(*) from made
+        """,
+        thread.id,
+    )
+    await world.database.execute("analyze wa_messages")
+    inbox = await inbox_of(world)
+
+    for words, limit in (("christmas", 200), ("rarely", 7), ("spring", 200), ("christmas rarely", 2)):
+        wanted = await world.rows(
+            "select id from wa_messages where thread_id = %s and to_tsvector('simple', body)"
+            " @@ websearch_to_tsquery('simple', %s) order by occurred_at desc, id desc limit 1000",
+            thread.id, words,
+        )  # fmt: skip
+        found: list[UUID] = []
+        after = None
+        while len(found) < 1000:
+            page = await inbox.search(workspace.id, words, limit=limit, after=after)
+            found += [message.id for message in page.items]
+            if (after := page.next) is None:
+                break
+        assert found == [id_ for (id_,) in wanted], words
+
+
 async def test_messages_and_people_are_found_by_their_words(world: World) -> None:
     workspace = await world.workspace()
     number = await world.number(workspace)
@@ -273,6 +336,32 @@ async def test_an_answer_ends_the_wait_and_says_how_long_the_first_one_took(worl
     assert [shown.id for shown in page.items] == [other.id]
 
 
+async def test_an_answer_from_the_phone_that_comes_to_light_late_was_still_the_first(world: World) -> None:
+    number = await world.number(await world.workspace())
+    sender = f"+{digits(11)}"
+    asked = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=2)
+    await world.receive(text_webhook(number.at_meta, sender, "Hello?", at=asked))
+    thread = await world.thread_of(number, sender)
+    inbox = await inbox_of(world)
+    await Threads((await world.user("olga")).client).send_text(thread.id, "Hello!")
+
+    async def took() -> int | None:
+        return (await inbox.get(thread.id)).first_response_seconds
+
+    assert (await took() or 0) >= 7200
+    for minutes, seconds in ((20, 1200), (2, 120), (10, 120), (-5, 120)):
+        await world.receive(echo_webhook(number.at_meta, sender, at=asked + timedelta(minutes=minutes)))
+        assert await took() == seconds
+
+    await inbox.close([thread.id])
+    again = asked + timedelta(minutes=100)
+    await world.receive(batch(
+        text_webhook(number.at_meta, sender, "And now?", at=again),
+        echo_webhook(number.at_meta, sender, at=again + timedelta(seconds=50)),
+    ))  # fmt: skip
+    assert await took() == 50
+
+
 async def test_missed_targets_are_shown_noted_once_and_found_to_be_over(world: World) -> None:
     workspace = await world.workspace(bob="member")
     number = await world.number(workspace)
@@ -302,6 +391,71 @@ async def test_missed_targets_are_shown_noted_once_and_found_to_be_over(world: W
     [breach] = await inbox.breaches(workspace.id)
     assert breach.answered_at is not None
     assert punctual.id not in await ids(inbox, workspace.id, breached=True)
+
+
+WEEK = [Opening(day=day, opens=time(9), closes=time(17)) for day in range(1, 6)]
+LUNCH = [Opening(day=day, opens=time(9), closes=time(12)) for day in (1, 2)] + [
+    Opening(day=1, opens=time(13), closes=time(17))
+]
+
+
+@pytest.mark.parametrize(
+    ("hours", "since", "seconds", "due"),
+    [
+        (None, "2026-03-06 16:00+01", 7200, "2026-03-06 18:00+01"),
+        (WEEK, "2026-03-06 16:00+01", 1800, "2026-03-06 16:30+01"),
+        (WEEK, "2026-03-06 16:00+01", 7200, "2026-03-09 10:00+01"),  # Friday to Monday
+        (WEEK, "2026-03-07 12:00+01", 3600, "2026-03-09 10:00+01"),
+        (WEEK, "2026-03-09 03:00+01", 3600, "2026-03-09 10:00+01"),
+        (WEEK, "2026-03-09 09:00+01", 8 * 3600, "2026-03-09 17:00+01"),
+        (WEEK, "2026-03-02 09:00+01", 40 * 3600, "2026-03-06 17:00+01"),
+        (WEEK, "2026-03-02 12:00+01", 80 * 3600, "2026-03-16 12:00+01"),
+        (WEEK, "2026-03-27 16:00+01", 7200, "2026-03-30 10:00+02"),  # the clocks change in between
+        (LUNCH, "2026-03-09 11:00+01", 2 * 3600, "2026-03-09 14:00+01"),
+        (LUNCH, "2026-03-10 11:00+01", 5 * 3600, "2026-03-16 14:00+01"),
+    ],
+)
+async def test_targets_count_business_hours_alone(
+    hours: list[Opening] | None, since: str, seconds: int, due: str, world: World
+) -> None:
+    workspace = await world.workspace()
+    thread = await world.thread(await world.number(workspace))
+    inbox = await inbox_of(world)
+    settings = await inbox.set_settings(
+        workspace.id,
+        InboxSettingsPatch(first_response_target_seconds=seconds, business_hours=hours, timezone="Europe/Berlin"),
+    )
+    assert (settings.business_hours, settings.timezone) == (hours, "Europe/Berlin")
+    await world.rows("update wa_threads set waiting_since = %s where id = %s returning 1", since, thread.id)
+
+    assert (await inbox.get(thread.id)).answer_due_at == datetime.fromisoformat(due)
+    back = await world.scalar(
+        "select private.business_moment(%s, -%s, settings.business_hours, settings.timezone)"
+        " from inbox_settings as settings where workspace_id = %s",
+        due, seconds, workspace.id,
+    )  # fmt: skip
+    forth = await world.scalar(
+        "select private.business_moment(%s, %s, settings.business_hours, settings.timezone)"
+        " from inbox_settings as settings where workspace_id = %s",
+        back, seconds, workspace.id,
+    )  # fmt: skip
+    assert forth == datetime.fromisoformat(due), "what is late now is what was due by now"
+
+
+@pytest.mark.parametrize(
+    "hours",
+    [
+        [],
+        [Opening(day=1, opens=time(9), closes=time(9, 30))],
+        [Opening(day=1, opens=time(9), closes=time(8))],
+        [Opening(day=1, opens=time(9), closes=time(12)), Opening(day=1, opens=time(11), closes=time(17))],
+    ],
+)
+async def test_business_hours_have_to_make_sense(hours: list[Opening], world: World) -> None:
+    workspace = await world.workspace()
+    with pytest.raises(InvalidInput) as error:
+        await (await inbox_of(world)).set_settings(workspace.id, InboxSettingsPatch(business_hours=hours))
+    assert (error.value.code, error.value.detail["field"]) == ("invalid_value", "business_hours")
 
 
 @pytest.mark.parametrize("policy", ["round_robin", "by_load"])

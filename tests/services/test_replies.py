@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID, uuid4
@@ -9,12 +10,24 @@ from uuid import UUID, uuid4
 import pytest
 
 from qero import (
+    Buttons,
     CannedResponses,
+    Choice,
+    ChoiceList,
+    ContactCard,
+    ContactCards,
     InvalidInput,
     InvalidState,
+    LinkButton,
+    ListRow,
+    ListSection,
+    Location,
+    LocationRequest,
     Media,
+    MediaUploads,
     NotFound,
     Outbox,
+    PermissionDenied,
     QeroError,
     Templates,
     TemplateSync,
@@ -24,6 +37,7 @@ from qero import (
 from qero.clients.graph import GraphClient
 from qero.local.graph import GraphFault, GraphStandIn, text_webhook
 from qero.local.graph_templates import TemplateAtMeta
+from qero.models.reply import Reply
 from qero.models.template import Template
 from qero.models.whatsapp import Message, Thread
 from qero.worker import WhatsAppChannel, Worker
@@ -38,6 +52,15 @@ HELLO: list[dict[str, Any]] = [
     ]},
 ]  # fmt: skip
 VARIABLES = {"header": ["17"], "body": ["Ada", "your order"], "buttons": {"1": "o17"}}
+
+
+CARD = {"components": [
+    {"type": "HEADER", "format": "IMAGE"}, {"type": "BODY", "text": "In {{1}}"},
+    {"type": "BUTTONS", "buttons": [{"type": "URL", "text": "Buy", "url": "https://example.com/{{1}}"}]},
+]}  # fmt: skip
+CARDS: list[dict[str, Any]] = [{"type": "BODY", "text": "Look, {{1}}"}, {"type": "CAROUSEL", "cards": [CARD, CARD]}]
+RED = {"header": {"id": "1"}, "body": ["red"], "buttons": {"0": "red"}}
+BLUE = {"header": {"link": "https://example.com/blue.png"}, "body": ["blue"], "buttons": {"0": "blue"}}
 
 
 class Office:
@@ -78,10 +101,33 @@ async def office(world: World, graph: GraphStandIn) -> Office:
     return Office(world, graph)
 
 
+REPLIES: tuple[Reply, ...] = (
+    Buttons(body="Is it fine?", buttons=[Choice(id="y", title="Yes"), Choice(id="n", title="No")], footer="Acme"),
+    ChoiceList(
+        body="Which one?",
+        button="Choose",
+        header="Colours",
+        sections=[
+            ListSection(title="Warm", rows=[ListRow(id="r", title="Red"), ListRow(id="o", title="Orange")]),
+            ListSection(title="Cold", rows=[ListRow(id="b", title="Blue", description="Like the sea")]),
+        ],
+    ),
+    LinkButton(body="Look at it", title="Open", url="https://example.com/a?b=c"),
+    LocationRequest(body="Where are you?"),
+    Location(latitude=-1.94, longitude=30.06, name="Shop", address="KN 4 Ave"),
+    ContactCards(contacts=[ContactCard(name="Ada Lovelace", phones=["+442071234567"], emails=["ada@example.com"])]),
+)
+
 Send = Callable[[Threads, Thread, Message, Template], Awaitable[Any]]
 FREE_FORM: dict[str, Send] = {
     "text": lambda threads, thread, _, __: threads.send_text(thread.id, "Hi"),
     "media": lambda threads, thread, _, __: threads.send_media(thread.id, "image", Media(id="1", caption="Look")),
+    "sticker": lambda threads, thread, _, __: threads.send_media(thread.id, "sticker", Media(id="1")),
+    **{
+        reply.type: lambda threads, thread, _, __, reply=reply: threads.send(thread.id, reply)  # type: ignore[misc]
+        for reply in REPLIES
+    },
+    "quotation": lambda threads, thread, message, __: threads.send_text(thread.id, "This!", quoting=message.id),
     "reaction": lambda threads, _, message, __: threads.react(message.id, "👍"),
     "read receipt": lambda threads, _, message, __: threads.send_read_receipt(message.id),
 }
@@ -180,6 +226,118 @@ async def test_a_file_is_shown_and_sent_once(office: Office) -> None:
         with pytest.raises(InvalidInput) as error:
             await threads.send_media(thread.id, kind, wrong)  # type: ignore[arg-type]
         assert error.value.code == "invalid_value"
+
+
+@pytest.mark.parametrize("reply", REPLIES, ids=lambda reply: reply.type)
+async def test_a_reply_of_any_kind_is_shown_as_the_customer_gets_it(reply: Reply, office: Office) -> None:
+    thread = await office.world.thread(await office.number(await office.world.workspace()))
+    threads = Threads((await office.world.user("olga")).client)
+
+    first = await threads.send(thread.id, reply, idempotency_key="r1")
+    again = await threads.send(thread.id, reply, idempotency_key="r1")
+    await office.work()
+
+    assert again == first
+    assert office.graph.refused == []
+    [sent] = office.graph.sent
+    assert (sent.payload["type"], sent.payload[reply.kind]) == (first.type, reply.content)
+    assert first.body in (getattr(reply, "body", None), "Shop", "Ada Lovelace")
+
+
+TOO_MANY = [Choice(id=str(index), title=str(index)) for index in range(4)]
+ROWS = [ListRow(id=str(index), title="A") for index in range(11)]
+
+
+@pytest.mark.parametrize(
+    ("reply", "field"),
+    [
+        (Buttons(body="", buttons=TOO_MANY[:1]), "content.body"),
+        (Buttons(body="x" * 1025, buttons=TOO_MANY[:1]), "content.body"),
+        (Buttons(body="A", buttons=[]), "content.action"),
+        (Buttons(body="A", buttons=TOO_MANY), "content.action"),
+        (Buttons(body="A", buttons=[Choice(id="1", title="x" * 21)]), "content.action"),
+        (Buttons(body="A", buttons=[Choice(id="1", title="A"), Choice(id="2", title="A")]), "content.action"),
+        (Buttons(body="A", buttons=TOO_MANY[:1], footer="x" * 61), "content.footer"),
+        (Buttons(body="A", buttons=TOO_MANY[:1], header=" "), "content.header"),
+        (ChoiceList(body="A", button="B", sections=[ListSection(rows=ROWS)]), "content.action"),
+        (
+            ChoiceList(body="A", button="B", sections=[ListSection(rows=ROWS[:1]), ListSection(rows=ROWS[1:2])]),
+            "content.action",
+        ),
+        (ChoiceList(body="A", button="B", sections=[ListSection(rows=[ROWS[0], ROWS[0]])]), "content.action"),
+        (LinkButton(body="A", title="B", url="javascript:alert(1)"), "content.action"),
+        (Location(latitude=91, longitude=0), "content.latitude"),
+        (Location(latitude=0, longitude=0, name=""), "content.name"),
+        (ContactCards(contacts=[]), "content.contacts"),
+        (ContactCards(contacts=[ContactCard(name="Ada", phones=[" "])]), "content.contacts"),
+    ],
+)
+async def test_what_whatsapp_would_not_take_is_refused_before_it_is_queued(
+    reply: Reply, field: str, office: Office
+) -> None:
+    thread = await office.world.thread(await office.number(await office.world.workspace()))
+
+    with pytest.raises(InvalidInput) as error:
+        await Threads((await office.world.user("olga")).client).send(thread.id, reply)
+
+    assert (error.value.code, error.value.detail["field"]) == ("invalid_value", field)
+    assert await office.world.scalar("select count(*) from outbox_messages where thread_id = %s", thread.id) == 0
+
+
+async def test_a_reply_quotes_a_message_of_its_thread(office: Office) -> None:
+    number = await office.number(await office.world.workspace())
+    thread, elsewhere = await office.world.thread(number), await office.world.thread(number)
+    threads = Threads((await office.world.user("olga")).client)
+    asked = await office.message(thread)
+
+    answer = await threads.send_text(thread.id, "Yes.", quoting=asked.id)
+    await threads.send_media(thread.id, "image", Media(id="1"), quoting=asked.id)
+    await office.work()
+
+    assert answer.context == {"id": asked.wa_message_id}
+    assert [sent.payload["context"] for sent in office.graph.sent] == [{"message_id": asked.wa_message_id}] * 2
+    unsent = await threads.send_text(thread.id, "And this?")
+    for quoted in ((await office.message(elsewhere)).id, uuid4(), unsent.id):
+        with pytest.raises(NotFound) as error:
+            await threads.send_text(thread.id, "No.", quoting=quoted)
+        assert error.value.code == "message_not_found"
+
+
+async def test_a_file_is_uploaded_for_the_threads_number_and_sent(office: Office) -> None:
+    world = office.world
+    workspace = await world.workspace(vera="viewer")
+    number = await office.number(workspace)
+    thread = await world.thread(number)
+    threads = Threads((await world.user("olga")).client)
+    uploads = MediaUploads(world.service, office.client, world.secrets)
+    picture = b"\x89PNG\r\n\x1a\n\x00\xff" * 1000
+
+    target = await threads.prepare_upload(thread.id, "image/png", len(picture))
+    media_id = await uploads.upload(
+        target.connection_id, io.BytesIO(picture), mime_type="image/png", filename="a picture.png"
+    )
+    await threads.send_media(thread.id, target.kind, Media(id=media_id))
+    await office.work()
+
+    assert (target.kind, target.connection_id) == ("image", number.connection.id)
+    [file] = office.graph.uploaded
+    assert (file.phone_number_id, file.content, file.filename) == (
+        number.at_meta.phone_number_id, picture, "a picture.png",
+    )  # fmt: skip
+    assert office.graph.sent[-1].payload["image"] == {"id": file.id}
+    for mime_type, size, field in (
+        ("image/png", 5 * 2**20 + 1, "bytes"),
+        ("image/png", 0, "bytes"),
+        ("application/x-msdownload", 1, "mime_type"),
+    ):
+        with pytest.raises(InvalidInput) as error:
+            await threads.prepare_upload(thread.id, mime_type, size)
+        assert error.value.detail["field"] == field
+    with pytest.raises(PermissionDenied):
+        await Threads((await world.user("vera")).client).prepare_upload(thread.id, "image/png", 1)
+    with pytest.raises(InvalidState) as refused:
+        await uploads.upload(target.connection_id, io.BytesIO(b""), mime_type="image/png", filename="empty.png")
+    assert refused.value.code == "meta_refused"
 
 
 async def test_a_reaction_is_shown_on_its_message_and_taken_back(office: Office) -> None:
@@ -315,6 +473,10 @@ async def test_without_leave_to_read_the_account_nothing_is_synced(office: Offic
             "header needs the id",
         ),
         ([{"type": "BODY", "text": "Hi {{name}}"}], {"body": {"nom": "Ada"}}, "body name is missing"),
+        (CARDS, {"body": ["Ada"]}, "carousel is missing"),
+        (CARDS, {"body": ["Ada"], "carousel": [RED]}, "carousel 2: values are missing"),
+        (CARDS, {"body": ["Ada"], "carousel": [RED, {**BLUE, "body": []}]}, "carousel 2: body 1 is missing"),
+        (CARDS, {"body": ["Ada"], "carousel": [RED, BLUE, BLUE]}, "carousel has more values than cards"),
     ],
 )
 async def test_variables_have_to_be_those_of_the_template(
@@ -345,6 +507,7 @@ async def test_variables_have_to_be_those_of_the_template(
             [{"type": "BODY", "text": "Save"}, {"type": "BUTTONS", "buttons": [{"type": "COPY_CODE", "example": "X"}]}],
             {"buttons": {"0": "SALE20"}},
         ),
+        (CARDS, {"body": ["Ada"], "carousel": [RED, BLUE]}),
     ],
 )
 async def test_what_passes_here_passes_at_meta(components: Any, variables: Any, office: Office) -> None:

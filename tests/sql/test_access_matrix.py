@@ -544,6 +544,15 @@ RPCS: Mapping[str, tuple[Mapping[str, str], Callable[[Cast], dict[str, Any]]]] =
         by_role(members=OK, outside="thread_not_found", service=REFUSED),
         lambda cast: {"p_thread_id": cast.thread.id},
     ),
+    "mark_thread_unread": (
+        by_role(members=OK, outside="thread_not_found", service=REFUSED),
+        lambda cast: {"p_thread_id": cast.thread.id},
+    ),
+    "get_connection_token": (SERVICE_RPC, lambda cast: {"p_connection_id": cast.number.connection.id}),
+    "prepare_media_upload": (
+        by_role(members=OK, viewer="role_required", outside="thread_not_found"),
+        lambda cast: {"p_thread_id": cast.thread.id, "p_mime_type": "image/png", "p_bytes": 1},
+    ),
     "open_thread": (
         by_role(members=OK, viewer="role_required", outside="contact_not_found"),
         lambda cast: {"p_contact_id": cast.thread.contact_id, "p_connection_id": cast.number.connection.id},
@@ -581,12 +590,12 @@ RPCS: Mapping[str, tuple[Mapping[str, str], Callable[[Cast], dict[str, Any]]]] =
         ADMIN_RPC | {"owner": "template_not_found", "admin": "template_not_found", "service": "template_not_found"},
         lambda cast: {"p_workspace_id": cast.workspace.id, "p_template_id": uuid4(), "p_idempotency_key": "k"},
     ),
-    "send_whatsapp_media": (
+    "send_whatsapp_content": (
         by_role(members=OK, viewer="role_required", outside="thread_not_found"),
         lambda cast: {
             "p_thread_id": cast.thread.id,
             "p_kind": "image",
-            "p_media": {"id": "1"},
+            "p_content": {"id": "1"},
             "p_idempotency_key": str(uuid4()),
         },
     ),

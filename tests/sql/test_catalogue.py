@@ -57,7 +57,7 @@ FAULTS: list[tuple[Check, LiteralString, str]] = [
     ),
     (
         rules.definer_functions_are_listed,
-        "grant execute on function public.send_whatsapp_text(uuid, text, text) to anon",
+        "grant execute on function public.send_whatsapp_text(uuid, text, text, uuid) to anon",
         "open to anon",
     ),
     (

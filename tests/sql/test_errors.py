@@ -39,6 +39,22 @@ def sending(**arguments: Any) -> Provocation:
     return calling("member", "send_whatsapp_text", **given)
 
 
+def content(kind: str, value: object) -> Provocation:
+    return calling(
+        "member",
+        "send_whatsapp_content",
+        p_thread_id=lambda cast: cast.thread.id,
+        p_kind=kind,
+        p_content=value,
+        p_idempotency_key="k",
+    )
+
+
+def uploading(**changes: object) -> Provocation:
+    given = {"p_thread_id": lambda cast: cast.thread.id, "p_mime_type": "image/png", "p_bytes": 1, **changes}
+    return calling("member", "prepare_media_upload", **given)
+
+
 async def own_thread(cast: Cast, **changes: str) -> UUID:
     """A thread of its own number, with columns of the thread or its connection changed by SQL expression."""
     number = await cast.world.number(cast.workspace)
@@ -828,32 +844,47 @@ PROVOKED: list[tuple[str, str, Provocation, dict[str, Any]]] = [
         calling("service", "keep_inbox", p_limit=0),
         {"field": "limit", "allowed": "1 to 10000"},
     ),
+    ("send_whatsapp_content", "invalid_value", content("hologram", {"id": "1"}), {"field": "kind", "allowed": ...}),
     (
-        "send_whatsapp_media",
+        "send_whatsapp_content",
         "invalid_value",
-        calling(
-            "member",
-            "send_whatsapp_media",
-            p_thread_id=lambda cast: cast.thread.id,
-            p_kind="hologram",
-            p_media={"id": "1"},
-            p_idempotency_key="k",
-        ),
-        {"field": "kind", "allowed": ...},
+        content("audio", {"id": "1", "caption": "Audio has none"}),
+        {"field": "content.caption", "kind": "audio"},
+    ),
+    *(
+        ("send_whatsapp_content", "invalid_value", content(kind, value), {"field": field, "kind": kind})
+        for kind, value, field in (
+            ("image", None, "content"),
+            ("image", {}, "content.id"),
+            ("audio", {"id": "1", "voice": "yes"}, "content.voice"),
+            ("interactive", {"type": "flow"}, "content.type"),
+            ("interactive", {"type": "button", "body": {"text": "A"}}, "content.action"),
+            ("interactive", {"type": "button", "body": "A", "action": {}}, "content.body"),
+            ("interactive", {"type": "list", "body": {"text": "A"}, "action": {"buttons": "x"}}, "content.action"),
+            ("location", [], "content"),
+            ("location", {"latitude": "1", "longitude": 2}, "content.latitude"),
+            ("contacts", {"name": {}}, "content.contacts"),
+        )
     ),
     (
-        "send_whatsapp_media",
+        "prepare_media_upload",
         "invalid_value",
-        calling(
-            "member",
-            "send_whatsapp_media",
-            p_thread_id=lambda cast: cast.thread.id,
-            p_kind="audio",
-            p_media={"id": "1", "caption": "Audio has none"},
-            p_idempotency_key="k",
-        ),
-        {"field": "media", "allowed": ["id", "link"]},
+        uploading(p_mime_type="application/x-msdownload"),
+        {"field": "mime_type", "allowed": ...},
     ),
+    (
+        "prepare_media_upload",
+        "invalid_value",
+        uploading(p_bytes=5 * 2**20 + 1),
+        {"field": "bytes", "kind": "image", "limit": 5 * 2**20},
+    ),
+    (
+        "get_connection_token",
+        "connection_not_found",
+        calling("service", "get_connection_token", p_connection_id=str(UUID(int=0))),
+        {"connection_id": str(UUID(int=0))},
+    ),
+    ("quoting", "message_not_found", sending(p_quoted_id=str(UUID(int=0))), {"message_id": str(UUID(int=0))}),
     ("whatsapp_target", "message_not_found", reacting_to_what_has_not_left, {"message_id": ...}),
     (
         "react_to_whatsapp_message",
@@ -907,7 +938,7 @@ PROVOKED: list[tuple[str, str, Provocation, dict[str, Any]]] = [
     (
         "check_template_variables",
         "invalid_value",
-        templating(components=Jsonb([{"type": "CAROUSEL", "cards": []}])),
+        templating(components=Jsonb([{"type": "LIMITED_TIME_OFFER"}])),
         {"field": "template_id"},
     ),
     (
@@ -1953,6 +1984,7 @@ async def test_every_raise_is_provoked(cast: Cast) -> None:
         "public.search_messages(gen_random_uuid(), 'x')",
         "public.update_threads(array[gen_random_uuid()], '{}')",
         "public.mark_thread_read(gen_random_uuid())",
+        "public.mark_thread_unread(gen_random_uuid())",
         "public.open_thread_chat(gen_random_uuid())",
         "public.react_to_whatsapp_message(gen_random_uuid(), 'x', 'key')",
         "public.preview_template_send(gen_random_uuid(), gen_random_uuid())",

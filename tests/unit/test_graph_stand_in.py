@@ -77,6 +77,20 @@ def body_parameter(**parameter: Any) -> dict[str, Any]:
     return template(components=[{"type": "body", "parameters": [parameter]}])
 
 
+def interactive(kind: str, action: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return content("interactive", {"type": kind, "body": {"text": "Well?"}, "action": action, **more})
+
+
+def buttons(*replies: tuple[str, str]) -> dict[str, Any]:
+    return interactive(
+        "button", {"buttons": [{"type": "reply", "reply": {"id": id_, "title": title}} for id_, title in replies]}
+    )
+
+
+def rows(count: int, **more: Any) -> dict[str, Any]:
+    return {"rows": [{"id": str(index), "title": "A"} for index in range(count)], **more}
+
+
 READ_RECEIPT = {"messaging_product": "whatsapp", "status": "read", "message_id": "wamid.ABC"}
 ANSWER_BUTTON = {"type": "reply", "reply": {"id": "yes", "title": "Yes"}}
 CARD = {"name": {"formatted_name": "Ada", "first_name": "Ada"}}
@@ -118,6 +132,10 @@ CARD = {"name": {"formatted_name": "Ada", "first_name": "Ada"}}
             "interactive",
             {"type": "button", "body": {"text": "Sure?"}, "action": {"buttons": [ANSWER_BUTTON]}},
         ),
+        interactive("list", {"button": "Choose", "sections": [{"rows": [{"id": "a", "title": "A"}]}]}),
+        interactive("cta_url", {"name": "cta_url", "parameters": {"display_text": "Look", "url": "https://x.y"}}),
+        interactive("location_request_message", {"name": "send_location"}),
+        content("interactive", {"type": "flow", "action": {"name": "flow"}}),
     ],
 )
 async def test_what_meta_takes_is_taken_and_recorded(graph: GraphStandIn, body: dict[str, Any]) -> None:
@@ -197,6 +215,27 @@ async def test_the_answer_has_metas_shape(graph: GraphStandIn) -> None:
         (content("contacts", [{"phones": []}]), 131008),
         (content("interactive", {"type": "button"}), 131008),
         (content("interactive", {"type": "hologram", "action": {}}), 131009),
+        (content("interactive", {"type": "button", "action": {"buttons": [ANSWER_BUTTON]}}), 131008),
+        (buttons(), 131009),
+        (buttons(("1", "A"), ("2", "B"), ("3", "C"), ("4", "D")), 131009),
+        (buttons(("1", "A"), ("1", "B")), 131009),
+        (buttons(("1", "A"), ("2", "A")), 131009),
+        (buttons(("1", "a title of 21 letters")), 100),
+        (interactive("list", {"button": "Choose", "sections": [rows(6), rows(5)]}), 131008),
+        (interactive("list", {"button": "Choose", "sections": [rows(6, title="1"), rows(5, title="2")]}), 131009),
+        (interactive("list", {"button": "Choose", "sections": [rows(2, title="1"), rows(1, title="2")]}), 131009),
+        (
+            interactive("list", {"button": "Choose", "sections": [rows(1)]}, header={"type": "image", "image": {}}),
+            131009,
+        ),
+        (interactive("cta_url", {"name": "cta_url", "parameters": {"display_text": "A", "url": "x.y"}}), 131009),
+        (interactive("location_request_message", {"name": "send_money"}), 131009),
+        (
+            interactive("location_request_message", {"name": "send_location"}, header={"type": "text", "text": "A"}),
+            131009,
+        ),
+        (content("contacts", [{"name": {"formatted_name": "Ada"}}]), 131008),
+        ({**MESSAGE, "context": {"message_id": "17"}}, 131009),
         ({**READ_RECEIPT, "status": "delivered"}, 131009),
         ({"messaging_product": "whatsapp", "status": "read"}, 131008),
         ({**READ_RECEIPT, "typing_indicator": {"type": "dance"}}, 131009),
@@ -226,7 +265,7 @@ async def test_what_meta_refuses_is_refused_with_its_code(graph: GraphStandIn, b
         ({"scheme": "Basic"}, 401, 190, None),
         ({"token": OTHER.access_token}, 401, 190, 467),
         ({"path": "/v26.0/999/messages"}, 400, 100, 33),
-        ({"path": f"/v26.0/{NUMBER.phone_number_id}/media"}, 400, 100, 33),
+        ({"path": f"/v26.0/{NUMBER.phone_number_id}/messages/media"}, 400, 100, 33),
         ({"method": "GET"}, 400, 100, 33),
         ({"path": f"/v99.0/{NUMBER.phone_number_id}/messages"}, 400, 2500, None),
         ({"path": f"/{NUMBER.phone_number_id}/messages"}, 400, 2500, None),
