@@ -3271,7 +3271,7 @@ begin
       and given.value -> 'day' <@ '[1, 2, 3, 4, 5, 6, 7]' and jsonb_typeof(given.value -> 'day') = 'number'
       and given.value ->> 'opens' ~ '^[0-2][0-9]:[0-5][0-9](:[0-5][0-9])?$'
       and given.value ->> 'closes' ~ '^[0-2][0-9]:[0-5][0-9](:[0-5][0-9])?$'
-      and pg_input_is_valid(given.value ->> 'opens', 'time') and pg_input_is_valid(given.value ->> 'closes', 'time'),
+      and private.is_valid(given.value ->> 'opens', 'time') and private.is_valid(given.value ->> 'closes', 'time'),
       false))
     from jsonb_array_elements(case jsonb_typeof(p_hours) when 'array' then p_hours end) as given)
     and (
@@ -4404,6 +4404,8 @@ CREATE FUNCTION private.names_numbers(p_table text) RETURNS boolean
 $$;
 
 ALTER FUNCTION private.names_numbers(p_table text) OWNER TO postgres;
+
+--
 -- Name: newest_messages_found(uuid, tsquery, uuid, timestamp with time zone, uuid, integer); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
@@ -20319,6 +20321,8 @@ GRANT ALL ON FUNCTION private.name_of(p_profile public.profiles) TO service_role
 --
 
 REVOKE ALL ON FUNCTION private.names_numbers(p_table text) FROM PUBLIC;
+
+--
 -- Name: FUNCTION newest_messages_found(p_workspace_id uuid, p_query tsquery, p_thread_id uuid, p_until timestamp with time zone, p_until_id uuid, p_limit integer); Type: ACL; Schema: private; Owner: postgres
 --
 
