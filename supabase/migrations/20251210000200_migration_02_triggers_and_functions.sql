@@ -64,10 +64,6 @@ begin
   ) then
     return new;
   end if;
-  if current_setting('transaction_isolation') <> 'read committed' then
-    raise exception using errcode = 'serialization_failure', message = 'an older snapshot would count too few messages',
-      hint = 'Repeat the transaction, read committed.';
-  end if;
   select count(*) into v_count from public.chat_messages as message
   where message.chat_id = new.id and message.seq is null;
   if v_count = 0 then

@@ -147,8 +147,8 @@ def test_conversations_get_their_number_where_there_is_no_doubt_and_the_others_a
         assert check.found == (
             "acme: 3 threads, 7 messages; one: 2 threads, 4 messages; no WhatsApp number is known for them"
         )
-        outbox = dict(connection.execute("select status, count(*) from public.outbox_messages group by 1").fetchall())
-        assert outbox == {"queued": 4, "dead": 5}, "what belongs to no number isn't sent by surprise"
+        outbox = connection.execute("select status, count(*) from public.outbox_messages group by 1")
+        assert dict(outbox.fetchall()) == {"queued": 4, "dead": 5}, "what belongs to no number isn't sent by surprise"
 
         # A person says which; the messages come along.
         connection.execute(

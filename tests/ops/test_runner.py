@@ -73,7 +73,7 @@ class Runs:
 
     def ended(self, *arguments: str, **environment: str) -> tuple[int, str, str]:
         process = self.command(*arguments, **environment)
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=300)
         return process.returncode, out, err
 
     def write(self, text: str, name: str = OWN) -> Path:
@@ -279,7 +279,7 @@ def _or_none(run: Any) -> Any:
         return None
 
 
-def wait_until(question: Any, seconds: float = 30) -> Any:
+def wait_until(question: Any, seconds: float = 120) -> Any:
     deadline = time.monotonic() + seconds
     while not (answer := question()):
         assert time.monotonic() < deadline, "it never came"
