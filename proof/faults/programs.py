@@ -131,9 +131,9 @@ class Programs:
 
     def _signal(self, name: str, number: signal.Signals) -> None:
         state = self._stack.running_state()
-        # It may have been killed a moment ago and be starting.
-        if state is not None and name in state.pids:
-            with contextlib.suppress(ProcessLookupError):
+        # It may have been killed a moment ago and be starting; its number may then be another's.
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if state is not None and psutil.Process(state.pids[name]).ppid() == state.supervisor_pid:
                 os.kill(state.pids[name], number)
 
     async def _kill_supervisor(self) -> None:
