@@ -102,7 +102,14 @@ class Programs:
         )  # fmt: skip
         await follower.start()
         self.followers.append(follower)
-        return self._folder / f"{name}.log"
+        log = self._folder / f"{name}.log"
+        deadline = time.monotonic() + READY_SECONDS
+        # Whoever can't begin to follow is told so and ends; from now on it lives through everything.
+        while "subscribed" not in log.read_text(errors="replace"):
+            if not follower.running or time.monotonic() > deadline:
+                raise RuntimeError(f"`qero chat follow` didn't begin; see {log}")
+            await asyncio.sleep(0.1)
+        return log
 
     async def stop(self) -> None:
         for program in (*self.followers, *self.workers, *self.servers):
