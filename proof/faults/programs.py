@@ -102,7 +102,14 @@ class Programs:
         )  # fmt: skip
         await follower.start()
         self.followers.append(follower)
-        return self._folder / f"{name}.log"
+        log = self._folder / f"{name}.log"
+        deadline = time.monotonic() + READY_SECONDS
+        # Whoever can't begin to follow is told so and ends; from now on it lives through everything.
+        while "subscribed" not in log.read_text(errors="replace"):
+            if not follower.running or time.monotonic() > deadline:
+                raise RuntimeError(f"`qero chat follow` didn't begin; see {log}")
+            await asyncio.sleep(0.1)
+        return log
 
     async def stop(self) -> None:
         for program in (*self.followers, *self.workers, *self.servers):
@@ -131,9 +138,9 @@ class Programs:
 
     def _signal(self, name: str, number: signal.Signals) -> None:
         state = self._stack.running_state()
-        # It may have been killed a moment ago and be starting.
-        if state is not None and name in state.pids:
-            with contextlib.suppress(ProcessLookupError):
+        # It may have been killed a moment ago and be starting; its number may then be another's.
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if state is not None and psutil.Process(state.pids[name]).ppid() == state.supervisor_pid:
                 os.kill(state.pids[name], number)
 
     async def _kill_supervisor(self) -> None:

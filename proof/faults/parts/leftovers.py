@@ -20,7 +20,8 @@ class Leftovers(Part):
         rows = await self.office.rows(
             """
             select what, found from (
-              select 'leases', (select count(*) from private.outbox_leases)
+              select 'leases that have ended', (
+                select count(*) from private.outbox_leases where expires_at < now() - interval '5 s')
               union all select 'ready and due', (
                 select count(*) from private.outbox_ready where run_at < now() - interval '5 s')
               union all select 'waiting', (select count(*) from private.outbox_waiting)
