@@ -19,7 +19,6 @@ from qero.clients.identity import Identity, TokenVerifier
 from qero.errors import NotAuthenticated
 from qero.settings import Settings
 
-
 Send = Callable[[httpx.Request], Awaitable[httpx.Response]]
 
 

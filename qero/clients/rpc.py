@@ -31,7 +31,7 @@ from qero.errors import (
 )
 from qero.logs import get_logger
 
-# The connection ended before the answer did. A time-out isn't among them: who is slow isn't helped by being asked twice.
+# The connection ended before the answer did. No time-outs: who is slow isn't helped by being asked twice.
 _LOST = (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError)
 
 T = TypeVar("T")

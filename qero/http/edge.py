@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 import traceback
 from hashlib import blake2b
-from uuid import uuid4
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
@@ -194,4 +194,5 @@ def _request_id(scope: Scope) -> str:
             if given.isascii() and 1 <= len(given) <= 64 and given.isprintable():
                 return given
             break
-    return uuid4().hex
+    # A uuid says no more and costs five times as much.
+    return os.urandom(16).hex()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from uuid import UUID
 
-
 from qero.http.callers import Input, User
 from qero.http.lists import Limit
 from qero.http.problems import refusals

@@ -657,10 +657,13 @@ def _shown_text(content: Any) -> str | None:
     """The text, the caption, or the choice that was made."""
     if isinstance(content, list):  # contact cards
         content = _get(content[0] if content else None, "name")
+    # Most messages are text: nothing else is looked for in those.
+    if isinstance(body := _get(content, "body"), str) and body:
+        return body
     chosen = _get(content, "button_reply") or _get(content, "list_reply")
     candidates = (
-        _get(content, "body"), _get(content, "caption"), _get(content, "text"), _get(chosen, "title"),
-        _get(content, "name"), _get(content, "formatted_name"), _get(content, "filename"), _get(content, "address"),
+        _get(content, "caption"), _get(content, "text"), _get(chosen, "title"), _get(content, "name"),
+        _get(content, "formatted_name"), _get(content, "filename"), _get(content, "address"),
         _get(_get(content, "nfm_reply"), "body"), _get(_get(content, "call_permission_reply"), "response"),
     )  # fmt: skip
     return next((text for text in candidates if isinstance(text, str) and text), None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import doctest
 import importlib
 import re
 import textwrap
@@ -102,7 +103,9 @@ async def test_the_data_model_is_drawn_as_the_database_has_it(database: psycopg.
     drawn = set(re.findall(r"^  (\w+) (\S+) (\w+) : (\w+)$", page, re.MULTILINE))
     keys = await (await database.execute(KEYS)).fetchall()
     tables = await (
-        await database.execute("select relname from pg_class where relkind = 'r' and relnamespace = 'public'::regnamespace")
+        await database.execute(
+            "select relname from pg_class where relkind = 'r' and relnamespace = 'public'::regnamespace"
+        )
     ).fetchall()
 
     found = set()
@@ -122,7 +125,9 @@ async def test_the_data_model_is_drawn_as_the_database_has_it(database: psycopg.
 def test_python_in_the_documents_imports_what_there_is() -> None:
     for document in DOCUMENTS:
         for block in re.findall(r"^ *```python\n(.*?)^ *```", document.read_text(), re.MULTILINE | re.DOTALL):
-            tree = compile(textwrap.dedent(block), document.name, "exec", ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+            # Blocks of an interactive session hold answers as well.
+            text = doctest.script_from_examples(block) if block.startswith(">>>") else textwrap.dedent(block)
+            tree = compile(text, document.name, "exec", ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
             for node in ast.walk(tree):
                 if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("qero"):
                     module = importlib.import_module(node.module or "")

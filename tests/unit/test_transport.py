@@ -1,4 +1,4 @@
-"""httpx's requests through aiohttp: the environment's proxy, errors that say whether anything left, lost connections."""
+"""Requests through aiohttp: the environment's proxy, errors that say whether anything left, lost connections."""
 
 from __future__ import annotations
 
