@@ -267,12 +267,12 @@ def waiting_threads(large: Large) -> list[Node]:
 
 
 MESSAGES_FOUND = """
-with found as materialized (
+with every as materialized (
   select id, occurred_at from wa_messages where workspace_id = %(workspace)s and body is not null
     and private.search_vector(search_language, body) @@ %(word)s::tsquery
     and (occurred_at, id) < ('infinity', 'ffffffff-ffff-ffff-ffff-ffffffffffff') and occurred_at >= %(since)s
-  limit 2001
-) select count(*) from found
+), found as materialized (select every.* from every limit 2001)
+select count(*) from found
 """
 
 
