@@ -29,11 +29,7 @@ grant execute on function private.wa_status_rank(text) to service_role;
 create or replace function private.search_vector(p_language text, p_text text) returns tsvector
 language plpgsql immutable parallel safe set search_path = '' as $$
 begin
-  -- By far the most have no language: theirs isn't looked up each time.
-  if p_language is null then
-    return to_tsvector('pg_catalog.simple'::regconfig, left(p_text, 50000));
-  end if;
-  return to_tsvector(('pg_catalog.' || p_language)::regconfig, left(p_text, 50000));
+  return to_tsvector(('pg_catalog.' || coalesce(p_language, 'simple'))::regconfig, left(p_text, 50000));
 end $$;
 
 create or replace function private.is_search_language(p_language text) returns boolean

@@ -400,14 +400,18 @@ declare
   v_contact text := '';
 begin
   if p_filter ? 'unread' then
-    v_unread := array[
-      ' and thread.has_unread and not exists (
+    v_unread[1] := ' and thread.has_unread and not exists (
         select from public.wa_thread_reads as mine
         where mine.thread_id = thread.id and mine.connection_id = thread.connection_id
           and mine.workspace_id = thread.workspace_id and mine.user_id = ' || v_user_id || '
-          and mine.read_count >= thread.inbound_count)',
-      ' and thread.id in (select mine.thread_id from public.wa_thread_reads as mine where mine.is_marked_unread
-        and mine.workspace_id = ' || quote_literal(p_workspace_id) || '::uuid and mine.user_id = ' || v_user_id || ')'];
+          and mine.read_count >= thread.inbound_count)';
+    if exists (
+      select from public.wa_thread_reads as mine
+      where mine.is_marked_unread and mine.workspace_id = p_workspace_id and mine.user_id = (select auth.uid()))
+    then
+      v_unread[2] := ' and thread.id in (select mine.thread_id from public.wa_thread_reads as mine where mine.is_marked_unread
+        and mine.workspace_id = ' || quote_literal(p_workspace_id) || '::uuid and mine.user_id = ' || v_user_id || ')';
+    end if;
   end if;
   if not p_filter ? 'q' then
     return v_unread;
@@ -648,8 +652,8 @@ comment on function public.get_inbox_counts(uuid) is
   'How many threads are open, pending, snoozed, closed, open and the caller''s, unread by the caller, waiting and overdue.';
 
 -- The newest messages that hold what is searched for. Of a rare word all messages are looked up at once. Of a common one
--- never more than 2,000 are read at a time: in a span of time that should hold two pages, in longer ones before it where
--- it didn't, and in a shorter one where it held too many. How common a word is the planner knows. Volatile, because
+-- never more than 2,000 are read at a time: in a span of time that should hold a page and a half, in longer ones before it
+-- where it didn't, and in a shorter one where it held too many. How common a word is the planner knows. Volatile, because
 -- Postgres plans for nothing else.
 create or replace function private.newest_messages_found(
   p_workspace_id uuid, p_query tsquery, p_thread_id uuid, p_until timestamptz, p_until_id uuid, p_limit integer
@@ -682,13 +686,15 @@ begin
   execute 'explain (format json) ' || v_found into v_plan;
   v_expected := (v_plan #>> '{0,Plan,Plan Rows}')::double precision;
   if v_expected > v_most then
-    v_span := greatest((v_until - v_oldest) * (2 * p_limit / v_expected), interval '1 second');
+    v_span := greatest((v_until - v_oldest) * (1.5 * p_limit / v_expected), interval '1 second');
   end if;
   loop
     v_since := coalesce(v_until - v_span, '-infinity');
-    -- A second that alone holds too many can't be shortened.
-    execute 'with found as materialized (' || v_found || ' and (message.occurred_at, message.id) < ($1, $2)'
-        || ' and message.occurred_at >= $3' || case when v_span <= interval '1 second' then '' else ' limit ' || v_most + 1 end
+    -- The limit stands apart, so that Postgres plans for a span that holds fewer: it would walk back for long otherwise. A
+    -- second that alone holds too many can't be shortened.
+    execute 'with every as materialized (' || v_found || ' and (message.occurred_at, message.id) < ($1, $2)'
+        || ' and message.occurred_at >= $3), found as materialized (select every.* from every'
+        || case when v_span <= interval '1 second' then '' else ' limit ' || v_most + 1 end
         || ') select (select count(*) from found), array(select one.id from found as one'
         || ' order by one.occurred_at desc, one.id desc limit ' || p_limit || ')'
       into v_count, v_ids using v_until, v_until_id, v_since;

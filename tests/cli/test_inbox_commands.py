@@ -65,7 +65,8 @@ async def test_a_conversation_is_worked_through(
     assert "hi: Hi {contact.first_name}!" in await inbox("canned", "list", workspace.slug)
     assert (await as_json("reply", thread.id, "--canned", "hi"))["body"] == "Hi Ada!"
     assert "Queued" in await inbox("reply", thread.id, "On its way", "--key", "k1")
-    [asked] = [message for message in await Threads(olga.client).messages(thread) if message.direction == "in"]
+    messages = await Threads(olga.client).messages(thread)
+    [asked] = [message for message in messages if message.body == "Where is my parcel?"]
     quoting = await as_json("reply", thread.id, "Fine?", "--button", "Yes", "--button", "n=No", "--quote", asked.id)
     assert (quoting["type"], quoting["context"]) == ("interactive", {"id": asked.wa_message_id})
     assert (await as_json("reply", thread.id, "Shop", "--place", "-1.9,30.1"))["body"] == "Shop"
