@@ -414,7 +414,7 @@ def settle(connection: psycopg.Connection[Any]) -> None:
 
 
 def ran(nodes: list[Node]) -> list[Node]:
-    return [node for node in nodes if node["Actual Loops"] > 0]
+    return [node for node in nodes if node.get("Actual Loops", 0) > 0]
 
 
 def uses(nodes: list[Node], index: str) -> bool:
