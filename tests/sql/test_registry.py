@@ -141,7 +141,6 @@ _NOT_FROM_HERE = {
     "Inbox.list": {"role_required", "workspace_suspended"},
     "Inbox.mark_read": {"role_required", "workspace_suspended"},
     "Inbox.mark_unread": {"role_required", "workspace_suspended"},
-    "Inbox.mark_unread": {"role_required", "workspace_suspended"},
     "Inbox.search": {"role_required", "workspace_suspended"},
     "SavedViews.list": {"role_required", "workspace_suspended"},
     "Tokens.release": {"invalid_value", "workspace_not_found"},  # a reservation goes with its workspace
