@@ -557,7 +557,8 @@ def the_publication_is_exact(connection: Connection) -> list[str]:
             where pubname = 'supabase_realtime' and schemaname = 'public' and not exists (
               select from pg_policies as policy
               where policy.schemaname = published.schemaname and policy.tablename = published.tablename
-                and policy.cmd in ('SELECT', 'ALL') and 'authenticated' = any (policy.roles))
+                and policy.permissive = 'PERMISSIVE' and policy.cmd in ('SELECT', 'ALL')
+                and 'authenticated' = any (policy.roles))
             """,
         ),
     ]
