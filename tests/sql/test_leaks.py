@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
 
@@ -13,13 +14,14 @@ from tests.sql.access import IDENTITIES, Cast, make_cast
 from tests.sql.probing import everything_of, known, probes, strangers_calls, unknown
 from tests.sql.requests import answers, outcome_of
 from tests.sql.test_access_matrix import SIGNED_IN, TABLES
-from tests.support import World, digits
+from tests.support import EMPTY_OUTBOX, World, digits
 
 
 @pytest.fixture(scope="module")
-async def neighbours(settings: Settings, cast: Cast) -> Cast:
-    """The same cast once more, of other people."""
-    return await make_cast(World(settings, cast.world.clients, cast.world.database))
+async def neighbours(settings: Settings, cast: Cast) -> AsyncIterator[Cast]:
+    """The same cast once more, of other people. What all these calls have queued is gone afterwards."""
+    yield await make_cast(World(settings, cast.world.clients, cast.world.database))
+    await cast.world.database.execute(EMPTY_OUTBOX)
 
 
 @pytest.mark.parametrize("identity", ["owner", "viewer"])
