@@ -2615,6 +2615,8 @@ begin
   if v_lacking = '{}' then
     return;
   end if;
+  -- Before anything is read: two who had both read would wait for each other.
+  execute format('lock table %s in access exclusive mode', p_table);
   execute format('select exists (select from %s)', p_table) into v_has_rows;
   if v_has_rows then
     execute format('alter table %s drop constraint if exists %I', p_table, v_name);
@@ -4688,6 +4690,8 @@ begin
     where tgrelid operator(pg_catalog.=) 'public.chats'::pg_catalog.regclass
       and tgname operator(pg_catalog.=) 'chats_reserve_numbers'
   ) then
+    -- The table before the trigger, so that two who come here wait one for the other.
+    lock table public.chats in access exclusive mode;
     drop trigger if exists chats_reserve_numbers on public.chats;
     commit;
   end if;

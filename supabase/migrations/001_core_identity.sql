@@ -107,6 +107,8 @@ begin
   if v_lacking = '{}' then
     return;
   end if;
+  -- Before anything is read: two who had both read would wait for each other.
+  execute format('lock table %s in access exclusive mode', p_table);
   execute format('select exists (select from %s)', p_table) into v_has_rows;
   if v_has_rows then
     execute format('alter table %s drop constraint if exists %I', p_table, v_name);

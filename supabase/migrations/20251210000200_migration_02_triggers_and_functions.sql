@@ -178,6 +178,8 @@ begin
     where tgrelid operator(pg_catalog.=) 'public.chats'::pg_catalog.regclass
       and tgname operator(pg_catalog.=) 'chats_reserve_numbers'
   ) then
+    -- The table before the trigger, so that two who come here wait one for the other.
+    lock table public.chats in access exclusive mode;
     drop trigger if exists chats_reserve_numbers on public.chats;
     commit;
   end if;

@@ -182,9 +182,9 @@ SHAPES: dict[str, Shape] = {
         create table public.workspace_memberships (workspace_id uuid, user_id uuid, role text);
         create table public.wa_phone_numbers (id uuid primary key default gen_random_uuid(), workspace_id uuid);
         create table public.wa_threads (id uuid primary key default gen_random_uuid(), workspace_id uuid);
-        create table public.user_contact_settings (user_id uuid, contact_id uuid, status text);
+        create table public.user_contact_settings (user_id uuid, contact_id uuid);
         create table public.push_subscriptions (id uuid primary key default gen_random_uuid(), endpoint text);
-        create table public.wa_saved_views (id uuid primary key default gen_random_uuid(), name text, filters jsonb);
+        create table public.wa_saved_views (id uuid primary key default gen_random_uuid(), workspace_id uuid);
         alter table public.workspaces enable row level security;
         create policy anyone on public.workspaces for all to public using (true);
         grant all on public.workspaces to anon;
