@@ -57,6 +57,7 @@ def test_a_page_of_threads_reads_no_more_than_a_busy_hour_beyond_it(large: Large
     [guard] = [guard for guard in GUARDS if guard.name == "Threads.list"]
     nodes = guard.question(large)
 
+    assert isinstance(guard.index, str)
     assert uses(nodes, guard.index)
     assert busy <= rows_sorted(nodes) <= busy + 64
     assert busy <= rows_read(nodes, "wa_threads") <= busy + 64

@@ -119,13 +119,17 @@ async def answering_the_second_time(seen: list[bytes]) -> AsyncIterator[int]:
 
 
 @asynccontextmanager
-async def user_of(port: int, transport: httpx.AsyncBaseTransport | None, **options: bool) -> AsyncIterator[UserClient]:
+async def user_of(
+    port: int, transport: httpx.AsyncBaseTransport | None, *, repeatable: bool = False
+) -> AsyncIterator[UserClient]:
     """A client of whatever listens on the port, whose user's token is verified without asking it."""
     url, secret = f"http://127.0.0.1:{port}", "a secret that a project shares with its servers"
     settings = Settings(supabase_url=url, publishable_key="sb_publishable_x", jwt_secret=SecretStr(secret))
     claims = {"sub": str(uuid4()), "aud": "authenticated", "role": "authenticated", "iss": f"{url}/auth/v1"}
     async with Clients(settings, transport=transport) as clients:
-        yield await clients.user(jwt.encode({**claims, "exp": int(time.time()) + 60}, secret, "HS256"), **options)
+        yield await clients.user(
+            jwt.encode({**claims, "exp": int(time.time()) + 60}, secret, "HS256"), repeatable=repeatable
+        )
 
 
 @pytest.mark.parametrize("aiohttp", [False, True], ids=["httpx", "aiohttp"])
