@@ -125,7 +125,7 @@ async def every_embed(cast: Cast) -> tuple[int, list[str]]:
         if refused == answer.is_success:
             problems.append(f"{where}: {answer.status_code} {answer.text[:200]}")
         elif answer.is_success:
-            problems += [f"{where}: {row}" for row in await foreign_within(answer, cast, identity, inner)]
+            problems += [f"{where}: {row}" for row in await foreign_within(answer, cast, identity, outer, inner)]
     return len(set(found)), problems
 
 
