@@ -80,8 +80,12 @@ ALTERNATIVES = [line for line in LINES if " | " in line]
 ELSEWHERE = {
     "scripts/demo": "it is run by itself",
     "scripts/test": "it is what runs this",
+    "scripts/proof access": "it takes minutes",
+    "scripts/proof advisors": "as above",
     "make lock": "it asks a package index",
     "pip install '.[local,http]'": "the environment of the tests is made so",
+    "npm install": "tests/browser serves the page, with the packages it needs",
+    "python3 -m http.server 8088": "as above",
     "docker build -t qero .": "Docker isn't everywhere",
     "docker run --env-file .env -p 8000:8000 qero": "Docker isn't everywhere",
     "docker run --env-file .env qero qero worker": "Docker isn't everywhere",
@@ -160,7 +164,7 @@ class Newcomer:
             line = line.replace(name, value)
         env = {name: value for name, value in self.env.items() if name != "QERO_ACCESS_TOKEN" or not by_service(line)}
         process = await asyncio.create_subprocess_exec(
-            "bash", "-c", f"set -o pipefail; {'exec ' if endless(line) else ''}{line}", cwd=self.folder, env=env,
+            "bash", "-c", f"set -o pipefail; {'exec env ' if endless(line) else ''}{line}", cwd=self.folder, env=env,
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
         )  # fmt: skip
         assert process.stdin is not None
@@ -179,7 +183,7 @@ def by_service(line: str) -> bool:
 
 
 def endless(line: str) -> bool:
-    return "--watch" in line or "follow" in line or line.endswith("qero worker")
+    return "--watch" in line or "chat follow" in line or line.endswith("qero worker")
 
 
 @pytest.fixture(scope="module")

@@ -865,6 +865,6 @@ GUARDS = [
     ),
     Guard(
         "Audit.search", service("select * from search_audit_log(%(quiet)s)"),
-        "owner_audit_log_workspace_id_idx", rows=50,
+        "owner_audit_log_workspace_id_idx", rows=50, large_only=True,
     ),
 ]  # fmt: skip

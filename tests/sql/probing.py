@@ -35,6 +35,7 @@ KINDS: Mapping[str, str] = {
     "p_mentions": "user",
     "p_message_id": "wa_messages",
     "p_note_id": "contact_notes",
+    "p_quoted_id": "wa_messages",
     "p_reservation_id": "workspace_token_reservations",
     "p_response_id": "canned_responses",
     "p_template_id": "wa_templates",
