@@ -173,6 +173,8 @@ begin
     exit when v_chat_id is null;
     commit;
   end loop;
+  -- What looking for a chat has locked: two who come here with that would each wait for the other.
+  commit;
   if not exists (select from private.chat_backlog where next_seq is null) and exists (
     select from pg_catalog.pg_trigger
     where tgrelid operator(pg_catalog.=) 'public.chats'::pg_catalog.regclass
