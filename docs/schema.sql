@@ -3645,12 +3645,19 @@ begin
         where other.line_id = first.line_id and other.place > first.place)
     from first where line.line_id = first.line_id
     returning first.*, greatest(first.run_at, line.next_at - v_lead) as paced_at
+  ), paced as materialized (
+    -- Whoever has the row settles or cancels the message and waits for its line: then its time doesn't matter.
+    select outbox.id from public.outbox_messages as outbox join line on line.id = outbox.id
+    where line.paced_at > line.run_at
+    for no key update of outbox skip locked
   ), ready as (
     insert into private.outbox_ready (lane_id, rank, run_at, sequence, id, line_id)
-    select line.lane_id, line.rank, line.paced_at, line.sequence, line.id, line.line_id from line
+    select line.lane_id, line.rank, case when paced.id is null then line.run_at else line.paced_at end, line.sequence,
+      line.id, line.line_id
+    from line left join paced on paced.id = line.id
   )
   update public.outbox_messages as outbox set scheduled_at = line.paced_at
-  from line where outbox.id = line.id and line.paced_at > line.run_at;
+  from line join paced on paced.id = line.id where outbox.id = line.id;
 end $$;
 
 ALTER FUNCTION private.leave_outbox_lines(p_line_ids bigint[], p_heads bigint[], p_counts boolean) OWNER TO postgres;
@@ -5964,7 +5971,7 @@ begin
     return;
   end if;
   perform private.raise_error(403, 'operator_required', jsonb_build_object('needs', p_roles),
-    'Ask an operator of the platform; `qero ops owners add` makes one.');
+    'Ask an operator of the platform; `qero ops owners add` makes one, as the service: without QERO_ACCESS_TOKEN set.');
 end $$;
 
 ALTER FUNCTION private.require_operator(p_roles text[]) OWNER TO postgres;
@@ -7783,24 +7790,31 @@ declare
 begin
   for v_round in 1..2 loop
     with message as materialized (
-      select outbox.id, outbox.line_id, outbox.sequence, -outbox.priority as rank, outbox.scheduled_at, lane.lane_id
+      select outbox.id, outbox.sequence, -outbox.priority as rank, outbox.scheduled_at, lane.lane_id
       from public.outbox_messages as outbox
       join private.outbox_lanes as lane
         on lane.workspace_id = outbox.workspace_id and lane.channel = outbox.channel
           and lane.connection_id is not distinct from outbox.connection_id
       where outbox.id = any (p_ids) and outbox.id <> all (v_ids)
-    ), ready as (
+    ), gone as (
       delete from private.outbox_ready as ready using message
       where ready.lane_id = message.lane_id and ready.rank = message.rank and ready.run_at = message.scheduled_at
         and ready.sequence = message.sequence
       returning ready.id
-    ), waiting as (
-      delete from private.outbox_waiting as waiting using message
-      where waiting.line_id = message.line_id and waiting.id = message.id
+    )
+    select array_agg(gone.id) into v_found from gone;
+    v_ids := v_ids || coalesce(v_found, '{}');
+    exit when v_round = 2;
+
+    perform 1 from private.outbox_lines as line
+    where line.line_id in (select outbox.line_id from public.outbox_messages as outbox where outbox.id = any (p_ids))
+    order by line.line_id for no key update;
+    with gone as (
+      delete from private.outbox_waiting as waiting using public.outbox_messages as outbox
+      where outbox.id = any (p_ids) and waiting.line_id = outbox.line_id and waiting.id = outbox.id
       returning waiting.id
     )
-    select array_agg(gone.id) into v_found
-    from (select ready.id from ready union all select waiting.id from waiting) as gone;
+    select array_agg(gone.id) into v_found from gone;
     v_ids := v_ids || coalesce(v_found, '{}');
   end loop;
   return v_ids;
@@ -8711,25 +8725,24 @@ begin
         delete from private.outbox_ready as ready where ready.ctid = any (array(select chosen.tid from chosen))
         returning ready.*
       ), remaining as (
-        select class.*, class.room - (select count(*) from taken where taken.lane_id = class.lane_id) as room_left,
-          (select count(*) from taken where taken.lane_id = class.lane_id and taken.rank = class.rank) as used
+        select class.*, coalesce(used.count, 0) as used,
+          class.room - coalesce(sum(used.count) over (partition by class.lane_id), 0)::bigint as room_left
         from class
+        left join (
+          select taken.lane_id, taken.rank, count(*) from taken group by taken.lane_id, taken.rank
+        ) as used on used.lane_id = class.lane_id and used.rank = class.rank
       ), more as (
         select remaining.* from remaining
         where remaining.room_left >= 1 and remaining.used >= least(remaining.room, remaining.share)
       )
       select batch.*, next.*
       from (
-        select array_agg(taken.id order by taken.rank, taken.run_at, taken.sequence) filter (where not taken.joins)
-            as ids,
-          array_agg(taken.lane_id order by taken.rank, taken.run_at, taken.sequence) filter (where not taken.joins)
-            as lane_ids,
-          array_agg(taken.line_id order by taken.rank, taken.run_at, taken.sequence) filter (where not taken.joins)
-            as line_ids,
-          array_agg(taken.sequence order by taken.rank, taken.run_at, taken.sequence) filter (where not taken.joins)
-            as sequences,
+        select array_agg(taken.id) filter (where not taken.joins) as ids,
+          array_agg(taken.lane_id) filter (where not taken.joins) as lane_ids,
+          array_agg(taken.line_id) filter (where not taken.joins) as line_ids,
+          array_agg(taken.sequence) filter (where not taken.joins) as sequences,
           array_agg(taken.id) filter (where taken.joins) as joining
-        from taken
+        from (select taken.* from taken order by taken.rank, taken.run_at, taken.sequence) as taken
       ) as batch
       cross join (
         select array_agg(more.lane_id order by more.turn) as more_lane_ids,

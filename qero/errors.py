@@ -215,7 +215,7 @@ REGISTRY: Mapping[str, ErrorSpec] = {
         ),
         operator_required=(
             "Only operators of the platform may do this.",
-            "Ask an operator; `qero ops owners add` makes one.",
+            "Ask an operator; `qero ops owners add` makes one, as the service: without QERO_ACCESS_TOKEN set.",
         ),
         phone_number_not_yours=(
             "The token from Meta gives no access to this phone number, or the number isn't the business account's.",

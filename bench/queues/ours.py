@@ -21,7 +21,7 @@ def claim(url: str, batch: int, name: str, claimed: Queue[Batch]) -> None:
         empty = 0
         while empty < 3:
             rows = connection.execute(
-                "select lease_token, id, recipient, payload::text from public.claim_outbox(%s, %s)", [batch, name]
+                "select lease_token, id::text, recipient, payload::text from public.claim_outbox(%s, %s)", [batch, name]
             ).fetchall()
             if rows:
                 empty = 0
@@ -41,7 +41,7 @@ def main(url: str, batch: int) -> None:
         done = 0
         while rows := claimed.get():
             done += len(rows)
-            results = json.dumps([{"id": str(row[1]), "provider_message_id": f"wamid.{row[1]}"} for row in rows])
+            results = json.dumps([{"id": row[1], "provider_message_id": f"wamid.{row[1]}"} for row in rows])
             connection.execute("select count(*) from public.complete_outbox(%s, %s)", [rows[0][0], results])
             ended = time.time()
         print(json.dumps({"started": started, "ended": ended if done else started, "done": done}))

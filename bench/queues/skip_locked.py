@@ -32,7 +32,7 @@ with due as (
 )
 update skip_locked.messages as message
 set status = 'processing', locked_until = now() + interval '60 s', attempts = attempts + 1
-from due where message.id = due.id returning message.id, message.recipient, message.payload::text
+from due where message.id = due.id returning message.id::text, message.recipient, message.payload::text
 """
 COMPLETE = """
 update skip_locked.messages as message

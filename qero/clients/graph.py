@@ -55,8 +55,8 @@ class ErrorClass:
     advice: str | None = None
 
 
-def _backoff(base: float, *, limit: float, at_least: float = 0.0) -> Callable[[int], float]:
-    """Exponential with full jitter, so that messages refused together don't come back together."""
+def _backoff(base: float, *, limit: float, at_least: float) -> Callable[[int], float]:
+    """Exponential with jitter, so that messages refused together don't come back together, and not at once either."""
 
     def delay(attempts: int) -> float:
         ceiling = min(limit, base * 2.0 ** min(attempts - 1, 32))
@@ -78,7 +78,7 @@ def _is_template(payload: Mapping[str, Any]) -> bool:
     return payload.get("type") == "template"
 
 
-_SECONDS = _backoff(2.0, limit=60.0)
+_SECONDS = _backoff(2.0, limit=60.0, at_least=1.0)
 _MINUTES = _backoff(60.0, limit=900.0, at_least=60.0)
 
 TRANSIENT = ErrorClass(FailureAction.RETRY, delay=_SECONDS)

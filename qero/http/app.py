@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from threading import Lock
 from types import MappingProxyType
 from typing import Any
 
@@ -11,6 +13,8 @@ from cachetools import TTLCache
 from fastapi import APIRouter, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -86,8 +90,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         async with running(app, settings):
             yield
 
-    app = _App(title="qero", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = _App(title="qero", lifespan=lifespan, openapi_url=None)
     app.router.routes.append(Route(whatsapp.WEBHOOK_PATH, whatsapp.webhook, methods=["GET", "POST"]))
+    app.router.routes.append(Route("/openapi.json", app.describe, methods=["GET"]))
     mount(app, *ROUTERS.values())
     edge: dict[str, Any] = {
         "metrics": app.state.metrics,
@@ -159,6 +164,11 @@ class _App(FastAPI):
     """FastAPI with a way past it for webhooks: at Meta's rate its layers would cost more than the work itself."""
 
     webhook: ASGIApp
+    openapi_json: bytes | None = None
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.describing = Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] == whatsapp.WEBHOOK_PATH and scope["method"] in ("GET", "POST"):
@@ -172,6 +182,13 @@ class _App(FastAPI):
         description = super().openapi()
         description["paths"].setdefault(whatsapp.WEBHOOK_PATH, whatsapp.WEBHOOK_DESCRIPTION)
         return description
+
+    def describe(self, request: Request) -> Response:
+        """The description as JSON, made in a thread when it is first asked for: it takes a second or two."""
+        with self.describing:
+            if self.openapi_json is None:
+                self.openapi_json = json.dumps(self.openapi()).encode()
+        return Response(self.openapi_json, media_type="application/json")
 
 
 def _described(description: dict[str, Any]) -> dict[str, Any]:

@@ -457,7 +457,7 @@ begin
     return;
   end if;
   perform private.raise_error(403, 'operator_required', jsonb_build_object('needs', p_roles),
-    'Ask an operator of the platform; `qero ops owners add` makes one.');
+    'Ask an operator of the platform; `qero ops owners add` makes one, as the service: without QERO_ACCESS_TOKEN set.');
 end $$;
 
 ------------------------------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import secrets
+from uuid import UUID
 
 import pytest
 
@@ -125,6 +126,27 @@ async def test_batches_of_everything_in_any_order_do_not_wait_for_each_other(wor
     assert outcomes.count("set_aside") == 8 * bad
 
 
+async def queue_automated(world: World, number: Number, *, each: int) -> list[list[UUID]]:
+    """Messages for every thread of a number; their ids, thread by thread and in the order in which they leave."""
+    rows = await world.rows(
+        """
+        with outbox as (
+          insert into outbox_messages (id, workspace_id, channel, connection_id, thread_id, recipient, payload,
+            idempotency_key, automated, status)
+          select gen_random_uuid(), thread.workspace_id, 'whatsapp', thread.connection_id, thread.id, '+1', '{}',
+            gen_random_uuid()::text, true, 'queued'
+          from wa_threads as thread cross join generate_series(1, %s) where thread.connection_id = %s returning *
+        ), shown as (
+          insert into wa_messages
+            (workspace_id, connection_id, thread_id, direction, type, status, outbox_id, occurred_at)
+          select workspace_id, connection_id, thread_id, 'out', 'text', 'pending', id, now() from outbox)
+        select array_agg(id order by sequence) from outbox group by thread_id
+        """,
+        each, number.connection.id,
+    )  # fmt: skip
+    return [ids for (ids,) in rows]
+
+
 @pytest.mark.parametrize("seed", range(4))
 async def test_replies_and_statuses_of_what_is_still_queued_do_not_wait_for_each_other(
     world: World, number: Number, meta: Meta, seed: int
@@ -133,23 +155,13 @@ async def test_replies_and_statuses_of_what_is_still_queued_do_not_wait_for_each
     chance = random.Random(seed)
     people = [digits(11) for _ in range(30)]
     await world.receive(batch(*(meta.message(ada, 0) for ada in people)))
-    rows = await world.rows(
-        """
-        with outbox as (
-          insert into outbox_messages (id, workspace_id, channel, connection_id, thread_id, recipient, payload,
-            idempotency_key, automated, status)
-          select gen_random_uuid(), thread.workspace_id, 'whatsapp', thread.connection_id, thread.id, '+1', '{}',
-            gen_random_uuid()::text, true, 'queued'
-          from wa_threads as thread cross join generate_series(1, 3) where thread.connection_id = %s returning *)
-        insert into wa_messages
-          (workspace_id, connection_id, thread_id, direction, type, status, outbox_id, occurred_at)
-        select workspace_id, connection_id, thread_id, 'out', 'text', 'pending', id, now() from outbox
-        returning outbox_id
-        """,
-        number.connection.id,
-    )
+    queued = await queue_automated(world, number, each=3)
     bodies = [meta.message(ada, 1) for ada in people]
-    bodies += [meta.status(wamid(), "delivered", 2, biz_opaque_callback_data=str(outbox_id)) for (outbox_id,) in rows]
+    bodies += [
+        meta.status(wamid(), "delivered", 2, biz_opaque_callback_data=str(outbox_id))
+        for thread in queued
+        for outbox_id in thread
+    ]
     queues = []
     for _ in range(6):
         picked = chance.sample(bodies, len(bodies))
@@ -164,3 +176,30 @@ async def test_replies_and_statuses_of_what_is_still_queued_do_not_wait_for_each
             number.connection.id,
         )
     ) <= {("delivered", "sent"), ("delivered", "cancelled")}
+
+
+async def test_statuses_of_neighbours_in_many_lines_do_not_wait_for_each_other(
+    world: World, number: Number, meta: Meta
+) -> None:
+    """Each of two calls settles the first message of some threads and the second one of the others."""
+    await world.receive(batch(*(meta.message(digits(11), 0) for _ in range(40))))
+    for _ in range(5):
+        queued = await queue_automated(world, number, each=3)
+        calls = [
+            events(
+                *(
+                    meta.status(wamid(), "delivered", 2, biz_opaque_callback_data=str(ids[(index + turn) % 2]))
+                    for index, ids in enumerate(queued)
+                )
+            )
+            for turn in range(2)
+        ]
+
+        assert await writers(world, [[call] for call in calls]) == ["recorded"] * 80
+
+        settled = [outbox_id for ids in queued for outbox_id in ids[:2]]
+        assert set(await world.rows("select status from outbox_messages where id = any(%s)", settled)) == {("sent",)}
+        # The third of each thread is what may leave now.
+        thirds = [ids[2] for ids in queued]
+        assert await world.scalar("select count(*) from private.outbox_ready where id = any(%s)", thirds) == 40
+        await world.rows("select id from cancel_outbox(%s)", thirds)
