@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
@@ -17,7 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, to_json
 from supabase import AsyncClient
 
-from qero.clients.factory import Send
+from qero.clients.factory import ServiceClient, UserClient
 from qero.errors import (
     Conflict,
     InvalidInput,
@@ -66,27 +67,32 @@ async def call_encoded(client: AsyncClient, function: str, result: type[T], argu
         ids: what the log names beside the user: ids only, never content.
     """
     with _reported(client, function, ids):
-        # The client's own way takes the JSON apart into objects, which then are validated: this does both at once.
-        request = client.rpc(function).request
-        headers = {**request.headers, "content-type": "application/json"}
-        post = request.session.build_request("POST", str(request.path), content=arguments, headers=headers)
-        send: Send = getattr(client, "send", request.session.send)
+        post = client.post if isinstance(client, UserClient | ServiceClient) else partial(_post_by, client)
         try:
-            answer = await send(post)
+            answer = await post(function, arguments)
         except _LOST:
             # It may have arrived: only what changes nothing can be asked twice. Queries of tables the client's own way
             # repeats by itself.
             if not getattr(client, "repeatable", False):
                 raise
-            answer = await send(post)
+            answer = await post(function, arguments)
         if answer.is_success:
-            # A function that returns nothing is answered with an empty body.
+            # A function that returns nothing is answered with an empty body. The client's own way would take the JSON
+            # apart into objects, which then are validated: this does both at once.
             return _adapter(result).validate_json(answer.content or b"null")
         try:
             problem = APIErrorFromJSON.model_validate_json(answer.content).model_dump()
         except ValidationError:
             problem = generate_default_error_message(answer)
         raise APIError(problem)
+
+
+async def _post_by(client: AsyncClient, function: str, arguments: bytes) -> httpx.Response:
+    """By a client that was made elsewhere."""
+    request = client.rpc(function).request
+    headers = {**request.headers, "content-type": "application/json"}
+    session: httpx.AsyncClient = request.session
+    return await session.post(str(request.path), content=arguments, headers=headers)
 
 
 async def execute(client: AsyncClient, query: Query, result: type[T], *, operation: str, **ids: str) -> T:

@@ -230,10 +230,10 @@ async def test_a_pair_limit_waits_four_to_the_power_of_the_attempts(
 @pytest.mark.parametrize(
     ("code", "attempts", "least", "most"),
     [
-        (131016, 1, 0, 2),
-        (131016, 4, 0, 16),
-        (131016, 50, 0, 60),
-        (130429, 3, 0, 8),
+        (131016, 1, 1, 3),
+        (131016, 4, 1, 17),
+        (131016, 50, 1, 61),
+        (130429, 3, 1, 9),
         (80007, 1, 60, 120),
         (131057, 10, 60, 960),
     ],
