@@ -38,7 +38,7 @@ from qero.http import (
     whatsapp,
     workspaces,
 )
-from qero.http.callers import RESOLVED_SECONDS
+from qero.http.callers import RESOLVED_SECONDS, SESSION
 from qero.http.edge import Edge, Tagged
 from qero.http.health import Readiness
 from qero.http.metrics import Metrics
@@ -197,8 +197,11 @@ def _described(description: dict[str, Any]) -> dict[str, Any]:
     schemas.setdefault("Problem", Problem.model_json_schema())
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
+    description["components"].setdefault("securitySchemes", {}).update(SESSION)
     for operations in description["paths"].values():
         for method, operation in operations.items():
+            if "security" in operation:
+                operation["security"] = [{"bearer": []}, {"session": []}]
             answers = operation["responses"]
             # What a route can't take is answered 400.
             if "HTTPValidationError" in str(answers.get("422")):

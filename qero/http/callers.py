@@ -8,8 +8,9 @@ from uuid import UUID
 
 import structlog
 from cachetools import TTLCache
-from fastapi import Depends, Query, Request, Security
-from fastapi.security import APIKeyCookie, HTTPBearer
+from fastapi import Depends, Query, Request
+from fastapi.openapi.models import HTTPBearer
+from fastapi.security.base import SecurityBase
 from pydantic import BaseModel, ConfigDict, Field
 
 from qero.clients.factory import Clients, UserClient, bearer_token
@@ -21,12 +22,6 @@ SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 # For so long a workspace is known by its slug without being asked for again; what is in it is asked for every time.
 RESOLVED_SECONDS = 30
 
-# For the description only: `user_client` reads both, the chunks and older forms of the cookie too.
-_bearer = HTTPBearer(auto_error=False, scheme_name="bearer", description="A user's access token.")
-_session = APIKeyCookie(
-    name="sb-PROJECT-auth-token", auto_error=False, scheme_name="session", description="Supabase's session cookies."
-)
-
 WorkspaceRef = Annotated[str, Field(min_length=1, max_length=100, description="The workspace's slug or uuid.")]
 
 
@@ -36,27 +31,40 @@ class Input(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-async def user_client(
-    request: Request,
-    _token: Annotated[object, Security(_bearer)] = None,
-    _cookie: Annotated[object, Security(_session)] = None,
-) -> UserClient:
-    """The client of the user behind the request, by bearer token or session cookies.
+class Caller(SecurityBase):
+    """Who asks, by bearer token or session cookies, as a dependency that describes itself.
 
-    Raises:
-        NotAuthenticated: as `Clients.user`.
-        PermissionDenied: `cross_site_request`, a page of another site writes with the cookies of its visitor.
+    FastAPI's own schemes would be dependencies of it, and solved anew for each parameter that needs the caller.
     """
-    reads = request.method in SAFE_METHODS
-    if not reads and bearer_token(request.headers) is None:
-        refuse_other_sites(request)
-    clients: Clients = request.app.state.clients
-    client = await clients.user_from_request(
-        request.headers, request.cookies, request_id=request.scope.get("qero.request_id"), repeatable=reads
-    )
-    structlog.contextvars.bind_contextvars(user_id=str(client.identity.user_id))
-    return client
 
+    scheme_name = "bearer"
+    model = HTTPBearer(description="A user's access token.")
+
+    async def __call__(self, request: Request) -> UserClient:
+        """The client of the user behind the request.
+
+        Raises:
+            NotAuthenticated: as `Clients.user`.
+            PermissionDenied: `cross_site_request`, a page of another site writes with the cookies of its visitor.
+        """
+        reads = request.method in SAFE_METHODS
+        if not reads and bearer_token(request.headers) is None:
+            refuse_other_sites(request)
+        clients: Clients = request.app.state.clients
+        client = await clients.user_from_request(
+            request.headers, request.cookies, request_id=request.scope.get("qero.request_id"), repeatable=reads
+        )
+        structlog.contextvars.bind_contextvars(user_id=str(client.identity.user_id))
+        return client
+
+
+user_client = Caller()
+SESSION = {
+    "session": {
+        "type": "apiKey", "in": "cookie", "name": "sb-PROJECT-auth-token", "description": "Supabase's session cookies.",
+    }
+}  # fmt: skip
+"""The other way to say who asks, for the description: the chunks and older forms of the cookie are read too."""
 
 User = Annotated[UserClient, Depends(user_client)]
 
