@@ -249,10 +249,13 @@ def show(
 
 
 @inbox.command()
-def unread(thread_id: ThreadArgument) -> None:
+def unread(thread_id: ThreadArgument, as_json: JsonOption = False) -> None:
     """Have a thread be unread for you, until you look at it again. Colleagues see no difference."""
     ask(lambda client: Inbox(client).mark_unread(thread_id))
-    print_lines("Unread until you look at it again.")
+    if as_json:
+        print_json({"unread": str(thread_id)})
+    else:
+        print_lines("Unread until you look at it again.")
 
 
 @inbox.command()

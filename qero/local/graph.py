@@ -576,7 +576,7 @@ def _upload(number: Number, raw: bytes, content_type: str) -> UploadedFile:
     content, mime_type = fields.get("file"), fields.get("type", b"").decode()
     if content is None:
         raise GraphError(100, message="(#100) The parameter file is required.")
-    if mime_type not in _UPLOADS or parts["file"]["content-type"] != mime_type:
+    if mime_type not in _UPLOADS or str(parts["file"]["content-type"]).replace('"', "") != mime_type:
         raise GraphError(100, f"Param file must be a file with one of the types that are taken; received {mime_type}.")
     is_still = mime_type == "image/webp" and not (content[12:16] == b"VP8X" and content[20] & 2)
     if not 0 < len(content) <= (_STILL_STICKER if is_still else _UPLOADS[mime_type]):

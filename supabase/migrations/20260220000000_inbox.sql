@@ -653,16 +653,16 @@ comment on function public.get_inbox_counts(uuid) is
 
 -- The newest messages that hold what is searched for. Two ways lead to them: walking back from the newest message until a
 -- page is full, and looking up in the index of words all there are, whenever they were written. The planner knows how many
--- that should be. Walking comes first, as long as that should take while it is shorter than looking up, and a fifth of
--- that in any case: a word that is rare on the whole may be frequent of late, and one that was common once may not be any
--- more. Volatile, because Postgres plans for nothing else.
+-- that should be. Walking comes first, for a fifth of what looking up takes: a word that is rare on the whole may be
+-- frequent of late. It goes on where it should be the shorter way, for no longer than it should take: a word that was
+-- common once may not be any more. Volatile, because Postgres plans for nothing else.
 create or replace function private.newest_messages_found(
   p_workspace_id uuid, p_query tsquery, p_thread_id uuid, p_until timestamptz, p_until_id uuid, p_limit integer
 ) returns uuid[]
 language plpgsql volatile security invoker set search_path = '' as $$
 declare
   -- To walk past a message costs as much as to look so many up: what it is found by has to be made again.
-  v_lookups constant integer := 12;
+  v_lookups constant integer := 4;
   v_of_workspace constant text := 'select message.id, message.occurred_at from public.wa_messages as message'
     || ' where message.workspace_id = ' || quote_literal(p_workspace_id) || '::uuid and message.body is not null';
   v_found constant text := v_of_workspace
@@ -678,7 +678,7 @@ declare
   v_looking_up double precision := 0;
   v_needed double precision;
   v_left double precision := 0;
-  v_step double precision;
+  v_step double precision := 16 * p_limit;
   v_ids uuid[];
   v_page uuid[] := '{}';
 begin
@@ -688,11 +688,7 @@ begin
     v_looking_up := v_expected / v_lookups;
   end if;
   if v_looking_up / 5 > p_limit then
-    execute 'explain (format json) ' || v_of_workspace into v_plan;
-    -- Matches never lie evenly.
-    v_needed := 1.3 * p_limit * (v_plan #>> '{0,Plan,Plan Rows}')::double precision / v_expected;
-    v_left := greatest(case when v_needed < 0.85 * v_looking_up then v_needed end, v_looking_up / 5);
-    v_step := 3 * v_needed;
+    v_left := v_looking_up / 5;
   end if;
   while v_left > 0 and cardinality(v_page) < p_limit and v_until > '-infinity' loop
     v_step := least(v_step, v_left);
@@ -703,7 +699,7 @@ begin
     -- In the order of the index, so that nothing is sorted before it is read, and reading ends with the page: what stands
     -- at the same moment as its last comes along.
     execute 'select array(select one.id from (' || v_found || v_before || ' and message.occurred_at >= $3'
-        || ' order by message.occurred_at desc fetch first ' || p_limit || ' rows with ties) as one'
+        || ' order by message.occurred_at desc fetch first ' || p_limit - cardinality(v_page) || ' rows with ties) as one'
         || ' order by one.occurred_at desc, one.id desc)'
       into v_ids using v_until, v_until_id, v_since;
     v_page := v_page || v_ids;
@@ -711,6 +707,12 @@ begin
     v_until_id := '00000000-0000-0000-0000-000000000000';
     v_left := v_left - v_step;
     v_step := v_step * 8;
+    if v_left <= 0 and v_needed is null and cardinality(v_page) < p_limit then
+      execute 'explain (format json) ' || v_of_workspace into v_plan;
+      -- More than the average, because matches never lie evenly.
+      v_needed := 1.3 * p_limit * (v_plan #>> '{0,Plan,Plan Rows}')::double precision / v_expected;
+      v_left := case when v_needed < 0.85 * v_looking_up then v_needed - v_looking_up / 5 else 0 end;
+    end if;
   end loop;
   if cardinality(v_page) < p_limit and v_until > '-infinity' then
     -- The limit stands apart: Postgres would walk for it.
