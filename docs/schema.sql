@@ -4448,7 +4448,7 @@ declare
   v_looking_up double precision := 0;
   v_needed double precision;
   v_left double precision := 0;
-  v_step double precision := 16 * p_limit;
+  v_step double precision := 12 * p_limit;
   v_ids uuid[];
   v_page uuid[] := '{}';
 begin
