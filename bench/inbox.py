@@ -149,7 +149,9 @@ SEARCH: LiteralString = "select * from search_messages(%(workspace)s, %(words)s)
 WORDS = {
     "a rare word": "w4711",
     "two words": "invoice w77",
+    "a word in one of a hundred": "w77",
     "a common word": "invoice",
+    "a word of late": "easter",
     "a word in all": "order",
 }
 
@@ -261,7 +263,8 @@ def fill(connection: psycopg.Connection[Any], scale: Scale) -> dict[str, Any]:
               %(w)s, %(n)s, thread.ids[i %% %(threads)s + 1], case when i %% 2 = 0 then 'in' else 'out' end, 'text',
               'order w' || i %% 20011 || ' from w' || i %% 101 || ' about w' || i / 7 %% 3001 || ' is late'
                 || case when i %% 10 = 0 then ' and the invoice is wrong' else '' end
-                || case when i > %(messages)s * 0.9 and i %% 3 = 0 then ' for christmas' else '' end,
+                || case when i > %(messages)s * 0.9 and i %% 3 = 0 then ' for christmas' else '' end
+                || case when i < %(messages)s * 0.02 and i %% 3 = 0 then ' for easter' else '' end,
               case when i %% 2 = 1 then 'read' end, now() - i * interval '1 s'
             from thread, generate_series(%(messages)s, 1, -1) as i
             """,

@@ -3260,6 +3260,21 @@ $$;
 ALTER FUNCTION private.invitation_token_hash(p_token text) OWNER TO postgres;
 
 --
+-- Name: is_animated_webp(bytea); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.is_animated_webp(p_beginning bytea) RETURNS boolean
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+begin
+  return coalesce(length(p_beginning) > 20 and substr(p_beginning, 1, 4) = 'RIFF' and substr(p_beginning, 9, 8) = 'WEBPVP8X'
+    and get_bit(p_beginning, 20 * 8 + 1) = 1, false);
+end $$;
+
+ALTER FUNCTION private.is_animated_webp(p_beginning bytea) OWNER TO postgres;
+
+--
 -- Name: is_business_hours(jsonb); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
@@ -4423,54 +4438,66 @@ CREATE FUNCTION private.newest_messages_found(p_workspace_id uuid, p_query tsque
     SET search_path TO ''
     AS $_$
 declare
-  v_most constant integer := 2000;
-  v_found constant text := 'select message.id, message.occurred_at from public.wa_messages as message'
-    || ' where message.workspace_id = ' || quote_literal(p_workspace_id) || '::uuid and message.body is not null'
+  -- To walk past a message costs as much as to look so many up: what it is found by has to be made again.
+  v_lookups constant integer := 4;
+  v_of_workspace constant text := 'select message.id, message.occurred_at from public.wa_messages as message'
+    || ' where message.workspace_id = ' || quote_literal(p_workspace_id) || '::uuid and message.body is not null';
+  v_found constant text := v_of_workspace
     || ' and private.search_vector(message.search_language, message.body) @@ ' || quote_literal(p_query) || '::tsquery'
     || coalesce(' and message.thread_id = ' || quote_literal(p_thread_id) || '::uuid', '');
-  v_oldest timestamptz;
-  v_until timestamptz := p_until;
-  v_until_id uuid := p_until_id;
+  v_before constant text := ' and message.occurred_at <= $1 and (message.occurred_at, message.id) < ($1, $2)';
+  v_until timestamptz := coalesce(p_until, 'infinity');
+  v_until_id uuid := coalesce(p_until_id, 'ffffffff-ffff-ffff-ffff-ffffffffffff');
   v_since timestamptz;
-  v_span interval;
   v_plan jsonb;
   v_expected double precision;
-  v_count integer;
+  -- In messages to walk past.
+  v_looking_up double precision := 0;
+  v_needed double precision;
+  v_left double precision := 0;
+  v_step double precision := 12 * p_limit;
   v_ids uuid[];
   v_page uuid[] := '{}';
 begin
-  select message.occurred_at into v_oldest from public.wa_messages as message
-  where message.workspace_id = p_workspace_id and message.body is not null order by message.occurred_at limit 1;
-  if v_until is null then
-    v_until_id := 'ffffffff-ffff-ffff-ffff-ffffffffffff';
-    select message.occurred_at into v_until from public.wa_messages as message
-    where message.workspace_id = p_workspace_id and message.body is not null order by message.occurred_at desc limit 1;
+  if p_thread_id is null then
+    execute 'explain (format json) ' || v_found into v_plan;
+    v_expected := (v_plan #>> '{0,Plan,Plan Rows}')::double precision;
+    v_looking_up := v_expected / v_lookups;
   end if;
-  execute 'explain (format json) ' || v_found into v_plan;
-  v_expected := (v_plan #>> '{0,Plan,Plan Rows}')::double precision;
-  if v_expected > v_most then
-    v_span := greatest((v_until - v_oldest) * (1.5 * p_limit / v_expected), interval '1 second');
+  if v_looking_up / 5 > p_limit then
+    v_left := v_looking_up / 5;
   end if;
-  loop
-    v_since := coalesce(v_until - v_span, '-infinity');
-    -- The limit stands apart, so that Postgres plans for a span that holds fewer: it would walk back for long otherwise. A
-    -- second that alone holds too many can't be shortened.
-    execute 'with every as materialized (' || v_found || ' and (message.occurred_at, message.id) < ($1, $2)'
-        || ' and message.occurred_at >= $3), found as materialized (select every.* from every'
-        || case when v_span <= interval '1 second' then '' else ' limit ' || v_most + 1 end
-        || ') select (select count(*) from found), array(select one.id from found as one'
-        || ' order by one.occurred_at desc, one.id desc limit ' || p_limit || ')'
-      into v_count, v_ids using v_until, v_until_id, v_since;
-    if v_count > v_most and coalesce(v_span > interval '1 second', true) then
-      v_span := greatest(coalesce(v_span, v_until - v_oldest) / 8, interval '1 second');
-      continue;
-    end if;
+  while v_left > 0 and cardinality(v_page) < p_limit and v_until > '-infinity' loop
+    v_step := least(v_step, v_left);
+    v_since := coalesce((
+      select message.occurred_at from public.wa_messages as message
+      where message.workspace_id = p_workspace_id and message.body is not null and message.occurred_at <= v_until
+      order by message.occurred_at desc offset v_step::bigint limit 1), '-infinity');
+    -- In the order of the index, so that nothing is sorted before it is read, and reading ends with the page: what stands
+    -- at the same moment as its last comes along.
+    execute 'select array(select one.id from (' || v_found || v_before || ' and message.occurred_at >= $3'
+        || ' order by message.occurred_at desc fetch first ' || p_limit - cardinality(v_page) || ' rows with ties) as one'
+        || ' order by one.occurred_at desc, one.id desc)'
+      into v_ids using v_until, v_until_id, v_since;
     v_page := v_page || v_ids;
-    exit when cardinality(v_page) >= p_limit or v_since <= v_oldest or v_oldest is null;
     v_until := v_since;
     v_until_id := '00000000-0000-0000-0000-000000000000';
-    v_span := v_span * 8;
+    v_left := v_left - v_step;
+    v_step := v_step * 8;
+    if v_left <= 0 and v_needed is null and cardinality(v_page) < p_limit then
+      execute 'explain (format json) ' || v_of_workspace into v_plan;
+      -- More than the average, because matches never lie evenly.
+      v_needed := 1.3 * p_limit * (v_plan #>> '{0,Plan,Plan Rows}')::double precision / v_expected;
+      v_left := case when v_needed < 0.85 * v_looking_up then v_needed - v_looking_up / 5 else 0 end;
+    end if;
   end loop;
+  if cardinality(v_page) < p_limit and v_until > '-infinity' then
+    -- The limit stands apart: Postgres would walk for it.
+    execute 'select array(select one.id from (' || v_found || v_before || ' offset 0) as one'
+        || ' order by one.occurred_at desc, one.id desc limit ' || p_limit || ')'
+      into v_ids using v_until, v_until_id;
+    v_page := v_page || v_ids;
+  end if;
   return v_page[:p_limit];
 end $_$;
 
@@ -12069,10 +12096,10 @@ end $$;
 ALTER FUNCTION public.pause_connection(p_connection_id uuid, p_reason text) OWNER TO postgres;
 
 --
--- Name: prepare_media_upload(uuid, text, bigint); Type: FUNCTION; Schema: public; Owner: postgres
+-- Name: prepare_media_upload(uuid, text, bigint, bytea); Type: FUNCTION; Schema: public; Owner: postgres
 --
 
-CREATE FUNCTION public.prepare_media_upload(p_thread_id uuid, p_mime_type text, p_bytes bigint) RETURNS jsonb
+CREATE FUNCTION public.prepare_media_upload(p_thread_id uuid, p_mime_type text, p_bytes bigint, p_beginning bytea DEFAULT NULL::bytea) RETURNS jsonb
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO ''
     AS $$
@@ -12088,15 +12115,21 @@ begin
     perform private.raise_error(400, 'invalid_value', jsonb_build_object('field', 'mime_type', 'allowed', (
         select jsonb_agg(mime_type.name) from private.media_limits() as known, unnest(known.mime_types) as mime_type (name))),
       'Send a kind of file that WhatsApp takes.');
-  elsif not coalesce(p_bytes between 1 and v_limit.max_bytes, false) then
+  elsif v_limit.kind = 'sticker' and not private.is_animated_webp(p_beginning) then
+    v_limit.max_bytes := 100 * 1024;
+  end if;
+  if not coalesce(p_bytes between 1 and v_limit.max_bytes, false) then
     perform private.raise_error(400, 'invalid_value',
       jsonb_build_object('field', 'bytes', 'kind', v_limit.kind, 'limit', v_limit.max_bytes),
       'Send a smaller file, which isn''t empty, or a link to it.');
   end if;
-  return jsonb_build_object('kind', v_limit.kind, 'connection_id', (public.resolve_connection_for_thread(p_thread_id)).id);
+  return jsonb_build_object('kind', v_limit.kind,
+    -- Of sound in OGG only OPUS is taken, and only when the type says so.
+    'mime_type', case v_mime_type when 'audio/ogg' then 'audio/ogg; codecs=opus' else v_mime_type end,
+    'connection_id', (public.resolve_connection_for_thread(p_thread_id)).id);
 end $$;
 
-ALTER FUNCTION public.prepare_media_upload(p_thread_id uuid, p_mime_type text, p_bytes bigint) OWNER TO postgres;
+ALTER FUNCTION public.prepare_media_upload(p_thread_id uuid, p_mime_type text, p_bytes bigint, p_beginning bytea) OWNER TO postgres;
 
 --
 -- Name: prepare_pushes(uuid[]); Type: FUNCTION; Schema: public; Owner: postgres
@@ -19997,6 +20030,12 @@ REVOKE ALL ON FUNCTION private.import_rows(p_rows jsonb) FROM PUBLIC;
 REVOKE ALL ON FUNCTION private.invitation_token_hash(p_token text) FROM PUBLIC;
 
 --
+-- Name: FUNCTION is_animated_webp(p_beginning bytea); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.is_animated_webp(p_beginning bytea) FROM PUBLIC;
+
+--
 -- Name: FUNCTION is_business_hours(p_hours jsonb); Type: ACL; Schema: private; Owner: postgres
 --
 
@@ -21809,12 +21848,12 @@ REVOKE ALL ON FUNCTION public.pause_connection(p_connection_id uuid, p_reason te
 GRANT ALL ON FUNCTION public.pause_connection(p_connection_id uuid, p_reason text) TO service_role;
 
 --
--- Name: FUNCTION prepare_media_upload(p_thread_id uuid, p_mime_type text, p_bytes bigint); Type: ACL; Schema: public; Owner: postgres
+-- Name: FUNCTION prepare_media_upload(p_thread_id uuid, p_mime_type text, p_bytes bigint, p_beginning bytea); Type: ACL; Schema: public; Owner: postgres
 --
 
-REVOKE ALL ON FUNCTION public.prepare_media_upload(p_thread_id uuid, p_mime_type text, p_bytes bigint) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.prepare_media_upload(p_thread_id uuid, p_mime_type text, p_bytes bigint) TO authenticated;
-GRANT ALL ON FUNCTION public.prepare_media_upload(p_thread_id uuid, p_mime_type text, p_bytes bigint) TO service_role;
+REVOKE ALL ON FUNCTION public.prepare_media_upload(p_thread_id uuid, p_mime_type text, p_bytes bigint, p_beginning bytea) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.prepare_media_upload(p_thread_id uuid, p_mime_type text, p_bytes bigint, p_beginning bytea) TO authenticated;
+GRANT ALL ON FUNCTION public.prepare_media_upload(p_thread_id uuid, p_mime_type text, p_bytes bigint, p_beginning bytea) TO service_role;
 
 --
 -- Name: FUNCTION prepare_pushes(p_ids uuid[]); Type: ACL; Schema: public; Owner: postgres

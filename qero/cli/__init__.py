@@ -17,6 +17,7 @@ import typer
 import typer.core
 from rich.console import Console
 from rich.markup import escape
+from rich.text import Text
 
 from qero.errors import QeroError, SettingsError, Unavailable
 from qero.logs import configure_logs
@@ -63,8 +64,18 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-out = Console()
-err = Console(stderr=True)
+
+
+class _Terminal(Console):
+    """A console that shows what customers wrote, and doesn't do what control characters in it say."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(text.translate(_HARMLESS), **options)
+
+
+_HARMLESS = dict.fromkeys({*range(32), *range(127, 160)} - {*b"\t\n"}, "\N{REPLACEMENT CHARACTER}")
+out = _Terminal()
+err = _Terminal(stderr=True)
 
 
 @app.callback()

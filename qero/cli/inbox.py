@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mimetypes
 import os
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext
 from datetime import UTC, datetime, time, timedelta
@@ -20,12 +21,13 @@ from rich.table import Table
 from qero.cli import JsonOption, app, out, print_json, print_lines
 from qero.cli.contacts import ask
 from qero.cli.moments import future_moment, span
-from qero.cli.templates import given_variables
 from qero.clients.factory import Clients, UserClient
 from qero.clients.graph import GraphClient
 from qero.clients.secrets import SecretBox
 from qero.errors import InvalidInput, NotFound
 from qero.models.inbox import (
+    UPLOAD_BEGINNING_BYTES,
+    CannedResponse,
     InboxSettings,
     InboxSettingsPatch,
     InboxThread,
@@ -35,6 +37,7 @@ from qero.models.inbox import (
     SavedView,
     SavedViewPatch,
     ThreadFilter,
+    Variables,
     ViewFilters,
 )
 from qero.models.reply import (
@@ -75,6 +78,22 @@ ThreadArgument = Annotated[UUID, typer.Argument(help="The thread's id.")]
 ThreadArguments = Annotated[list[UUID], typer.Argument(help="The ids of threads of one workspace, up to 500.")]
 ViewArgument = Annotated[str, typer.Argument(help="The view's name or id.")]
 LimitOption = Annotated[int, typer.Option(min=1, max=200, help="How many at most.")]
+
+
+# The same on every machine; Python's own list lacks some of what WhatsApp takes, and has 3GP for sound.
+_MIME_TYPES = mimetypes.MimeTypes()
+for _type, _endings in {
+    "application/vnd.openxmlformats-officedocument.presentationml.presentation": [".pptx"],
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": [".xlsx"],
+    "application/vnd.openxmlformats-officedocument.wordprocessingml.document": [".docx"],
+    "audio/amr": [".amr"],
+    "audio/mp4": [".m4a"],
+    "audio/ogg": [".ogg", ".oga", ".opus"],
+    "image/webp": [".webp"],
+    "video/3gpp": [".3gp", ".3gpp"],
+}.items():
+    for _ending in _endings:
+        _MIME_TYPES.add_type(_type, _ending)
 
 
 class Status(StrEnum):
@@ -143,14 +162,14 @@ def list_threads(
     """
     filter = ThreadFilter.model_validate(
         {
-            **_filters(status, assignee, tag, search),
+            **given_filters(status, assignee, tag, search),
             "unread": unread or None, "waiting": waiting or None, "breached": breached or None,
         }
     )  # fmt: skip
 
     async def read(client: UserClient) -> Any:
         workspace_id = await Workspaces(client).resolve(workspace)
-        view_id = None if view is None else (await _view(client, workspace_id, view)).id
+        view_id = None if view is None else (await named_view(client, workspace_id, view)).id
         service = Inbox(client)
         if count:
             return await service.count(workspace_id, filter, view_id=view_id)
@@ -230,10 +249,13 @@ def show(
 
 
 @inbox.command()
-def unread(thread_id: ThreadArgument) -> None:
+def unread(thread_id: ThreadArgument, as_json: JsonOption = False) -> None:
     """Have a thread be unread for you, until you look at it again. Colleagues see no difference."""
     ask(lambda client: Inbox(client).mark_unread(thread_id))
-    print_lines("Unread until you look at it again.")
+    if as_json:
+        print_json({"unread": str(thread_id)})
+    else:
+        print_lines("Unread until you look at it again.")
 
 
 @inbox.command()
@@ -306,8 +328,12 @@ def reply(
     `qero inbox reply 6f9c… --template 17aa… --var 1=Ada` · `qero inbox reply 6f9c… "Your invoice" --file invoice.pdf`
     """
     given = (shortcut, template, file, react, button, row, link, place, ask_place or None, card)
-    if sum(one is not None for one in given) > 1 or (shortcut and text):
+    if sum(one is not None for one in given) > 1 or (text and (shortcut or template or card)):
         raise InvalidInput("invalid_value", "Say one thing at a time.", detail={"field": "reply"})
+    if quote and (template or react):
+        raise InvalidInput("invalid_value", "A template or a reaction quotes nothing.", detail={"field": "--quote"})
+    if variable and not template:
+        raise InvalidInput("invalid_value", "Only a template has places to fill in.", detail={"field": "--var"})
     other = _reply(text or "", button, row, link, title, place, ask_place=ask_place, cards=card)
 
     async def sending(client: UserClient) -> Any:
@@ -317,8 +343,7 @@ def reply(
                 thread_id, template, given_variables(variable or []), idempotency_key=key
             )
         if file is not None:
-            media_kind, source = await _media(threads, thread_id, file, kind, opened)
-            media = Media.model_validate({**source, **({"caption": text} if text else {})})
+            media_kind, media = await _media(threads, thread_id, file, kind, opened, caption=text or None)
             return await threads.send_media(thread_id, media_kind, media, quoting=quote, idempotency_key=key)
         if other is not None:
             return await threads.send(thread_id, other, quoting=quote, idempotency_key=key)
@@ -329,7 +354,7 @@ def reply(
             body = await CannedResponses(client).render(thread_id, shortcut)
         return await threads.send_text(thread_id, body, quoting=quote, idempotency_key=key)
 
-    with Path(file).open("rb") if file and Path(file).is_file() else nullcontext() as opened:
+    with nullcontext() if file is None or _is_elsewhere(file) else Path(file).open("rb") as opened:
         sent = ask(sending)
     if as_json:
         print_json({"outbox_id": str(sent)} if isinstance(sent, UUID) else sent.model_dump(mode="json"))
@@ -453,7 +478,7 @@ def settings(
     """
     patch: dict[str, Any] = {
         "assignment_policy": policy and policy.value,
-        "assignment_limit": limit,
+        "assignment_limit": limit and _whole_number(limit),
         "first_response_target_seconds": first and _seconds(first),
         "next_response_target_seconds": following and _seconds(following),
         "business_hours": hours and [opening for entry in hours for opening in _openings(entry)],
@@ -512,7 +537,7 @@ def save_view(
     as_json: JsonOption = False,
 ) -> None:
     """Keep a filter under a name."""
-    filters = ViewFilters.model_validate(_filters(status, assignee, tag, search))
+    filters = ViewFilters.model_validate(given_filters(status, assignee, tag, search))
 
     async def saving(client: UserClient) -> SavedView:
         workspace_id = await Workspaces(client).resolve(workspace)
@@ -533,9 +558,37 @@ def rename_view(
     async def renaming(client: UserClient) -> SavedView:
         workspace_id = await Workspaces(client).resolve(workspace)
         patch = SavedViewPatch(name=name)
-        return await SavedViews(client).update((await _view(client, workspace_id, view)).id, patch)
+        return await SavedViews(client).update((await named_view(client, workspace_id, view)).id, patch)
 
     _show_view(ask(renaming), as_json=as_json)
+
+
+@views.command("change")
+def change_view(
+    workspace: WorkspaceArgument,
+    view: ViewArgument,
+    status: Statuses = None,
+    assignee: Assignee = None,
+    tag: TagOption = None,
+    search: Search = None,
+    default: Annotated[
+        bool | None, typer.Option("--default/--no-default", help="Whether your inbox opens with it.")
+    ] = None,
+    shared: Annotated[
+        bool | None, typer.Option("--shared/--no-shared", help="Whether the workspace sees it; for owners and admins.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Give a view another filter, in place of its whole one, or make it shared or the default."""
+    filters = ViewFilters.model_validate(given_filters(status, assignee, tag, search))
+    changed = None if filters == ViewFilters() else filters
+
+    async def changing(client: UserClient) -> SavedView:
+        workspace_id = await Workspaces(client).resolve(workspace)
+        patch = SavedViewPatch(filters=changed, is_default=default, is_shared=shared)
+        return await SavedViews(client).update((await named_view(client, workspace_id, view)).id, patch)
+
+    _show_view(ask(changing), as_json=as_json)
 
 
 @views.command("delete")
@@ -543,7 +596,7 @@ def delete_view(workspace: WorkspaceArgument, view: ViewArgument, as_json: JsonO
     """Remove a view."""
 
     async def deleting(client: UserClient) -> SavedView:
-        found = await _view(client, await Workspaces(client).resolve(workspace), view)
+        found = await named_view(client, await Workspaces(client).resolve(workspace), view)
         await SavedViews(client).delete(found.id)
         return found
 
@@ -588,6 +641,29 @@ def save_canned(
         print_lines(f"{saved.shortcut} is saved.")
 
 
+@canned.command("delete")
+def delete_canned(
+    workspace: WorkspaceArgument,
+    shortcut: Annotated[str, typer.Argument(help="What it is called by.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Remove an answer."""
+
+    async def deleting(client: UserClient) -> CannedResponse:
+        service = CannedResponses(client)
+        for response in await service.list(await Workspaces(client).resolve(workspace)):
+            if response.shortcut == shortcut:
+                await service.delete(response.id)
+                return response
+        raise NotFound("canned_response_not_found", detail={"shortcut": shortcut})
+
+    gone = ask(deleting)
+    if as_json:
+        print_json({"deleted": str(gone.id)})
+    else:
+        print_lines(f"{gone.shortcut} is gone.")
+
+
 def _when(moment: datetime) -> str:
     """By the clock of whoever reads it."""
     return moment.astimezone().isoformat(sep=" ", timespec="minutes")
@@ -628,7 +704,7 @@ def _reply(
     """The reply that the options describe; None when they describe none of its kinds.
 
     Raises:
-        InvalidInput: `invalid_value`, the place isn't two numbers.
+        InvalidInput: `invalid_value`, the place isn't two numbers, or a card has no number.
     """
     if buttons is not None:
         return Buttons(body=text, buttons=[Choice(id=id_, title=title) for id_, title in map(_pair, buttons)])
@@ -640,43 +716,76 @@ def _reply(
     if place is not None:
         try:
             latitude, longitude = map(float, place.split(","))
+            return Location(latitude=latitude, longitude=longitude, name=text or None)
         except ValueError:
             problem = "Write --place LATITUDE,LONGITUDE."
             raise InvalidInput("invalid_value", problem, detail={"field": "--place", "value": place}) from None
-        return Location(latitude=latitude, longitude=longitude, name=text or None)
     if ask_place:
         return LocationRequest(body=text)
     if cards is not None:
+        for entry in cards:
+            if "=" not in entry:
+                problem = "Write --card NAME=PHONE."
+                raise InvalidInput("invalid_value", problem, detail={"field": "--card", "value": entry})
         return ContactCards(contacts=[ContactCard(name=name, phones=[phone]) for name, phone in map(_pair, cards)])
     return None
 
 
+def _is_elsewhere(file: str) -> bool:
+    """A link, or the id of what Meta has already, which is a number; else a file of this machine."""
+    return "://" in file or (file.isdecimal() and not Path(file).exists())
+
+
 async def _media(
-    threads: Threads, thread_id: UUID, file: str, kind: Kind | None, opened: IO[bytes] | None
-) -> tuple[MediaKind, dict[str, str]]:
+    threads: Threads, thread_id: UUID, file: str, kind: Kind | None, opened: IO[bytes] | None, *, caption: str | None
+) -> tuple[MediaKind, Media]:
     """What kind a file is and where Meta finds it; a file of this machine is uploaded.
 
     Raises:
         SettingsError: `setting_missing`, uploading needs the service's keys.
         as `Threads.prepare_upload` and `MediaUploads.upload`.
     """
-    mime_type = mimetypes.guess_type(file)[0] or "application/octet-stream"
+    mime_type, packing = _MIME_TYPES.guess_type(file if opened else file.partition("?")[0])
+    if mime_type is None or packing:
+        mime_type = "application/octet-stream"
     if opened is None:
-        guessed = mime_type.partition("/")[0]
-        named = guessed if "://" in file and guessed in ("image", "video", "audio") else "document"
-        source = {"link": file} if "://" in file else {"id": file}
-        return (kind.value if kind else cast(MediaKind, named)), source
+        guessed = "sticker" if mime_type == "image/webp" else mime_type.partition("/")[0]
+        named = cast(MediaKind, guessed if guessed in ("image", "video", "audio", "sticker") else "document")
+        where = {"link": file} if "://" in file else {"id": file}
+        return kind.value if kind else named, Media(**where, caption=caption)
     settings = Settings.load()
     name = Path(file).name
-    target = await threads.prepare_upload(thread_id, mime_type, os.fstat(opened.fileno()).st_size)
+    beginning = opened.read(UPLOAD_BEGINNING_BYTES)
+    opened.seek(0)
+    size = os.fstat(opened.fileno()).st_size
+    target = await threads.prepare_upload(thread_id, mime_type, size, beginning=beginning)
     async with Clients(settings) as clients, httpx.AsyncClient(timeout=settings.request_timeout_seconds) as http:
         graph = GraphClient(http, base_url=settings.graph_url, version=settings.graph_version)
         uploads = MediaUploads(clients.service(), graph, SecretBox.from_settings(settings))
-        media_id = await uploads.upload(target.connection_id, opened, mime_type=mime_type, filename=name)
-    return target.kind, {"id": media_id, **({"filename": name} if target.kind == "document" else {})}
+        media_id = await uploads.upload(target.connection_id, opened, mime_type=target.mime_type, filename=name)
+    return target.kind, Media(id=media_id, caption=caption, filename=name if target.kind == "document" else None)
 
 
-def _filters(
+def given_variables(entries: list[str]) -> Variables:
+    """`1=Ada` is the body's; `header.link=…` and `buttons.0=…` name another part.
+
+    Raises:
+        InvalidInput: `invalid_value`, an entry isn't PLACE=VALUE.
+    """
+    variables: dict[str, dict[str, str]] = {}
+    for entry in entries:
+        place, separator, value = entry.partition("=")
+        if not separator or not place:
+            raise InvalidInput("invalid_value", "Write --var PLACE=VALUE.", detail={"field": "--var", "value": entry})
+        part, dot, name = place.partition(".")
+        if dot and part in ("header", "body", "buttons"):
+            variables.setdefault(part, {})[name] = value
+        else:
+            variables.setdefault("body", {})[place] = value
+    return dict(variables)
+
+
+def given_filters(
     status: Sequence[Status] | None, assignee: str | None, tag: Sequence[str] | None, search: str | None
 ) -> dict[str, Any]:
     if assignee not in (None, "me", "unassigned"):
@@ -687,7 +796,7 @@ def _filters(
     return {"status": [*status] if status else None, "assignee": assignee, "tag": [*tag] if tag else None, "q": search}
 
 
-async def _view(client: UserClient, workspace_id: UUID, name: str) -> SavedView:
+async def named_view(client: UserClient, workspace_id: UUID, name: str) -> SavedView:
     """The view that goes by that name or id; one's own before a shared one.
 
     Raises:
@@ -726,6 +835,12 @@ async def _member_of(client: UserClient, workspace_id: UUID, name: str) -> UUID:
 
 def _seconds(text: str) -> int | str:
     return text if text == "none" else int(span(text).total_seconds())
+
+
+def _whole_number(text: str) -> int | str:
+    if text != "none" and not re.fullmatch("[0-9]{1,9}", text):
+        raise typer.BadParameter("give a whole number, or none")
+    return text if text == "none" else int(text)
 
 
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")

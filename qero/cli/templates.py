@@ -13,11 +13,19 @@ from rich.table import Table
 
 from qero.cli import JsonOption, app, out, print_json, print_lines
 from qero.cli.contacts import ask
+from qero.cli.inbox import (
+    Assignee,
+    Search,
+    Statuses,
+    TagOption,
+    given_filters,
+    given_variables,
+    named_view,
+)
 from qero.clients.factory import Clients, UserClient
 from qero.clients.graph import GraphClient
 from qero.clients.secrets import SecretBox
-from qero.errors import InvalidInput
-from qero.models.inbox import ThreadFilter, Variables
+from qero.models.inbox import ThreadFilter
 from qero.models.template import TemplateCounts
 from qero.services.templates import Templates, TemplateSync
 from qero.services.workspaces import Workspaces
@@ -71,11 +79,11 @@ def sync(workspace: WorkspaceArgument, as_json: JsonOption = False) -> None:
 def send(
     workspace: WorkspaceArgument,
     template_id: Annotated[UUID, typer.Argument(help="The template's id.")],
-    status: Annotated[list[str] | None, typer.Option("--status", help="Threads with any of these; repeat it.")] = None,
-    assignee: Annotated[str | None, typer.Option("--assignee", help="me, unassigned, or the id of a member.")] = None,
-    tag: Annotated[list[str] | None, typer.Option("--tag", help="Threads with all of these; repeat it.")] = None,
-    search: Annotated[str | None, typer.Option("--search", "-s", help="Words of a message, or the contact.")] = None,
-    view_id: Annotated[UUID | None, typer.Option("--view", help="A saved view, by its id.")] = None,
+    status: Statuses = None,
+    assignee: Assignee = None,
+    tag: TagOption = None,
+    search: Search = None,
+    view: Annotated[str | None, typer.Option("--view", help="A saved view, by name or id.")] = None,
     variable: Annotated[
         list[str] | None, typer.Option("--var", help="PLACE=VALUE: 1={contact.first_name}, header.1=…, buttons.0=…")
     ] = None,
@@ -91,15 +99,16 @@ def send(
 
     Example: `qero templates send acme 17aa… --tag vip --var 1={contact.first_name} --key sale-2026`
     """
-    filter = ThreadFilter.model_validate(
-        {"status": status or None, "assignee": assignee, "tag": tag or None, "q": search}
-    )
+    if as_json and not (yes or dry_run):
+        raise typer.BadParameter("with --json nobody is asked: say --yes, or --dry-run to see what would be sent")
+    filter = ThreadFilter.model_validate(given_filters(status, assignee, tag, search))
     variables = given_variables(variable or [])
 
     async def sending(client: UserClient) -> Any:
         workspace_id = await Workspaces(client).resolve(workspace)
+        view_id = None if view is None else (await named_view(client, workspace_id, view)).id
         service = Templates(client)
-        if dry_run or not (yes or as_json):
+        if dry_run or not yes:
             preview = await service.preview(
                 workspace_id, template_id, filter, view_id=view_id, variables=variables, limit=limit
             )
@@ -122,25 +131,6 @@ def send(
         print_json(answer.model_dump(mode="json"))
     elif answer is not None:
         print_lines(f"{answer.queued} queued, {answer.repeated} were before.")
-
-
-def given_variables(entries: list[str]) -> Variables:
-    """`1=Ada` is the body's; `header.link=…` and `buttons.0=…` name another part.
-
-    Raises:
-        InvalidInput: `invalid_value`, an entry isn't PLACE=VALUE.
-    """
-    variables: dict[str, dict[str, str]] = {}
-    for entry in entries:
-        place, separator, value = entry.partition("=")
-        if not separator or not place:
-            raise InvalidInput("invalid_value", "Write --var PLACE=VALUE.", detail={"field": "--var", "value": entry})
-        part, dot, name = place.partition(".")
-        if dot and part in ("header", "body", "buttons"):
-            variables.setdefault(part, {})[name] = value
-        else:
-            variables.setdefault("body", {})[place] = value
-    return dict(variables)
 
 
 async def _sync(workspace: str) -> TemplateCounts:

@@ -63,7 +63,8 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                 request.method,
                 str(request.url),
                 headers=request.headers.multi_items(),
-                data=await request.aread(),
+                # What comes from a file goes on as it is read.
+                data=await request.aread() if isinstance(request.stream, httpx.ByteStream) else request.stream,
                 allow_redirects=False,
                 proxy=self._proxies.of(request.url.scheme, request.url.host),
                 timeout=aiohttp.ClientTimeout(

@@ -38,7 +38,8 @@ class Edge:
     ) -> None:
         """
         Args:
-            file_paths: how the paths end that take a file, which may be as large as WhatsApp's largest.
+            file_paths: how the paths end that take a file, which may be as large as WhatsApp's largest, and take its
+                time to arrive: each part of it has as long as a whole request.
             timeout_seconds: until the answer has to begin; how long it takes to send isn't bounded.
                 None spares the clock, which costs as much as all the rest.
             quiet_path: a successful POST there is no line of its own.
@@ -66,6 +67,8 @@ class Edge:
             reading = False
             received += len(message.get("body", b""))
             complete = not message.get("more_body")
+            if takes_file and self._timeout_seconds is not None and not status and not clock.expired():
+                clock.reschedule(asyncio.get_running_loop().time() + self._timeout_seconds)
             if received > limit:
                 raise LimitExceeded("body_too_large", detail={"limit": limit})
             return message

@@ -19,6 +19,7 @@ from qero.http.routing import Router
 from qero.models.chat import ChatMessage
 from qero.models.contact import Count
 from qero.models.inbox import (
+    UPLOAD_BEGINNING_BYTES,
     Breach,
     CannedResponse,
     FoundMessage,
@@ -335,17 +336,23 @@ async def upload_file(
     filename: Annotated[str, Query(min_length=1, max_length=240)] = "file",
 ) -> UploadedMedia:
     """Brings the file that is the body to Meta, to be sent in this thread by its id within 30 days."""
-    target = await Threads(user).prepare_upload(id, content_type, content_length)
     settings: Settings = request.app.state.settings
     clients: Clients = request.app.state.clients
-    graph = GraphClient(clients.http, base_url=settings.graph_url, version=settings.graph_version)
-    uploads = MediaUploads(clients.service(), graph, SecretBox.from_settings(settings))
+    body, beginning = request.stream(), b""
     with SpooledTemporaryFile(max_size=2**20) as file:
-        async for chunk in request.stream():
+        # No more than it takes to know whether the rest is wanted.
+        async for chunk in body:
+            file.write(chunk)
+            beginning += chunk
+            if len(beginning) >= UPLOAD_BEGINNING_BYTES:
+                break
+        target = await Threads(user).prepare_upload(id, content_type, content_length, beginning=beginning)
+        graph = GraphClient(clients.http, base_url=settings.graph_url, version=settings.graph_version)
+        uploads = MediaUploads(clients.service(), graph, SecretBox.from_settings(settings))
+        async for chunk in body:
             file.write(chunk)
         file.seek(0)
-        mime_type = content_type.partition(";")[0].strip().lower()
-        media_id = await uploads.upload(target.connection_id, file, mime_type=mime_type, filename=filename)
+        media_id = await uploads.upload(target.connection_id, file, mime_type=target.mime_type, filename=filename)
     return UploadedMedia(kind=target.kind, id=media_id)
 
 

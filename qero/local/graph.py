@@ -552,13 +552,17 @@ _PARAMETER_KEYS: Mapping[str, str] = {
 
 
 # What may be uploaded, and how many bytes of it.
+_OFFICE = "application/vnd.openxmlformats-officedocument"
 _UPLOADS: Mapping[str, int] = {
     **dict.fromkeys(("image/jpeg", "image/png"), 5 << 20),
     **dict.fromkeys(("video/mp4", "video/3gpp"), 16 << 20),
-    **dict.fromkeys(("audio/aac", "audio/amr", "audio/mpeg", "audio/mp4", "audio/ogg"), 16 << 20),
+    **dict.fromkeys(("audio/aac", "audio/amr", "audio/mpeg", "audio/mp4", "audio/ogg; codecs=opus"), 16 << 20),
     "image/webp": 500 << 10,
-    **dict.fromkeys(("text/plain", "application/pdf", "application/msword"), 100 << 20),
-}
+    **dict.fromkeys(("text/plain", "application/pdf", "application/msword", "application/vnd.ms-excel",
+        "application/vnd.ms-powerpoint", f"{_OFFICE}.wordprocessingml.document", f"{_OFFICE}.spreadsheetml.sheet",
+        f"{_OFFICE}.presentationml.presentation"), 100 << 20),
+}  # fmt: skip
+_STILL_STICKER = 100 << 10
 
 
 def _upload(number: Number, raw: bytes, content_type: str) -> UploadedFile:
@@ -572,9 +576,10 @@ def _upload(number: Number, raw: bytes, content_type: str) -> UploadedFile:
     content, mime_type = fields.get("file"), fields.get("type", b"").decode()
     if content is None:
         raise GraphError(100, message="(#100) The parameter file is required.")
-    if mime_type not in _UPLOADS or parts["file"].get_content_type() != mime_type:
+    if mime_type not in _UPLOADS or str(parts["file"]["content-type"]).replace('"', "") != mime_type:
         raise GraphError(100, f"Param file must be a file with one of the types that are taken; received {mime_type}.")
-    if not 0 < len(content) <= _UPLOADS[mime_type]:
+    is_still = mime_type == "image/webp" and not (content[12:16] == b"VP8X" and content[20] & 2)
+    if not 0 < len(content) <= (_STILL_STICKER if is_still else _UPLOADS[mime_type]):
         raise GraphError(131053, "The file is empty or too large.")
     filename = parts["file"].get_filename() or ""
     return UploadedFile(str(secrets.randbelow(10**15)), number.phone_number_id, mime_type, filename, content)

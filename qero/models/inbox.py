@@ -210,8 +210,8 @@ class Media(Patch):
 
     id: str | None = None
     link: str | None = None
-    caption: Annotated[str | None, Field(max_length=1024)] = None
-    """Of pictures, videos and documents."""
+    caption: str | None = None
+    """Of pictures, videos and documents, up to 1024 characters."""
     filename: str | None = None
     """Of documents."""
     voice: bool | None = None
@@ -221,10 +221,16 @@ class Media(Patch):
 MediaKind = Literal["image", "video", "audio", "document", "sticker"]
 
 
+UPLOAD_BEGINNING_BYTES = 32
+"""So much of a file says what there is to know about it before it is uploaded."""
+
+
 class UploadTarget(Row):
     """What a file is sent as, and by which number."""
 
     kind: MediaKind
+    mime_type: str
+    """As Meta wants it named."""
     connection_id: UUID
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, FiniteFloat
 
 from qero.models.row import Patch
 
@@ -112,8 +112,8 @@ class Location(Patch):
     """A place."""
 
     type: Literal["location"] = "location"
-    latitude: float
-    longitude: float
+    latitude: FiniteFloat
+    longitude: FiniteFloat
     name: str | None = None
     address: str | None = None
 

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 from qero.clients.factory import Client
 from qero.clients.rpc import call, execute, page_limit
-from qero.models.inbox import InboxThread, Media, MediaKind, UploadTarget, Variables
+from qero.models.inbox import UPLOAD_BEGINNING_BYTES, InboxThread, Media, MediaKind, UploadTarget, Variables
 from qero.models.reply import Reply
 from qero.models.whatsapp import Connection, Message, Thread
 
@@ -130,11 +130,14 @@ class Threads:
         """
         return await self._send(thread_id, kind, media.model_dump(exclude_none=True), quoting, idempotency_key)
 
-    async def prepare_upload(self, thread_id: UUID, mime_type: str, size: int) -> UploadTarget:
+    async def prepare_upload(
+        self, thread_id: UUID, mime_type: str, size: int, *, beginning: bytes = b""
+    ) -> UploadTarget:
         """Ask whether WhatsApp takes a file and the caller may send it here, before it is uploaded (`MediaUploads`).
 
         Args:
             size: in bytes.
+            beginning: the first 32 bytes or more; only of stickers, which may be larger where they move.
 
         Raises:
             NotFound: `thread_not_found`.
@@ -150,6 +153,7 @@ class Threads:
             p_thread_id=thread_id,
             p_mime_type=mime_type,
             p_bytes=size,
+            p_beginning=f"\\x{beginning[:UPLOAD_BEGINNING_BYTES].hex()}",
         )
 
     async def send(

@@ -651,63 +651,76 @@ end $$;
 comment on function public.get_inbox_counts(uuid) is
   'How many threads are open, pending, snoozed, closed, open and the caller''s, unread by the caller, waiting and overdue.';
 
--- The newest messages that hold what is searched for. Of a rare word all messages are looked up at once. Of a common one
--- never more than 2,000 are read at a time: in a span of time that should hold a page and a half, in longer ones before it
--- where it didn't, and in a shorter one where it held too many. How common a word is the planner knows. Volatile, because
--- Postgres plans for nothing else.
+-- The newest messages that hold what is searched for. Two ways lead to them: walking back from the newest message until a
+-- page is full, and looking up in the index of words all there are, whenever they were written. The planner knows how many
+-- that should be. Walking comes first, for a fifth of what looking up takes: a word that is rare on the whole may be
+-- frequent of late. It goes on where it should be the shorter way, for no longer than it should take: a word that was
+-- common once may not be any more. Volatile, because Postgres plans for nothing else.
 create or replace function private.newest_messages_found(
   p_workspace_id uuid, p_query tsquery, p_thread_id uuid, p_until timestamptz, p_until_id uuid, p_limit integer
 ) returns uuid[]
 language plpgsql volatile security invoker set search_path = '' as $$
 declare
-  v_most constant integer := 2000;
-  v_found constant text := 'select message.id, message.occurred_at from public.wa_messages as message'
-    || ' where message.workspace_id = ' || quote_literal(p_workspace_id) || '::uuid and message.body is not null'
+  -- To walk past a message costs as much as to look so many up: what it is found by has to be made again.
+  v_lookups constant integer := 4;
+  v_of_workspace constant text := 'select message.id, message.occurred_at from public.wa_messages as message'
+    || ' where message.workspace_id = ' || quote_literal(p_workspace_id) || '::uuid and message.body is not null';
+  v_found constant text := v_of_workspace
     || ' and private.search_vector(message.search_language, message.body) @@ ' || quote_literal(p_query) || '::tsquery'
     || coalesce(' and message.thread_id = ' || quote_literal(p_thread_id) || '::uuid', '');
-  v_oldest timestamptz;
-  v_until timestamptz := p_until;
-  v_until_id uuid := p_until_id;
+  v_before constant text := ' and message.occurred_at <= $1 and (message.occurred_at, message.id) < ($1, $2)';
+  v_until timestamptz := coalesce(p_until, 'infinity');
+  v_until_id uuid := coalesce(p_until_id, 'ffffffff-ffff-ffff-ffff-ffffffffffff');
   v_since timestamptz;
-  v_span interval;
   v_plan jsonb;
   v_expected double precision;
-  v_count integer;
+  -- In messages to walk past.
+  v_looking_up double precision := 0;
+  v_needed double precision;
+  v_left double precision := 0;
+  v_step double precision := 12 * p_limit;
   v_ids uuid[];
   v_page uuid[] := '{}';
 begin
-  select message.occurred_at into v_oldest from public.wa_messages as message
-  where message.workspace_id = p_workspace_id and message.body is not null order by message.occurred_at limit 1;
-  if v_until is null then
-    v_until_id := 'ffffffff-ffff-ffff-ffff-ffffffffffff';
-    select message.occurred_at into v_until from public.wa_messages as message
-    where message.workspace_id = p_workspace_id and message.body is not null order by message.occurred_at desc limit 1;
+  if p_thread_id is null then
+    execute 'explain (format json) ' || v_found into v_plan;
+    v_expected := (v_plan #>> '{0,Plan,Plan Rows}')::double precision;
+    v_looking_up := v_expected / v_lookups;
   end if;
-  execute 'explain (format json) ' || v_found into v_plan;
-  v_expected := (v_plan #>> '{0,Plan,Plan Rows}')::double precision;
-  if v_expected > v_most then
-    v_span := greatest((v_until - v_oldest) * (1.5 * p_limit / v_expected), interval '1 second');
+  if v_looking_up / 5 > p_limit then
+    v_left := v_looking_up / 5;
   end if;
-  loop
-    v_since := coalesce(v_until - v_span, '-infinity');
-    -- The limit stands apart, so that Postgres plans for a span that holds fewer: it would walk back for long otherwise. A
-    -- second that alone holds too many can't be shortened.
-    execute 'with every as materialized (' || v_found || ' and (message.occurred_at, message.id) < ($1, $2)'
-        || ' and message.occurred_at >= $3), found as materialized (select every.* from every'
-        || case when v_span <= interval '1 second' then '' else ' limit ' || v_most + 1 end
-        || ') select (select count(*) from found), array(select one.id from found as one'
-        || ' order by one.occurred_at desc, one.id desc limit ' || p_limit || ')'
-      into v_count, v_ids using v_until, v_until_id, v_since;
-    if v_count > v_most and coalesce(v_span > interval '1 second', true) then
-      v_span := greatest(coalesce(v_span, v_until - v_oldest) / 8, interval '1 second');
-      continue;
-    end if;
+  while v_left > 0 and cardinality(v_page) < p_limit and v_until > '-infinity' loop
+    v_step := least(v_step, v_left);
+    v_since := coalesce((
+      select message.occurred_at from public.wa_messages as message
+      where message.workspace_id = p_workspace_id and message.body is not null and message.occurred_at <= v_until
+      order by message.occurred_at desc offset v_step::bigint limit 1), '-infinity');
+    -- In the order of the index, so that nothing is sorted before it is read, and reading ends with the page: what stands
+    -- at the same moment as its last comes along.
+    execute 'select array(select one.id from (' || v_found || v_before || ' and message.occurred_at >= $3'
+        || ' order by message.occurred_at desc fetch first ' || p_limit - cardinality(v_page) || ' rows with ties) as one'
+        || ' order by one.occurred_at desc, one.id desc)'
+      into v_ids using v_until, v_until_id, v_since;
     v_page := v_page || v_ids;
-    exit when cardinality(v_page) >= p_limit or v_since <= v_oldest or v_oldest is null;
     v_until := v_since;
     v_until_id := '00000000-0000-0000-0000-000000000000';
-    v_span := v_span * 8;
+    v_left := v_left - v_step;
+    v_step := v_step * 8;
+    if v_left <= 0 and v_needed is null and cardinality(v_page) < p_limit then
+      execute 'explain (format json) ' || v_of_workspace into v_plan;
+      -- More than the average, because matches never lie evenly.
+      v_needed := 1.3 * p_limit * (v_plan #>> '{0,Plan,Plan Rows}')::double precision / v_expected;
+      v_left := case when v_needed < 0.85 * v_looking_up then v_needed - v_looking_up / 5 else 0 end;
+    end if;
   end loop;
+  if cardinality(v_page) < p_limit and v_until > '-infinity' then
+    -- The limit stands apart: Postgres would walk for it.
+    execute 'select array(select one.id from (' || v_found || v_before || ' offset 0) as one'
+        || ' order by one.occurred_at desc, one.id desc limit ' || p_limit || ')'
+      into v_ids using v_until, v_until_id;
+    v_page := v_page || v_ids;
+  end if;
   return v_page[:p_limit];
 end $$;
 

@@ -238,7 +238,8 @@ comment on function public.send_whatsapp_content(uuid, text, jsonb, text, uuid) 
   'Queues a file, a place, contact cards, buttons, a list or a link by the thread''s own number, within 24 hours of the '
   'customer''s last message; the content is in the shape of Meta''s request.';
 
--- What WhatsApp takes: what a file is sent as, and how large it may be.
+-- What WhatsApp takes: what a file is sent as, and how large it may be. WebP is for stickers alone: as a picture WhatsApp
+-- doesn't take it.
 create or replace function private.media_limits()
 returns table (kind text, max_bytes bigint, mime_types text[])
 language sql immutable security invoker set search_path = '' as $$
@@ -254,7 +255,17 @@ language sql immutable security invoker set search_path = '' as $$
       'application/vnd.openxmlformats-officedocument.presentationml.presentation'])
 $$;
 
-create or replace function public.prepare_media_upload(p_thread_id uuid, p_mime_type text, p_bytes bigint) returns jsonb
+-- Whether a WebP file moves: its header has a flag for it.
+create or replace function private.is_animated_webp(p_beginning bytea) returns boolean
+language plpgsql immutable security invoker set search_path = '' as $$
+begin
+  return coalesce(length(p_beginning) > 20 and substr(p_beginning, 1, 4) = 'RIFF' and substr(p_beginning, 9, 8) = 'WEBPVP8X'
+    and get_bit(p_beginning, 20 * 8 + 1) = 1, false);
+end $$;
+
+create or replace function public.prepare_media_upload(
+  p_thread_id uuid, p_mime_type text, p_bytes bigint, p_beginning bytea default null
+) returns jsonb
 language plpgsql stable security definer set search_path = '' as $$
 declare
   v_workspace_id constant uuid := (select thread.workspace_id from public.wa_threads as thread where thread.id = p_thread_id);
@@ -268,15 +279,22 @@ begin
     perform private.raise_error(400, 'invalid_value', jsonb_build_object('field', 'mime_type', 'allowed', (
         select jsonb_agg(mime_type.name) from private.media_limits() as known, unnest(known.mime_types) as mime_type (name))),
       'Send a kind of file that WhatsApp takes.');
-  elsif not coalesce(p_bytes between 1 and v_limit.max_bytes, false) then
+  elsif v_limit.kind = 'sticker' and not private.is_animated_webp(p_beginning) then
+    v_limit.max_bytes := 100 * 1024;
+  end if;
+  if not coalesce(p_bytes between 1 and v_limit.max_bytes, false) then
     perform private.raise_error(400, 'invalid_value',
       jsonb_build_object('field', 'bytes', 'kind', v_limit.kind, 'limit', v_limit.max_bytes),
       'Send a smaller file, which isn''t empty, or a link to it.');
   end if;
-  return jsonb_build_object('kind', v_limit.kind, 'connection_id', (public.resolve_connection_for_thread(p_thread_id)).id);
+  return jsonb_build_object('kind', v_limit.kind,
+    -- Of sound in OGG only OPUS is taken, and only when the type says so.
+    'mime_type', case v_mime_type when 'audio/ogg' then 'audio/ogg; codecs=opus' else v_mime_type end,
+    'connection_id', (public.resolve_connection_for_thread(p_thread_id)).id);
 end $$;
-comment on function public.prepare_media_upload(uuid, text, bigint) is
-  'What a file is sent as in a thread and by which number, when the caller may send it and WhatsApp takes it.';
+comment on function public.prepare_media_upload(uuid, text, bigint, bytea) is
+  'What a file is sent as in a thread and by which number, when the caller may send it and WhatsApp takes it; of a sticker '
+  'the first 32 bytes tell whether it moves, and may be larger.';
 
 create or replace function public.get_connection_token(p_connection_id uuid) returns jsonb
 language plpgsql stable security invoker set search_path = '' as $$
@@ -450,15 +468,16 @@ comment on function public.render_canned_response(uuid, text) is
 revoke all on function
   private.is_text(jsonb, integer), private.stray_key(jsonb, text[]), private.wrong_media(text, jsonb),
   private.wrong_interactive(jsonb), private.wrong_content(text, jsonb),
-  public.send_whatsapp_content(uuid, text, jsonb, text, uuid), private.media_limits(),
-  public.prepare_media_upload(uuid, text, bigint), public.get_connection_token(uuid), private.whatsapp_target(uuid),
+  public.send_whatsapp_content(uuid, text, jsonb, text, uuid), private.media_limits(), private.is_animated_webp(bytea),
+  public.prepare_media_upload(uuid, text, bigint, bytea), public.get_connection_token(uuid), private.whatsapp_target(uuid),
   public.react_to_whatsapp_message(uuid, text, text), public.send_whatsapp_read_receipt(uuid, boolean),
   public.save_canned_response(uuid, text, text), public.delete_canned_response(uuid),
   private.filled_text(text, public.contacts), public.render_canned_response(uuid, text)
   from public, anon, authenticated, service_role;
 grant execute on function public.get_connection_token(uuid) to service_role;
 grant execute on function
-  public.prepare_media_upload(uuid, text, bigint), public.send_whatsapp_content(uuid, text, jsonb, text, uuid), public.react_to_whatsapp_message(uuid, text, text),
+  public.prepare_media_upload(uuid, text, bigint, bytea), public.send_whatsapp_content(uuid, text, jsonb, text, uuid),
+  public.react_to_whatsapp_message(uuid, text, text),
   public.send_whatsapp_read_receipt(uuid, boolean), public.save_canned_response(uuid, text, text),
   public.delete_canned_response(uuid), public.render_canned_response(uuid, text)
   to authenticated, service_role;

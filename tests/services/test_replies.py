@@ -35,7 +35,7 @@ from qero import (
     Threads,
 )
 from qero.clients.graph import GraphClient
-from qero.local.graph import GraphFault, GraphStandIn, text_webhook
+from qero.local.graph import GraphFault, GraphStandIn, fingerprint, text_webhook
 from qero.local.graph_templates import TemplateAtMeta
 from qero.models.reply import Reply
 from qero.models.template import Template
@@ -157,6 +157,7 @@ async def test_a_reply_leaves_by_the_threads_own_number_and_token(kind: str, off
         else:
             sent = office.graph.sent[-1]
             assert (sent.phone_number_id, sent.to) == (number.at_meta.phone_number_id, sender)
+            assert sent.token_fingerprint == fingerprint(number.at_meta.access_token)
     outcomes = await world.rows("select distinct status from outbox_messages where workspace_id = %s", workspace.id)
     assert outcomes == [("sent",)]
 
@@ -338,6 +339,64 @@ async def test_a_file_is_uploaded_for_the_threads_number_and_sent(office: Office
     with pytest.raises(InvalidState) as refused:
         await uploads.upload(target.connection_id, io.BytesIO(b""), mime_type="image/png", filename="empty.png")
     assert refused.value.code == "meta_refused"
+
+
+# As Meta documents them for the Cloud API.
+LIMITS: dict[tuple[str, int], tuple[str, ...]] = {
+    ("image", 5 * 2**20): ("image/jpeg", "image/png"),
+    ("video", 16 * 2**20): ("video/mp4", "video/3gpp"),
+    ("audio", 16 * 2**20): ("audio/aac", "audio/amr", "audio/mpeg", "audio/mp4", "audio/ogg", "audio/ogg; codecs=opus"),
+    ("document", 100 * 2**20): (
+        "text/plain", "application/pdf", "application/msword", "application/vnd.ms-excel",
+        "application/vnd.ms-powerpoint", "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+        "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+        "application/vnd.openxmlformats-officedocument.presentationml.presentation",
+    ),
+    ("sticker", 100 * 2**10): ("image/webp",),
+}  # fmt: skip
+# The header of a WebP file that moves; other features have bits of their own beside.
+MOVES = b"RIFF\x10\x00\x00\x00WEBPVP8X\x0a\x00\x00\x00\x12"
+
+
+@pytest.mark.parametrize(
+    ("kind", "limit", "mime_type"),
+    [(kind, limit, mime_type) for (kind, limit), mime_types in LIMITS.items() for mime_type in mime_types],
+)
+async def test_a_file_may_be_as_large_as_whatsapp_takes_and_not_a_byte_more(
+    kind: str, limit: int, mime_type: str, office: Office
+) -> None:
+    thread = await office.world.thread(await office.number(await office.world.workspace()))
+    threads = Threads((await office.world.user("olga")).client)
+
+    assert (await threads.prepare_upload(thread.id, mime_type, limit)).kind == kind
+    for size in (limit + 1, 0, -1):
+        with pytest.raises(InvalidInput) as error:
+            await threads.prepare_upload(thread.id, mime_type, size)
+        assert error.value.detail == {"field": "bytes", "kind": kind, "limit": limit}
+
+
+@pytest.mark.parametrize(
+    ("beginning", "limit"),
+    [
+        (MOVES + bytes(100), 500 * 2**10),
+        (MOVES, 500 * 2**10),
+        (MOVES[:20] + b"\x10", 100 * 2**10),
+        (MOVES[:20], 100 * 2**10),
+        (MOVES.replace(b"VP8X", b"VP8L"), 100 * 2**10),
+        (b"\x00" + MOVES, 100 * 2**10),
+        (b"", 100 * 2**10),
+    ],
+)
+async def test_a_sticker_may_be_larger_where_it_moves(beginning: bytes, limit: int, office: Office) -> None:
+    thread = await office.world.thread(await office.number(await office.world.workspace()))
+    threads = Threads((await office.world.user("olga")).client)
+
+    target = await threads.prepare_upload(thread.id, "image/webp", limit, beginning=beginning)
+
+    assert target.kind == "sticker"
+    with pytest.raises(InvalidInput) as error:
+        await threads.prepare_upload(thread.id, "image/webp", limit + 1, beginning=beginning)
+    assert error.value.detail["limit"] == limit
 
 
 async def test_a_reaction_is_shown_on_its_message_and_taken_back(office: Office) -> None:

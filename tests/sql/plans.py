@@ -656,6 +656,10 @@ GUARDS = [
         "wa_messages_search_idx", rows=20, sorts=PAGE,
     ),
     Guard(
+        "Inbox.search, a word in all", member("select * from search_messages(%(workspace)s, 'order')"),
+        "wa_messages_workspace_id_occurred_at_idx", rows=1_000, sorts=PAGE,
+    ),
+    Guard(
         "Inbox.list, search", member("""select * from list_threads(%(workspace)s, '{"q": "xylophone"}')"""),
         "wa_messages_search_idx", sorts=PAGE,
     ),

@@ -61,3 +61,38 @@ def test_a_page_of_threads_reads_no_more_than_a_busy_hour_beyond_it(large: Large
     assert uses(nodes, guard.index)
     assert busy <= rows_sorted(nodes) <= busy + 64
     assert busy <= rows_read(nodes, "wa_threads") <= busy + 64
+
+
+def test_a_word_that_was_common_once_is_looked_up_after_a_short_walk(large: Large) -> None:
+    found = 10_000
+    large.connection.execute(
+        """
+        update wa_messages set body = 'christmas' where id in (
+          select id from wa_messages where workspace_id = %s order by occurred_at limit %s)
+        """,
+        [large.workspace, found],
+    )
+    large.connection.execute("analyze wa_messages")
+
+    nodes = large.ask("select * from search_messages(%(workspace)s, 'christmas')", "authenticated")
+
+    assert uses(nodes, "wa_messages_workspace_id_occurred_at_idx")
+    assert uses(nodes, "wa_messages_search_idx")
+    assert found <= rows_read(nodes, "wa_messages") <= found * 1.15
+
+
+def test_a_word_that_is_common_of_late_is_walked_to(large: Large) -> None:
+    large.connection.execute(
+        """
+        update wa_messages set body = 'easter' where id in (
+          select id from wa_messages where workspace_id = %s order by occurred_at desc limit %s)
+        """,
+        [large.workspace, 4_000],
+    )
+    large.connection.execute("analyze wa_messages")
+
+    nodes = large.ask("select * from search_messages(%(workspace)s, 'easter')", "authenticated")
+
+    assert uses(nodes, "wa_messages_workspace_id_occurred_at_idx")
+    assert not uses(nodes, "wa_messages_search_idx")
+    assert rows_read(nodes, "wa_messages") <= 400

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import socket
 import threading
 import time
@@ -53,6 +54,29 @@ async def test_requests_go_through_the_proxy_that_the_environment_names(monkeypa
         answers = [await http.get("http://graph.invalid/v1") for _ in range(2)]
     assert [answer.text for answer in answers] == ["ok", "ok"]
     assert seen == ["GET http://graph.invalid/v1 HTTP/1.1"] * 2
+
+
+async def test_a_file_goes_on_as_it_is_read_with_its_length() -> None:
+    seen = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).lower()
+        length = int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0])
+        seen.append((b"transfer-encoding" in head, await reader.readexactly(length)))
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok")
+        await writer.drain()
+        writer.close()
+
+    content = bytes(range(256)) * 8 * 1024
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as listening, client() as http:
+        port = listening.sockets[0].getsockname()[1]
+        files = {"file": ("a.bin", io.BytesIO(content), "image/png")}
+        sent = await http.post(f"http://127.0.0.1:{port}/", data={"type": "image/png"}, files=files)
+
+    assert sent.text == "ok"
+    [(is_chunked, body)] = seen
+    assert not is_chunked
+    assert content in body
 
 
 async def test_hosts_that_the_environment_excepts_are_asked_directly(monkeypatch: pytest.MonkeyPatch) -> None:
