@@ -20,7 +20,7 @@ import re
 import statistics
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from itertools import product
 from typing import Any
@@ -58,6 +58,14 @@ group by relation.relname
 """
 # What Postgres and PostgREST say of what a caller wrote wrongly, or may not.
 EXPECTED = re.compile(r"PT\d{3}|42501|PGRST\d+|22\w{3}|23503|23505|23514|23502|42703|42883|42804|42846|428C9|54\d{3}")
+WARM_UP = 2
+ROUNDS, LEAST_ROUNDS = 400, 20
+STOPWATCH_SECONDS = 240
+"""No further rounds after so long."""
+MISTAKES = 0.001
+"""How likely it may be that any of the calls is blamed by chance."""
+TOLERATED_MICROSECONDS = 50
+"""Less can't be told from chance by anybody who asks over a network."""
 OPERATORS_NOT_TRIED = ("operator",)
 """Operators see every workspace: they are tried in the tests, each right by itself."""
 
@@ -79,7 +87,9 @@ async def prove(*, quick: bool, seed: int) -> int:
             problems += more
             after = await everything_of(theirs)
             problems += [f"{table}: another tenant's rows changed" for table in before if before[table] != after[table]]
-            timed, more = await stopwatch(mine, theirs, 10 if quick else 100)
+            timed, more = await stopwatch(
+                mine, theirs, rounds=LEAST_ROUNDS if quick else ROUNDS, seconds=STOPWATCH_SECONDS
+            )
             problems += more
     figures = {"embeds": embeds, "calls": codes.total(), "answers": dict(codes.most_common()), "stopwatch": timed}
     return finish("access", figures, problems)
@@ -280,35 +290,56 @@ def _told_too_much(answer: httpx.Response, code: str, sent: str, words: Words) -
 # --- Stopwatch ---
 
 
-async def stopwatch(mine: Cast, theirs: Cast, rounds: int) -> tuple[dict[str, Any], list[str]]:
-    """The call whose answers differ most in time, and every difference that can't be chance.
+async def stopwatch(mine: Cast, theirs: Cast, *, rounds: int, seconds: float) -> tuple[dict[str, Any], list[str]]:
+    """How far each call's answers differ in time, and every difference that is certain and large enough to be used.
 
-    Both calls of a pair are made in turn, in an order that changes; what is looked at is how often the one with another
-    tenant's id took longer, which is half of the time unless there is something to tell.
+    Both calls of a pair are made in turn, in an order that changes. Of their differences the median is judged by an
+    interval that holds whatever their distribution, so narrow as the rounds allow that there was time for.
     """
     calls = [probe for probe in strangers_calls(mine, theirs, "owner")
              if (await probe.theirs()).status_code == 404]  # fmt: skip
     microseconds: dict[str, list[float]] = {probe.name: [] for probe in calls}
-    for number in range(rounds):
-        progress(f"round {number + 1} of {rounds}: {len(calls)} pairs of calls")
+    started = time.monotonic()
+    for number in range(WARM_UP + rounds):
+        if number >= WARM_UP + LEAST_ROUNDS and time.monotonic() - started > seconds:
+            break
+        if number % 10 == 0:
+            progress(f"round {number} of {WARM_UP + rounds}, after {time.monotonic() - started:.0f} s")
         for probe in calls:
             pair = [probe.theirs, probe.missing][:: 1 if number % 2 else -1]
             taken = [await _microseconds(call) for call in pair]
-            if number >= rounds // 10:
+            if number >= WARM_UP:
                 first, second = taken if number % 2 else reversed(taken)
                 microseconds[probe.name].append(first - second)
     problems = []
-    furthest: tuple[str, float, float] = ("", 0, 0)
+    medians, certain_within = {}, 0.0
     for name, differences in microseconds.items():
-        longer = sum(difference > 0 for difference in differences)
-        deviation = (longer - len(differences) / 2) / math.sqrt(len(differences) / 4)
-        median = statistics.median(differences)
-        furthest = max(furthest, (name, round(median), round(deviation, 1)), key=lambda found: abs(found[2]))
-        if abs(deviation) > 6 and abs(median) > 50:
-            problems.append(f"{name} takes {median:+.0f} µs for what is another tenant's ({deviation:+.1f} σ)")
-    name, median, deviation = furthest
-    figures = {"calls": len(calls), "rounds": rounds, "furthest": name, "microseconds": median, "sigma": deviation}
+        low, high = median_between(differences, mistakes=MISTAKES / len(calls))
+        medians[name] = round(statistics.median(differences))
+        certain_within = max(certain_within, abs(low), abs(high))
+        if low > TOLERATED_MICROSECONDS or high < -TOLERATED_MICROSECONDS:
+            problems.append(f"{name} takes {low:+.0f} to {high:+.0f} µs for what is another tenant's")
+    furthest = max(medians, key=lambda name: abs(medians[name]))
+    figures = {
+        "calls": len(calls), "rounds": min(map(len, microseconds.values())),
+        "seconds": round(time.monotonic() - started), "furthest": furthest, "its_median_microseconds": medians[furthest],
+        "all_certainly_within_microseconds": round(certain_within),
+    }  # fmt: skip
     return figures, problems
+
+
+def median_between(values: Sequence[float], *, mistakes: float) -> tuple[float, float]:
+    """What the median of all there could be lies between, but for so small a share of mistakes, whatever its kind.
+
+    How many of n values lie below the median is as if n coins had been thrown.
+    """
+    left_out, unlikely = 0, 0
+    while 2 * (unlikely := unlikely + math.comb(len(values), left_out)) <= mistakes * 2 ** len(values):
+        left_out += 1
+    if left_out == 0:
+        return -math.inf, math.inf
+    ordered = sorted(values)
+    return ordered[left_out - 1], ordered[-left_out]
 
 
 async def _microseconds(call: Callable[[], Awaitable[httpx.Response]]) -> float:

@@ -251,7 +251,16 @@ begin
     (select coalesce(sum(greatest(chat.last_seq - member.last_read_seq - member.unread_deleted_count, 0)), 0)::bigint
      from public.chat_members as member join public.chats as chat on chat.id = member.chat_id
      where member.user_id = p_user_id and coalesce(member.muted_until, '-infinity') <= now())
-    + (select coalesce(sum(mine.unread_count), 0) from private.thread_unread as mine
+    + (select coalesce(sum(mine.unread_count), 0)
+       from (
+         select thread.id from public.wa_threads as thread where thread.assignee_id = p_user_id and thread.has_unread
+         union
+         select marked.thread_id from public.workspace_memberships as membership
+         join public.wa_thread_reads as marked
+           on marked.workspace_id = membership.workspace_id and marked.user_id = membership.user_id
+         where membership.user_id = p_user_id and marked.is_marked_unread
+       ) as news
+       join private.thread_unread as mine on mine.thread_id = news.id
        where mine.user_id = p_user_id and mine.assignee_id = p_user_id)
     + (select count(*) from public.user_contact_settings as settings
        where settings.user_id = p_user_id and settings.follow_up_at <= now())
