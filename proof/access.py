@@ -322,7 +322,8 @@ async def stopwatch(mine: Cast, theirs: Cast, *, rounds: int, seconds: float) ->
     furthest = max(medians, key=lambda name: abs(medians[name]))
     figures = {
         "calls": len(calls), "rounds": min(map(len, microseconds.values())),
-        "seconds": round(time.monotonic() - started), "furthest": furthest, "its_median_microseconds": medians[furthest],
+        "seconds": round(time.monotonic() - started), "furthest": furthest,
+        "its_median_microseconds": medians[furthest],
         "all_certainly_within_microseconds": round(certain_within),
     }  # fmt: skip
     return figures, problems

@@ -2,8 +2,8 @@
 
 The wheel is built once. In each Python that is found on PATH it is installed with all its extras, by the hashes of
 requirements.lock and without a compiler; every module of it is imported, its command is run in an empty folder, and
-tests/unit run. Of a Python that isn't here, pip says whether there is a wheel of everything for it, and mypy whether the
-source is right for it.
+tests/unit run. Of a Python that isn't here, pip says whether there is a wheel of everything for it, and mypy whether
+the source is right for it.
 """
 
 from __future__ import annotations

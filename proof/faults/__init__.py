@@ -315,7 +315,10 @@ class _Run:
         words = {
             **{name: self._programs.environment[name] for name in SECRETS},
             **{f"{name}'s token": person.access_token for name, person in office.people.items()},
-            **{f"the token of {number.at_meta.phone_number_id}": number.at_meta.access_token for number in office.numbers},
+            **{
+                f"the token of {number.at_meta.phone_number_id}": number.at_meta.access_token
+                for number in office.numbers
+            },
             **{f"{start}…": start for start in WRITTEN},
         }
         report.hold("logs tell no secret, and nothing that somebody wrote", list(_told(folder, words)))
