@@ -516,7 +516,7 @@ def prepared_pushes(large: Large) -> list[Node]:
     ids = large.connection.execute(
         """
         insert into outbox_messages (workspace_id, channel, recipient, payload, idempotency_key)
-        select %(workspace)s, 'web_push', 'everybody', payload, 'push ' || payload from unnest(array[
+        select %(workspace)s, 'web_push', 'everybody', payload, 'push ' || payload::text from unnest(array[
           jsonb_build_object('kind', 'chat_message', 'chat_id', %(chat)s::uuid, 'seq', %(late)s::bigint),
           jsonb_build_object('kind', 'assignment', 'thread_id', %(thread)s::uuid),
           jsonb_build_object('kind', 'inbound_message', 'bucket',
