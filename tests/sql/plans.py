@@ -802,15 +802,11 @@ GUARDS = [
     ),
     Guard(
         "Contacts.count, not exact", member("select count_contacts(%(workspace)s, p_exact => false)"),
-        OF_WORKSPACE, rows=6_000, large_only=True,
+        OF_WORKSPACE, rows=7_000, large_only=True,
     ),
     Guard(
         "Contacts.timeline", member("select * from list_contact_timeline(%(contact)s)"),
         "contact_notes_workspace_id_contact_id_idx", rows=600, sorts=600,
-    ),
-    Guard(
-        "Contacts.duplicates", member("select * from list_contact_duplicates(%(workspace)s)"),
-        "contacts_workspace_id_name_idx", rows=None, sorts=PAGE, large_only=True,
     ),
     Guard(
         "Contacts.conversations",
@@ -878,7 +874,7 @@ GUARDS = [
             """
         ),
         "chat_messages_chat_id_seq_key", rows=50,
-        drop="alter table chat_messages drop constraint chat_messages_chat_id_seq_key",
+        drop="alter table chat_messages drop constraint chat_messages_chat_id_seq_key", large_only=True,
     ),
     Guard(
         "Chats.unread_counts", member("select * from get_unread_counts(%(workspace)s)"),
@@ -890,7 +886,7 @@ GUARDS = [
     ),
     Guard(
         "Pushes.prepare", prepared_pushes, "wa_messages_pkey", rows=2_500, sorts=PAGE,
-        drop="alter table wa_messages drop constraint wa_messages_pkey cascade",
+        drop="alter table wa_messages drop constraint wa_messages_pkey cascade", large_only=True,
     ),
     # The lead queue
     Guard(
@@ -912,7 +908,7 @@ GUARDS = [
         "leads_workspace_id_contact_id_idx", rows=10, sorts=10,
     ),
     Guard(
-        "Leads.assign", assigned_leads, "leads_eligible_workspace_id_user_id_score_idx", rows=1_000, sorts=PAGE,
+        "Leads.assign", assigned_leads, "leads_free_workspace_id_score_idx", rows=1_000, sorts=PAGE, large_only=True,
     ),
     Guard(
         "LeadQueue.prepare",
@@ -923,11 +919,11 @@ GUARDS = [
             select prepare_queue(%(workspace)s) from steps
             """
         ),
-        "leads_eligible_workspace_id_user_id_score_idx", rows=3_000, sorts=3_000,
+        "leads_free_workspace_id_score_idx", rows=3_000, sorts=3_000,
     ),
     Guard(
         "LeadQueue.start", started_messages, "whatsapp_message_queue_queued_user_id_queue_day_idx", rows=4_000,
-        sorts=PAGE,
+        sorts=PAGE, large_only=True,
     ),
     Guard(
         "LeadQueue.status", member("select get_queue_status(%(workspace)s)"),
@@ -958,7 +954,7 @@ GUARDS = [
     ),
     Guard(
         "Outbox.list, failed, of a workspace", service("select * from list_outbox('failed', %(workspace)s)"),
-        "outbox_problems_workspace_id_settled_at_idx", sorts=PAGE, large_only=True,
+        ("outbox_problems_workspace_id_settled_at_idx", "outbox_problems_settled_at_idx"), sorts=PAGE, large_only=True,
     ),
     Guard(
         "Outbox.wait_seconds", service("select * from get_outbox_wait()"), "outbox_ready_pkey", rows=20,
@@ -995,7 +991,7 @@ GUARDS = [
             order by id desc limit 50
             """
         ),
-        "orphan_webhook_events_unprocessed_idx", rows=50,
+        "orphan_webhook_events_unprocessed_idx", rows=50, large_only=True,
     ),
     Guard(
         "Events.list, set aside",
