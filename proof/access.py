@@ -264,7 +264,7 @@ def _arguments(
 def _question(table: str, columns: Mapping[str, list[str]], words: Words, source: random.Random) -> dict[str, str]:
     names = columns[table]
     column = source.choice(names)
-    operator = source.choice(["eq", "neq", "gt", "lt", "like", "in", "is", "cs", "not.eq", "fts"])
+    operator = source.choice(["eq", "neq", "gt", "lt", "like", "in", "is", "cs", "not.eq", "plfts"])
     value = str(words.of(source.choice(["uuid", "text", "integer"])))[:500]
     asked = {"select": "*" if table != "workspace_invitations" else "id", "limit": "20"}
     asked[column] = f"{operator}.{f'({value})' if operator == 'in' else value}"
