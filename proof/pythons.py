@@ -1,8 +1,8 @@
 """qero in a clean environment of every Python that it says it runs on.
 
 The wheel is built once. In each Python that is found on PATH it is installed with all its extras, by the hashes of
-requirements.lock and without a compiler; every module of it is imported, its command is run in an empty folder, and
-tests/unit run. Of a Python that isn't here, pip says whether there is a wheel of everything for it, and mypy whether
+requirements.lock; every module of it is imported, its command is run in an empty folder, and
+tests/unit run. Of a Python that isn't here, pip says whether everything is to be had for it, and mypy whether
 the source is right for it.
 """
 
@@ -35,8 +35,8 @@ assert (pathlib.Path(qero.__file__).parent / "py.typed").exists()
 def versions() -> list[str]:
     """Those that the package names."""
     classifiers = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["classifiers"]
-    found = [re.fullmatch(r"Programming Language :: Python :: (3\.\d+)", line) for line in classifiers]
-    return [match[1] for match in found if match]
+    matches = [re.fullmatch(r"Programming Language :: Python :: (3\.\d+)", line) for line in classifiers]
+    return [match[1] for match in matches if match]
 
 
 def run(command: list[str | Path], folder: Path) -> list[str]:
@@ -46,6 +46,12 @@ def run(command: list[str | Path], folder: Path) -> list[str]:
         return []
     said = (finished.stdout + finished.stderr).strip()[-2000:]
     return [f"{' '.join(map(str, command))[:120]} ended with {finished.returncode}: {said}"]
+
+
+def found(version: str) -> str | None:
+    """The Python of that version on PATH; some put a name there without one."""
+    interpreter = shutil.which(f"python{version}")
+    return interpreter if interpreter and not run([interpreter, "-c", ""], ROOT) else None
 
 
 def built(folder: Path) -> Path:
@@ -61,7 +67,7 @@ def prove(interpreter: str, wheel: Path, folder: Path) -> list[str]:
     empty.mkdir(parents=True)
     steps: list[tuple[list[str | Path], Path]] = [
         ([interpreter, "-m", "venv", folder / "venv"], folder),
-        ([python, *PIP, "install", "--only-binary=:all:", "--require-hashes", "-r", LOCK], folder),
+        ([python, *PIP, "install", "--require-hashes", "-r", LOCK], folder),
         ([python, *PIP, "install", "--no-deps", wheel], folder),
         ([python, *PIP, "check"], folder),
         ([python, "-c", IMPORT_ALL], empty),
@@ -76,7 +82,7 @@ def prove(interpreter: str, wheel: Path, folder: Path) -> list[str]:
 
 def prove_from_afar(version: str, folder: Path) -> list[str]:
     """What can be said of a Python that isn't here."""
-    install = ["install", "--dry-run", "--only-binary=:all:", "--require-hashes", "--python-version", version]
+    install = ["install", "--dry-run", "--no-deps", "--require-hashes", "--python-version", version]
     return [
         *run([sys.executable, *PIP, *install, "--target", folder / version, "-r", LOCK], folder),
         *run([sys.executable, "-m", "mypy", f"--cache-dir={folder / 'mypy'}", "--python-version", version], ROOT),
@@ -92,7 +98,7 @@ def main(arguments: list[str]) -> int:
         folder = Path(name)
         wheel = built(folder)
         for version in versions():
-            interpreter = shutil.which(f"python{version}")
+            interpreter = found(version)
             if interpreter is None and options.quick:
                 continue
             if interpreter is not None:

@@ -752,7 +752,7 @@ GUARDS = [
     ),
     Guard(
         "Upkeep.keep", with_targets("select keep_inbox()", "service_role"),
-        "wa_threads_workspace_id_waiting_since_idx", rows=5_000, sorts=PAGE,
+        "wa_threads_workspace_id_waiting_since_idx", rows=5_000, sorts=PAGE, large_only=True,
     ),
     Guard(
         "status look-up", status_look_up, "wa_messages_connection_id_wa_message_id_key", rows=1,
