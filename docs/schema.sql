@@ -1380,8 +1380,20 @@ begin
     (select coalesce(sum(greatest(chat.last_seq - member.last_read_seq - member.unread_deleted_count, 0)), 0)::bigint
      from public.chat_members as member join public.chats as chat on chat.id = member.chat_id
      where member.user_id = p_user_id and coalesce(member.muted_until, '-infinity') <= now())
-    + (select coalesce(sum(mine.unread_count), 0) from private.thread_unread as mine
-       where mine.user_id = p_user_id and mine.assignee_id = p_user_id)
+    + (select coalesce(sum(mine.unread_count), 0)
+       from (
+         select thread.id from public.wa_threads as thread where thread.assignee_id = p_user_id and thread.has_unread
+         union
+         select marked.thread_id from public.workspace_memberships as membership
+         join public.wa_thread_reads as marked
+           on marked.workspace_id = membership.workspace_id and marked.user_id = membership.user_id
+         where membership.user_id = p_user_id and marked.is_marked_unread
+       ) as news
+       -- One by one: joined, all that the person was ever assigned would be read.
+       cross join lateral (
+         select unread.unread_count from private.thread_unread as unread
+         where unread.thread_id = news.id and unread.user_id = p_user_id and unread.assignee_id = p_user_id
+         offset 0) as mine)
     + (select count(*) from public.user_contact_settings as settings
        where settings.user_id = p_user_id and settings.follow_up_at <= now())
     + (select count(*) from public.user_tma_settings as settings
@@ -7599,7 +7611,11 @@ begin
     on membership.workspace_id = thread.workspace_id
       and membership.user_id = coalesce((asked.payload ->> 'user_id')::uuid, membership.user_id)
   join public.profiles as profile on profile.id = membership.user_id
-  join private.thread_unread as mine on mine.thread_id = thread.id and mine.user_id = membership.user_id
+  -- One by one: joined, all conversations of the workspace would be read.
+  cross join lateral (
+    select unread.unread_count from private.thread_unread as unread
+    where unread.thread_id = thread.id and unread.user_id = membership.user_id
+    offset 0) as mine
   left join public.notification_settings as settings on settings.user_id = membership.user_id
   where exists (select 1 from public.push_subscriptions as device where device.user_id = membership.user_id)
     and case asked.payload ->> 'kind'
@@ -8405,6 +8421,8 @@ ALTER FUNCTION public.apply_workspace_token_delta(p_workspace_id uuid, p_delta b
 CREATE FUNCTION public.assign_leads(p_workspace_id uuid, p_limit integer DEFAULT 1000) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
+    SET enable_seqscan TO 'off'
+    SET enable_mergejoin TO 'off'
     AS $$
 declare
   v_assigned jsonb;
@@ -8431,14 +8449,16 @@ begin
         and membership.role <> 'viewer'
     where settings.workspace_id = p_workspace_id and settings.takes_unassigned and not settings.paused
   ), lead as materialized (
-    select lead.id, lead.score, lead.created_at, contact.assigned_to
-    from public.leads as lead
+    select best.id, best.score, best.created_at, contact.assigned_to
+    from (
+      select lead.* from public.leads as lead
+      where lead.workspace_id = p_workspace_id and lead.user_id is null and lead.control = 'automation'
+        and lead.status in ('new', 'pending')
+      order by lead.score desc, lead.created_at, lead.id
+      limit p_limit
+    ) as best
     left join public.contacts as contact
-      on contact.workspace_id = lead.workspace_id and contact.id = lead.contact_id
-    where lead.workspace_id = p_workspace_id and lead.user_id is null and lead.control = 'automation'
-      and lead.status in ('new', 'pending')
-    order by lead.score desc, lead.created_at, lead.id
-    limit p_limit
+      on contact.workspace_id = best.workspace_id and contact.id = best.contact_id
   ), own as (
     -- Whoever looks after the contact comes first.
     select lead.id, taker.user_id from lead join taker on taker.user_id = lead.assigned_to
@@ -10984,6 +11004,9 @@ ALTER FUNCTION public.join_chat(p_chat_id uuid) OWNER TO postgres;
 CREATE FUNCTION public.keep_inbox(p_limit integer DEFAULT 500) RETURNS jsonb
     LANGUAGE plpgsql
     SET search_path TO ''
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
     AS $$
 declare
   v_woken integer;
@@ -11017,7 +11040,7 @@ begin
     select settings.*, private.late_before(settings, true) as for_first, private.late_before(settings, false) as for_next
     from public.inbox_settings as settings
     where num_nonnulls(settings.first_response_target_seconds, settings.next_response_target_seconds) > 0
-    -- Evaluated once a workspace, not for each thread.
+    -- Evaluated once a workspace, not for each thread; and each workspace asked for by itself.
     offset 0
   ) as settings
   cross join lateral (
@@ -11030,6 +11053,7 @@ begin
       and thread.waiting_since < greatest(settings.for_first, settings.for_next)
       and thread.waiting_since < case when thread.first_response_seconds is null then settings.for_first
         else settings.for_next end
+    offset 0
   ) as late
   where not exists (
     select from public.wa_thread_breaches as known
@@ -11522,7 +11546,11 @@ begin
   else
     return query
     select outbox.* from private.outbox_problems as problem
-    join public.outbox_messages as outbox on outbox.id = problem.id and outbox.status = problem.status
+    -- One by one, until there are enough.
+    cross join lateral (
+      select message.* from public.outbox_messages as message
+      where message.id = problem.id and message.status = problem.status
+      offset 0) as outbox
     where problem.status = p_status and (p_workspace_id is null or problem.workspace_id = p_workspace_id)
       and (p_connection_id is null or outbox.connection_id = p_connection_id)
       and (p_before is null or problem.settled_at < p_before)
@@ -14170,6 +14198,8 @@ ALTER FUNCTION public.snooze_follow_up(p_id uuid, p_seconds integer) OWNER TO po
 CREATE FUNCTION public.start_automation(p_workspace_id uuid, p_batch integer DEFAULT NULL::integer, p_dry_run boolean DEFAULT false, p_user_id uuid DEFAULT NULL::uuid) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
+    SET enable_seqscan TO 'off'
+    SET enable_mergejoin TO 'off'
     AS $$
 declare
   v_settings public.user_queue_settings := private.require_queue(p_workspace_id, p_user_id);
@@ -16678,7 +16708,13 @@ CREATE INDEX leads_automated_contact_id_idx ON public.leads USING btree (contact
 -- Name: leads_eligible_workspace_id_user_id_score_idx; Type: INDEX; Schema: public; Owner: postgres
 --
 
-CREATE INDEX leads_eligible_workspace_id_user_id_score_idx ON public.leads USING btree (workspace_id, user_id, score DESC, created_at, id) WHERE ((control = 'automation'::text) AND (status = ANY (ARRAY['new'::text, 'pending'::text])));
+CREATE INDEX leads_eligible_workspace_id_user_id_score_idx ON public.leads USING btree (workspace_id, user_id, score DESC, created_at, id) WHERE ((control = 'automation'::text) AND (status = ANY (ARRAY['new'::text, 'pending'::text])) AND (user_id IS NOT NULL));
+
+--
+-- Name: leads_free_workspace_id_score_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX leads_free_workspace_id_score_idx ON public.leads USING btree (workspace_id, score DESC, created_at, id) WHERE ((control = 'automation'::text) AND (status = ANY (ARRAY['new'::text, 'pending'::text])) AND (user_id IS NULL));
 
 --
 -- Name: leads_taken_by_idx; Type: INDEX; Schema: public; Owner: postgres
@@ -16997,6 +17033,12 @@ CREATE UNIQUE INDEX wa_threads_connection_id_group_id_idx ON public.wa_threads U
 --
 
 CREATE INDEX wa_threads_snoozed_until_idx ON public.wa_threads USING btree (snoozed_until) WHERE (snoozed_until IS NOT NULL);
+
+--
+-- Name: wa_threads_unread_assignee_id_idx; Type: INDEX; Schema: public; Owner: postgres
+--
+
+CREATE INDEX wa_threads_unread_assignee_id_idx ON public.wa_threads USING btree (assignee_id) WHERE (has_unread AND (assignee_id IS NOT NULL));
 
 --
 -- Name: wa_threads_unread_workspace_id_last_message_hour_idx; Type: INDEX; Schema: public; Owner: postgres

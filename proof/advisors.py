@@ -175,10 +175,15 @@ def run_tests(version: Version) -> list[str]:
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="scripts/proof advisors", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="only the local stack's own version")
+    parser.add_argument("--only", metavar="MAJOR", help="only Postgres of this version, such as 15")
     parser.add_argument("--tests", action="store_true", help="run tests/sql and tests/services on each version, too")
     options = parser.parse_args(arguments)
     tools = ensure_tools(progress)
-    found = [version for version in versions(tools) if not options.quick or version.programs == tools.postgres_bin]
+    found = [
+        version for version in versions(tools)
+        if (not options.quick or version.programs == tools.postgres_bin)
+        and (options.only is None or version.name.endswith(options.only))
+    ]  # fmt: skip
     problems, proved, checked = [], [], []
     for version in found:
         for default_grants in (False, True):

@@ -25,6 +25,7 @@ from typing import Any
 
 import psycopg
 from rich.console import Console
+from rich.markup import escape
 
 from bench.report import machine
 from qero.local.keys import Keys
@@ -49,18 +50,26 @@ from tests.sql.plans import (
 )  # fmt: skip
 
 BYTES_NEEDED = 16 * 2**30
+ROOM = Path("/var/tmp")
+"""Where the database is made: on disk, whatever temporary files are kept in."""
 RUNS = 5
 LONG_MILLISECONDS = 2_000
 """What has taken so long altogether isn't asked again."""
+QUESTION_SECONDS = 120
+"""A question that takes longer is ended, and has failed."""
 
 console = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def say(text: str) -> None:
+    console.print(f"{time.strftime('%H:%M:%S')} {text}")
 
 
 @asynccontextmanager
 async def database() -> AsyncIterator[tuple[str, Path]]:
     """The address and folder of a Postgres as the local stack has it, with the migrations and nothing around it."""
     tools = ensure_tools()
-    with TemporaryDirectory(prefix="qero-proof-") as name:
+    with TemporaryDirectory(prefix="qero-proof-", dir=ROOM, ignore_cleanup_errors=True) as name:
         home = Path(name)
         (home / "logs").mkdir()
         folder = data_folder(home)
@@ -93,22 +102,30 @@ def built_at_once(connection: psycopg.Connection[Any]) -> Iterator[None]:
     yield
     connection.execute("set maintenance_work_mem = '512MB'")
     for name, definition in indexes:
-        console.print(f"building {name}")
+        say(f"building {name}")
         connection.execute(definition.encode())
 
 
-def asked(large: Large, guard: Guard) -> tuple[list[Node], dict[str, Any]]:
-    """The plans of one query, and its figures. Nothing of what it writes stays."""
+def asked(large: Large, guard: Guard) -> tuple[dict[str, Any], list[str]]:
+    """The figures of one query, and what is wrong with its plans. Nothing of what it writes stays."""
     times: list[float] = []
-    while len(times) < RUNS and sum(times) < LONG_MILLISECONDS:
-        with large.connection.transaction(force_rollback=True):
-            nodes = guard.question(large)
-        times.append(large.milliseconds)
+    nodes: list[Node] = []
+    try:
+        while len(times) < RUNS and sum(times) < LONG_MILLISECONDS:
+            with large.connection.transaction(force_rollback=True):
+                large.connection.execute(f"set local statement_timeout = '{QUESTION_SECONDS} s'".encode())
+                nodes = guard.question(large)
+            times.append(large.milliseconds)
+    except psycopg.DatabaseError as error:
+        return {"index": guard.index}, [str(error).partition("\n")[0]]
+    faults = guard.faults(nodes)
+    if faults:
+        faults.append(f"uses {', '.join(sorted({node['Index Name'] for node in ran(nodes) if 'Index Name' in node}))}")
     figures = {
         "ms": round(statistics.median(times), 2), "rows_read": rows_read(nodes),
         "rows_sorted": rows_sorted(nodes), "index": guard.index,
     }  # fmt: skip
-    return nodes, figures
+    return figures, faults
 
 
 async def run(scale: Scale) -> dict[str, Any]:
@@ -117,28 +134,25 @@ async def run(scale: Scale) -> dict[str, Any]:
     async with database() as (url, folder):
         with explaining(url, autocommit=True) as connection:
             with built_at_once(connection):
-                large = fill(connection, scale, step=lambda text: console.print(f"filling {text}"))
-            console.print("vacuum")
+                large = fill(connection, scale, step=lambda text: say(f"filling {text}"))
+            say("vacuum and analyze")
             connection.execute("vacuum (analyze)")
             connection.execute("select brin_summarize_new_values('meta_webhook_events_id_received_at_idx')")
             filled_seconds = time.monotonic() - started
             gigabytes = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 2**30
+            say(f"{gigabytes:.1f} GB after {filled_seconds / 60:.0f} minutes")
             connection.add_notice_handler(large.hear)
             queries: dict[str, Any] = {}
             wrong: list[str] = []
             for guard in GUARDS:
                 if guard.large_only and scale is SMALL:
                     continue
-                nodes, figures = asked(large, guard)
-                faults = guard.faults(nodes)
+                figures, faults = asked(large, guard)
                 queries[guard.name] = figures
                 wrong += [f"{guard.name}: {fault}" for fault in faults]
-                if faults:
-                    used = sorted({node["Index Name"] for node in ran(nodes) if "Index Name" in node})
-                    console.print(f"  it uses {', '.join(used)}")
-                console.print(
-                    f"{'[red]✗[/]' if faults else '[green]✓[/]'} {guard.name}: {figures['ms']} ms, "
-                    f"{figures['rows_read']} rows read {'; '.join(faults)}"
+                say(
+                    f"{'[red]✗[/]' if faults else '[green]✓[/]'} {guard.name}: {figures.get('ms')} ms, "
+                    f"{figures.get('rows_read')} rows read {escape('; '.join(faults))}"
                 )
             counted = connection.execute(
                 "select relname, reltuples::bigint from pg_class where relname = any(%s) and relkind = 'r'", [[*ROWS]]
@@ -159,7 +173,7 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     scale = Scale(**{name: int(count * options.share) for name, count in vars(FULL).items()})
     needed = BYTES_NEEDED * options.share
-    room = shutil.disk_usage("/var/tmp").free
+    room = shutil.disk_usage(ROOM).free
     if not options.quick and room < needed:
         print(f"This needs {needed / 2**30:.0f} GB of disk; there are {room / 2**30:.1f}.", file=sys.stderr)
         return 2

@@ -8,8 +8,8 @@ processes that the proof has started are killed, each by its id.
 
 In the end: every webhook that was answered 200 is applied once, every message that was queued has ended in a state and
 was sent once unless its outcome was hidden, the balance is the ledger's sum, chats are numbered without gaps and every
-follower saw every message once and in order, nothing is stuck, nobody was told anything but to come again, and no
-process that lived on has grown.
+follower saw every message once and in order, nothing is stuck, nobody was told anything but to come again, no log tells
+a secret or what somebody wrote, and no process that lived on has grown.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import statistics
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -54,6 +54,12 @@ RECOVERY_SECONDS = 120
 SETTLE_SECONDS = 240
 GROWTH_SHARE, GROWTH_MEGABYTES = 0.1, 15
 """A process may be larger in the last third of its life than in the first, by the larger of these."""
+SECRETS = (
+    "SUPABASE_SECRET_KEY", "SUPABASE_SERVICE_ROLE_KEY", "SUPABASE_JWT_SECRET", "SUPABASE_DB_URL", "META_APP_SECRET",
+    "META_VERIFY_TOKEN", "QERO_SECRET_KEYS", "VAPID_PRIVATE_KEY",
+)  # fmt: skip
+WRITTEN = ("A question (", "An answer (", "A remark (", "A better remark (")
+"""How everything begins that customers and colleagues write."""
 SHOWN = 20
 """So many examples of what is wrong are shown."""
 
@@ -306,6 +312,16 @@ class _Run:
         report.hold("nobody is told anything but to come again", office.wrong)
         report.hold("what nobody killed lives", [f"{name} has ended" for name in self._programs.ended()])
         report.hold("nothing crashed", list(_crashes(folder)))
+        words = {
+            **{name: self._programs.environment[name] for name in SECRETS},
+            **{f"{name}'s token": person.access_token for name, person in office.people.items()},
+            **{
+                f"the token of {number.at_meta.phone_number_id}": number.at_meta.access_token
+                for number in office.numbers
+            },
+            **{f"{start}…": start for start in WRITTEN},
+        }
+        report.hold("logs tell no secret, and nothing that somebody wrote", list(_told(folder, words)))
         report.memory = self._memory.thirds()
         report.hold(
             "memory doesn't grow",
@@ -324,6 +340,14 @@ def _crashes(folder: Path) -> Iterator[str]:
         for line in log.read_text(errors="replace").splitlines():
             if any(mark in line for mark in marks):
                 yield f"{log.stem}: {line[:300]}"
+
+
+def _told(folder: Path, words: Mapping[str, str]) -> Iterator[str]:
+    """What logs of servers and workers hold of these; what followers print is for whoever runs them."""
+    for log in sorted(folder.glob("*.log")):
+        if not log.stem.startswith("follower"):
+            text = log.read_text(errors="replace")
+            yield from (f"{log.stem}: {name}" for name, word in words.items() if word in text)
 
 
 class _Shown(View):

@@ -144,7 +144,10 @@ class Programs:
                 os.kill(state.pids[name], number)
 
     async def _kill_supervisor(self) -> None:
-        """The gateway and realtime are of the process that runs the rest: all of it ends, and the stack starts anew."""
+        """The gateway and realtime are of the process that runs the rest: all of it ends, and the stack starts anew.
+
+        `up` waits for what is still ending.
+        """
         state = self._stack.running_state()
         assert state is not None, "the stack has ended by itself"
         os.kill(state.supervisor_pid, signal.SIGKILL)

@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
 
+from qero import __version__
 from qero.errors import QeroError, SettingsError, Unavailable
 from qero.logs import configure_logs
 
@@ -78,8 +79,17 @@ out = _Terminal()
 err = _Terminal(stderr=True)
 
 
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        print(f"qero {__version__}")  # noqa: T201
+        raise typer.Exit
+
+
 @app.callback()
 def _options(
+    version: bool = typer.Option(
+        False, "--version", callback=_say_version, is_eager=True, help="Print the version and end."
+    ),
     verbose: bool = typer.Option(False, "--verbose", "-v", help="Log every operation with its duration."),
 ) -> None:
     configure_logs(verbose=verbose)

@@ -15,6 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import httpx
 import psutil
 
 from qero.errors import InvalidInput, QeroError, error_for
@@ -29,6 +30,7 @@ from qero.settings import Settings
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,49}")
 UP_SECONDS = 120
 DOWN_SECONDS = 45
+ANSWER_SECONDS = 2
 
 
 @dataclass(frozen=True)
@@ -160,9 +162,12 @@ class Stack:
                 raise
 
     def _settled_state(self) -> State | None:
-        """The running stack's state; one that is still starting, because its `up` was interrupted, is waited for."""
+        """The running stack's state; one that is still starting, because its `up` was interrupted, is waited for.
+
+        So is one that is about to end: whoever has been killed lives on until the kernel has taken them apart.
+        """
         deadline = time.monotonic() + UP_SECONDS
-        while (state := self.running_state()) is not None and state.phase == "starting":
+        while (state := self.running_state()) is not None and not _answers(state):
             if time.monotonic() > deadline:
                 raise QeroError("stack_start_failed", detail={"log": str(self.home.logs / "supervisor.log")})
             time.sleep(0.02)
@@ -271,6 +276,15 @@ class Stack:
             jwt_secret=keys.jwt_secret,
             db_url=f"postgresql://postgres:{keys.database_password}@127.0.0.1:{state.database_port}/postgres?sslmode=disable",
         )
+
+
+def _answers(state: State) -> bool:
+    if state.phase != "ready":
+        return False
+    try:
+        return httpx.get(f"{state.url}/health", timeout=ANSWER_SECONDS, trust_env=False).is_success
+    except httpx.HTTPError:
+        return False
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -553,10 +553,14 @@ create index if not exists leads_workspace_id_project_id_idx
   on public.leads (workspace_id, project_id) where project_id is not null;
 create index if not exists leads_user_id_idx on public.leads (user_id) where user_id is not null;
 create index if not exists leads_taken_by_idx on public.leads (taken_by) where taken_by is not null;
--- What may be prepared, the best first, of one user or of nobody yet.
+-- What may be prepared, the best first, of one user or of nobody yet. That somebody is missing gives an index no order,
+-- so those have one of their own.
 create index if not exists leads_eligible_workspace_id_user_id_score_idx
   on public.leads (workspace_id, user_id, score desc, created_at, id)
-  where control = 'automation' and status in ('new', 'pending');
+  where control = 'automation' and status in ('new', 'pending') and user_id is not null;
+create index if not exists leads_free_workspace_id_score_idx
+  on public.leads (workspace_id, score desc, created_at, id)
+  where control = 'automation' and status in ('new', 'pending') and user_id is null;
 create index if not exists user_queue_settings_workspace_id_connection_id_idx
   on public.user_queue_settings (workspace_id, connection_id) where connection_id is not null;
 create unique index if not exists whatsapp_message_queue_outbox_id_workspace_id_idx

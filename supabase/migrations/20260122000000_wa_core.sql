@@ -415,6 +415,9 @@ create index if not exists wa_threads_workspace_id_assignee_id_status_idx
 -- Partial, so that a conversation that asks nothing of anybody isn't in them.
 create index if not exists wa_threads_unread_workspace_id_last_message_hour_idx
   on public.wa_threads (workspace_id, last_message_hour desc) where has_unread;
+-- Whoever has answered thousands of conversations isn't asked for them when what is new of theirs is counted.
+create index if not exists wa_threads_unread_assignee_id_idx
+  on public.wa_threads (assignee_id) where has_unread and assignee_id is not null;
 create index if not exists wa_threads_workspace_id_waiting_since_idx
   on public.wa_threads (workspace_id, waiting_since) where waiting_since is not null;
 create index if not exists wa_threads_snoozed_until_idx

@@ -1779,7 +1779,11 @@ begin
   else
     return query
     select outbox.* from private.outbox_problems as problem
-    join public.outbox_messages as outbox on outbox.id = problem.id and outbox.status = problem.status
+    -- One by one, until there are enough.
+    cross join lateral (
+      select message.* from public.outbox_messages as message
+      where message.id = problem.id and message.status = problem.status
+      offset 0) as outbox
     where problem.status = p_status and (p_workspace_id is null or problem.workspace_id = p_workspace_id)
       and (p_connection_id is null or outbox.connection_id = p_connection_id)
       and (p_before is null or problem.settled_at < p_before)

@@ -332,7 +332,7 @@ comment on function public.update_lead(uuid, jsonb) is
   'Changes the named fields of exactly one lead and returns it; engaged, qualified and lost end its automation.';
 
 create or replace function public.assign_leads(p_workspace_id uuid, p_limit integer default 1000) returns jsonb
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = '' set enable_seqscan = off set enable_mergejoin = off as $$
 declare
   v_assigned jsonb;
 begin
@@ -358,14 +358,16 @@ begin
         and membership.role <> 'viewer'
     where settings.workspace_id = p_workspace_id and settings.takes_unassigned and not settings.paused
   ), lead as materialized (
-    select lead.id, lead.score, lead.created_at, contact.assigned_to
-    from public.leads as lead
+    select best.id, best.score, best.created_at, contact.assigned_to
+    from (
+      select lead.* from public.leads as lead
+      where lead.workspace_id = p_workspace_id and lead.user_id is null and lead.control = 'automation'
+        and lead.status in ('new', 'pending')
+      order by lead.score desc, lead.created_at, lead.id
+      limit p_limit
+    ) as best
     left join public.contacts as contact
-      on contact.workspace_id = lead.workspace_id and contact.id = lead.contact_id
-    where lead.workspace_id = p_workspace_id and lead.user_id is null and lead.control = 'automation'
-      and lead.status in ('new', 'pending')
-    order by lead.score desc, lead.created_at, lead.id
-    limit p_limit
+      on contact.workspace_id = best.workspace_id and contact.id = best.contact_id
   ), own as (
     -- Whoever looks after the contact comes first.
     select lead.id, taker.user_id from lead join taker on taker.user_id = lead.assigned_to
@@ -670,7 +672,7 @@ $$;
 create or replace function public.start_automation(
   p_workspace_id uuid, p_batch integer default null, p_dry_run boolean default false, p_user_id uuid default null
 ) returns jsonb
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = '' set enable_seqscan = off set enable_mergejoin = off as $$
 declare
   v_settings public.user_queue_settings := private.require_queue(p_workspace_id, p_user_id);
   v_zone constant text := private.queue_timezone(p_workspace_id, v_settings.user_id);

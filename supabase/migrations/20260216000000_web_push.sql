@@ -251,8 +251,20 @@ begin
     (select coalesce(sum(greatest(chat.last_seq - member.last_read_seq - member.unread_deleted_count, 0)), 0)::bigint
      from public.chat_members as member join public.chats as chat on chat.id = member.chat_id
      where member.user_id = p_user_id and coalesce(member.muted_until, '-infinity') <= now())
-    + (select coalesce(sum(mine.unread_count), 0) from private.thread_unread as mine
-       where mine.user_id = p_user_id and mine.assignee_id = p_user_id)
+    + (select coalesce(sum(mine.unread_count), 0)
+       from (
+         select thread.id from public.wa_threads as thread where thread.assignee_id = p_user_id and thread.has_unread
+         union
+         select marked.thread_id from public.workspace_memberships as membership
+         join public.wa_thread_reads as marked
+           on marked.workspace_id = membership.workspace_id and marked.user_id = membership.user_id
+         where membership.user_id = p_user_id and marked.is_marked_unread
+       ) as news
+       -- One by one: joined, all that the person was ever assigned would be read.
+       cross join lateral (
+         select unread.unread_count from private.thread_unread as unread
+         where unread.thread_id = news.id and unread.user_id = p_user_id and unread.assignee_id = p_user_id
+         offset 0) as mine)
     + (select count(*) from public.user_contact_settings as settings
        where settings.user_id = p_user_id and settings.follow_up_at <= now())
     + (select count(*) from public.user_tma_settings as settings
@@ -505,7 +517,11 @@ begin
     on membership.workspace_id = thread.workspace_id
       and membership.user_id = coalesce((asked.payload ->> 'user_id')::uuid, membership.user_id)
   join public.profiles as profile on profile.id = membership.user_id
-  join private.thread_unread as mine on mine.thread_id = thread.id and mine.user_id = membership.user_id
+  -- One by one: joined, all conversations of the workspace would be read.
+  cross join lateral (
+    select unread.unread_count from private.thread_unread as unread
+    where unread.thread_id = thread.id and unread.user_id = membership.user_id
+    offset 0) as mine
   left join public.notification_settings as settings on settings.user_id = membership.user_id
   where exists (select 1 from public.push_subscriptions as device where device.user_id = membership.user_id)
     and case asked.payload ->> 'kind'

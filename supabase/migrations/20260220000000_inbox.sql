@@ -1044,7 +1044,8 @@ begin
 end $$;
 
 create or replace function public.keep_inbox(p_limit integer default 500) returns jsonb
-language plpgsql security invoker set search_path = '' as $$
+language plpgsql security invoker set search_path = ''
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
 declare
   v_woken integer;
   v_assigned integer;
@@ -1077,7 +1078,7 @@ begin
     select settings.*, private.late_before(settings, true) as for_first, private.late_before(settings, false) as for_next
     from public.inbox_settings as settings
     where num_nonnulls(settings.first_response_target_seconds, settings.next_response_target_seconds) > 0
-    -- Evaluated once a workspace, not for each thread.
+    -- Evaluated once a workspace, not for each thread; and each workspace asked for by itself.
     offset 0
   ) as settings
   cross join lateral (
@@ -1090,6 +1091,7 @@ begin
       and thread.waiting_since < greatest(settings.for_first, settings.for_next)
       and thread.waiting_since < case when thread.first_response_seconds is null then settings.for_first
         else settings.for_next end
+    offset 0
   ) as late
   where not exists (
     select from public.wa_thread_breaches as known

@@ -11,6 +11,7 @@ import signal
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -97,6 +98,12 @@ async def test_help_lists_the_commands(tmp_path: Path) -> None:
         assert name in whole.out
     assert "Usage: qero worker [OPTIONS]" in of_one.out
     assert "SIGTERM" in of_one.out
+
+
+async def test_the_version_is_the_packages(tmp_path: Path) -> None:
+    said = await run(tmp_path, "--version")
+
+    assert (said.code, said.out) == (0, f"qero {version('qero')}\n")
 
 
 def test_every_command_and_option_explains_itself() -> None:

@@ -82,6 +82,7 @@ ELSEWHERE = {
     "scripts/test": "it is what runs this",
     "scripts/proof access": "it takes minutes",
     "scripts/proof advisors": "as above",
+    "scripts/proof pythons": "as above",
     "make lock": "it asks a package index",
     "pip install '.[local,http]'": "the environment of the tests is made so",
     "npm install": "tests/browser serves the page, with the packages it needs",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pwd
@@ -87,6 +88,15 @@ class Project:
     def processes(self, name: str = "default") -> list[int]:
         state = self.state(name)
         return [state["supervisor_pid"], *state["pids"].values()]
+
+    def is_being_started(self) -> bool:
+        """Whether an `up` is at work."""
+        with (self.folder / ".qero" / "local" / "default" / "start.lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+            return False
 
     def add_workspace(self, slug: str, name: str = "default") -> None:
         self._execute(name, "insert into workspaces (slug, name) values (%s, 'W')", slug)
@@ -419,11 +429,14 @@ def test_a_killed_supervisor_takes_everything_along_and_the_next_up_works(projec
     processes = project.processes()
     project.add_workspace("unharmed")
 
-    os.kill(processes[0], signal.SIGKILL)
-    until(lambda: not alive(processes[:1]), "the supervisor ends")
+    # One that is killed lives on for a moment, in which it looks as if the stack were running.
+    os.kill(processes[0], signal.SIGSTOP)
+    with ThreadPoolExecutor(1) as pool:
+        up = pool.submit(project.up)
+        until(lambda: project.is_being_started() or up.done(), "`up` looks at the stack")
+        os.kill(processes[0], signal.SIGKILL)
 
-    # At once: what is still ending is waited for.
-    assert project.up() == url
+    assert up.result() == url
     assert alive(processes) == []
     assert "unharmed" in project.workspaces()
     again = project.processes()

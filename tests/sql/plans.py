@@ -56,7 +56,7 @@ BIG = (
     "contacts", "contact_identities", "wa_threads", "wa_messages", "outbox_messages", "outbox_ready", "outbox_lines",
     "outbox_problems", "meta_webhook_events", "user_contact_settings", "chat_messages", "leads",
     "whatsapp_message_queue", "queue_ledger", "tma_candidates", "contact_notes", "contact_call_logs",
-    "contact_events", "workspace_token_ledger", "owner_audit_log",
+    "contact_events", "workspace_token_ledger", "owner_audit_log", "orphan_webhook_events", "wa_thread_breaches",
 )  # fmt: skip
 # A page is 50; what is sorted for one may come from a busy hour of it.
 PAGE = 200
@@ -87,9 +87,9 @@ class Large:
         self.milliseconds = row[0][0]["Execution Time"]
         return _nodes(row[0][0]["Plan"])
 
-    def ask(self, query: str, role: Literal["authenticated", "service_role"]) -> list[Node]:
+    def ask(self, query: str, role: Literal["authenticated", "service_role"], **more: Any) -> list[Node]:
         """The nodes of the plans of everything that ran for it, inside of functions too."""
-        given = self.parameters()
+        given = self.parameters() | more
         claims = {"sub": str(self.user), "role": role} if role == "authenticated" else {"role": role}
         self.connection.execute("select set_config('request.jwt.claims', %s, true)", [json.dumps(claims)])
         self.connection.execute("set local auto_explain.log_min_duration = 0")
@@ -184,13 +184,13 @@ ROWS = {
         insert into contact_identities (workspace_id, contact_id, kind, value)
         select %(w)s, contact_id(i), 'wa_id', '1555' || (1000000 + i) from generate_series(1, %(contacts)s) as i
     """,
-    # Six an hour, and most conversations are over.
+    # Six an hour, and most conversations are over. A fifth of those that are were the asker's.
     "wa_threads": """
         insert into wa_threads (id, workspace_id, connection_id, contact_id, last_message_at, last_inbound_at, status,
           assignee_id, tags, unread_count, inbound_count, waiting_since, last_message_body)
         select thread_id(i), %(w)s, %(n)s, contact_id(i), now() - random() * %(threads)s / 6 * interval '1 hour', now(),
           case when i %% 10 = 0 then 'open' else 'closed' end,
-          case when i %% 20 = 0 then %(member)s::uuid end,
+          case when i %% 400 = 0 or i %% 5 = 1 then %(user)s::uuid when i %% 20 = 0 then %(member)s::uuid end,
           case when i %% 5 = 0 then array['tag' || i / 5 %% (%(threads)s / 500 + 1)] else '{}' end,
           case when i %% 20 = 0 then 1 else 0 end, 1, case when i %% 20 = 0 then now() - i * interval '1 minute' end,
           'Where is my order?'
@@ -289,8 +289,9 @@ ROWS = {
     """,
     "wa_thread_breaches": """
         insert into wa_thread_breaches (thread_id, connection_id, workspace_id, waiting_since, kind, target_seconds,
-          created_at)
-        select thread_id(i), %(n)s, %(w)s, now() - i * interval '1 h', 'first_response', 60, now() - i * interval '1 h'
+          created_at, answered_at)
+        select thread_id(i), %(n)s, %(w)s, now() - i * interval '1 h', 'first_response', 60, now() - i * interval '1 h',
+          case when i %% 1000 > 1 then now() end
         from generate_series(1, %(threads)s, 2) as i
     """,
     "workspace_token_ledger": """
@@ -461,6 +462,73 @@ def service(query: str) -> Question:
     return lambda large: large.ask(query, "service_role")
 
 
+def with_targets(query: str, role: Literal["authenticated", "service_role"]) -> Question:
+    """Asked where conversations are to be answered within an hour."""
+
+    def question(large: Large) -> list[Node]:
+        large.connection.execute(
+            "insert into inbox_settings (workspace_id, first_response_target_seconds, next_response_target_seconds)"
+            " values (%s, 3600, 3600)",
+            [large.workspace],
+        )
+        return large.ask(query, role)
+
+    return question
+
+
+def assigned_leads(large: Large) -> list[Node]:
+    """A hundred leads for somebody who takes them."""
+    large.connection.execute(
+        "insert into user_queue_settings (workspace_id, user_id, daily_capacity) values (%s, %s, 100)",
+        [large.workspace, large.user],
+    )
+    return large.ask("select assign_leads(%(workspace)s, 100)", "authenticated")
+
+
+def started_messages(large: Large) -> list[Node]:
+    """Fifty of the two hundred messages that somebody's queue has for today."""
+    large.connection.execute(
+        """
+        insert into user_queue_settings (workspace_id, user_id, timezone, sends_from, sends_until)
+        values (%s, %s, 'UTC', '00:00', '23:59:59')
+        """,
+        [large.workspace, large.user],
+    )
+    large.connection.execute(
+        """
+        insert into whatsapp_message_queue (workspace_id, lead_id, user_id, queue_day, template, scheduled_for)
+        select workspace_id, id, %s, private.local_day('UTC', now()), '{"name": "hello", "language": {"code": "en"}}',
+          now() - interval '1 day'
+        from leads where workspace_id = %s and control = 'automation' order by score desc, id limit 200
+        """,
+        [large.user, large.workspace],
+    )
+    return large.ask("select start_automation(%(workspace)s, 50)", "authenticated")
+
+
+def prepared_pushes(large: Large) -> list[Node]:
+    """What a worker asks before it notifies: of a chat's news, of a conversation, and of customers' messages."""
+    large.connection.execute(
+        "insert into push_subscriptions (user_id, endpoint, p256dh, auth)"
+        " values (%s, 'https://push.example.com/' || gen_random_uuid(), 'B' || repeat('A', 86), repeat('A', 22))",
+        [large.user],
+    )
+    ids = large.connection.execute(
+        """
+        insert into outbox_messages (workspace_id, channel, recipient, payload, idempotency_key)
+        select %(workspace)s, 'web_push', 'everybody', payload, 'push ' || payload::text from unnest(array[
+          jsonb_build_object('kind', 'chat_message', 'chat_id', %(chat)s::uuid, 'seq', %(late)s::bigint),
+          jsonb_build_object('kind', 'assignment', 'thread_id', %(thread)s::uuid),
+          jsonb_build_object('kind', 'inbound_message', 'bucket',
+            extract(epoch from now() - interval '1 day')::bigint / 3)
+        ]) as event (payload)
+        returning id
+        """,
+        large.parameters(),
+    ).fetchall()
+    return large.ask("select prepare_pushes(%(ids)s)", "service_role", ids=[id_ for (id_,) in ids])
+
+
 def import_look_up(large: Large) -> list[Node]:
     """As the import asks of every row."""
     large.connection.execute("set local enable_seqscan = off")
@@ -627,6 +695,22 @@ GUARDS = [
         "wa_threads_workspace_id_assignee_id_status_idx", sorts=PAGE,
     ),
     Guard(
+        "Inbox.list, nobody's",
+        member("""select * from list_threads(%(workspace)s, '{"status": "open", "assignee": "unassigned"}')"""),
+        "wa_threads_workspace_id_status_last_message_hour_idx", sorts=PAGE,
+    ),
+    Guard(
+        "Inbox.list, a contact",
+        member("select * from list_threads(%(workspace)s, jsonb_build_object('contact_id', %(contact)s::uuid))"),
+        "wa_threads_workspace_id_contact_id_idx", rows=50, sorts=PAGE,
+    ),
+    Guard(
+        "Inbox.list, late",
+        with_targets("""select * from list_threads(%(workspace)s, '{"breached": true}')""", "authenticated"),
+        ("wa_threads_workspace_id_waiting_since_idx", "wa_threads_workspace_id_last_message_hour_idx"), rows=3_000,
+        sorts=3_000,
+    ),
+    Guard(
         "Inbox.list, unread", member("""select * from list_threads(%(workspace)s, '{"unread": true}')"""),
         "wa_threads_unread_workspace_id_last_message_hour_idx", sorts=PAGE,
     ),
@@ -669,6 +753,10 @@ GUARDS = [
             "select * from wa_thread_breaches where workspace_id = %(workspace)s order by created_at desc limit 50"
         ),
         "wa_thread_breaches_workspace_id_created_at_idx", rows=50,
+    ),
+    Guard(
+        "Upkeep.keep", with_targets("select keep_inbox()", "service_role"),
+        "wa_threads_workspace_id_waiting_since_idx", rows=5_000, sorts=PAGE, large_only=True,
     ),
     Guard(
         "status look-up", status_look_up, "wa_messages_connection_id_wa_message_id_key", rows=1,
@@ -718,7 +806,7 @@ GUARDS = [
     ),
     Guard(
         "Contacts.count, not exact", member("select count_contacts(%(workspace)s, p_exact => false)"),
-        OF_WORKSPACE, rows=6_000, large_only=True,
+        OF_WORKSPACE, rows=7_000, large_only=True,
     ),
     Guard(
         "Contacts.timeline", member("select * from list_contact_timeline(%(contact)s)"),
@@ -782,8 +870,27 @@ GUARDS = [
         "chat_messages_chat_id_workspace_id_rev_idx", sorts=PAGE, large_only=True,
     ),
     Guard(
+        "Chats.statuses",
+        member(
+            """
+            select *, status(chat_messages) from chat_messages where chat_id = %(chat)s and seq > %(deep)s
+            order by seq limit 50
+            """
+        ),
+        "chat_messages_chat_id_seq_key", rows=50,
+        drop="alter table chat_messages drop constraint chat_messages_chat_id_seq_key", large_only=True,
+    ),
+    Guard(
         "Chats.unread_counts", member("select * from get_unread_counts(%(workspace)s)"),
         "chat_members_user_id_workspace_id_chat_id_idx", sorts=PAGE, large_only=True,
+    ),
+    # Notifications
+    Guard(
+        "Notifications.badge", member("select get_badge()"), "wa_threads_unread_assignee_id_idx", rows=2_000,
+    ),
+    Guard(
+        "Pushes.prepare", prepared_pushes, "wa_messages_pkey", rows=2_500, sorts=PAGE,
+        drop="alter table wa_messages drop constraint wa_messages_pkey cascade", large_only=True,
     ),
     # The lead queue
     Guard(
@@ -798,6 +905,16 @@ GUARDS = [
         "queue_ledger_workspace_id_lead_id_idx", rows=50, sorts=PAGE,
     ),
     Guard(
+        "Leads.list, of a contact",
+        member(
+            "select * from leads where workspace_id = %(workspace)s and contact_id = %(contact)s order by id limit 50"
+        ),
+        "leads_workspace_id_contact_id_idx", rows=10, sorts=10,
+    ),
+    Guard(
+        "Leads.assign", assigned_leads, "leads_free_workspace_id_score_idx", rows=1_000, sorts=PAGE, large_only=True,
+    ),
+    Guard(
         "LeadQueue.prepare",
         member(
             """
@@ -806,7 +923,11 @@ GUARDS = [
             select prepare_queue(%(workspace)s) from steps
             """
         ),
-        "leads_eligible_workspace_id_user_id_score_idx", rows=3_000, sorts=3_000,
+        "leads_free_workspace_id_score_idx", rows=3_000, sorts=3_000,
+    ),
+    Guard(
+        "LeadQueue.start", started_messages, "whatsapp_message_queue_queued_user_id_queue_day_idx", rows=4_000,
+        sorts=PAGE, large_only=True,
     ),
     Guard(
         "LeadQueue.status", member("select get_queue_status(%(workspace)s)"),
@@ -837,7 +958,7 @@ GUARDS = [
     ),
     Guard(
         "Outbox.list, failed, of a workspace", service("select * from list_outbox('failed', %(workspace)s)"),
-        "outbox_problems_workspace_id_settled_at_idx", sorts=PAGE, large_only=True,
+        ("outbox_problems_workspace_id_settled_at_idx", "outbox_problems_settled_at_idx"), sorts=PAGE, large_only=True,
     ),
     Guard(
         "Outbox.wait_seconds", service("select * from get_outbox_wait()"), "outbox_ready_pkey", rows=20,
@@ -849,6 +970,32 @@ GUARDS = [
     ),
     Guard(
         "event look-up", event_look_up, "meta_webhook_events_id_received_at_idx", rows=6_000,
+    ),
+    Guard(
+        "Events.list",
+        service(
+            """
+            select id from meta_webhook_events
+            where received_at >= now() + interval '1 year' - interval '24 hours' order by id desc limit 50
+            """
+        ),
+        "meta_webhook_events_id_received_at_idx", rows=None, sorts=40_000,
+    ),
+    Guard(
+        "Events.orphans",
+        service("select id from orphan_webhook_events where processed_at is null order by id desc limit 50"),
+        "orphan_webhook_events_pkey", rows=50,
+        drop="alter table orphan_webhook_events drop constraint orphan_webhook_events_pkey",
+    ),
+    Guard(
+        "Events.orphans, of a number",
+        service(
+            """
+            select id from orphan_webhook_events where processed_at is null and phone_number_id = '17'
+            order by id desc limit 50
+            """
+        ),
+        "orphan_webhook_events_unprocessed_idx", rows=50, large_only=True,
     ),
     Guard(
         "Events.list, set aside",
@@ -870,5 +1017,9 @@ GUARDS = [
     Guard(
         "Audit.search", service("select * from search_audit_log(%(quiet)s)"),
         "owner_audit_log_workspace_id_idx", rows=50, large_only=True,
+    ),
+    Guard(
+        "Audit.search, of all", service("select * from search_audit_log()"), "owner_audit_log_pkey", rows=50,
+        drop="alter table owner_audit_log drop constraint owner_audit_log_pkey",
     ),
 ]  # fmt: skip

@@ -16,7 +16,7 @@ import httpx
 
 from tests.sql.access import Cast
 from tests.sql.test_access_matrix import RPCS
-from tests.support import digits
+from tests.support import World, digits
 
 # What the ids are of that a parameter takes.
 KINDS: Mapping[str, str] = {
@@ -216,11 +216,17 @@ from public.{table} as row where row.workspace_id = %s
 """
 
 
-async def everything_of(cast: Cast) -> dict[str, str]:
-    """A digest of each table's rows of the cast's workspace."""
-    tables = await cast.world.rows(
+async def tables_of_workspaces(world: World) -> list[str]:
+    """Every table with rows of workspaces."""
+    tables = await world.rows(
         "select relation.relname from pg_class as relation join pg_attribute on attrelid = relation.oid"
         " where relation.relnamespace = 'public'::regnamespace and relation.relkind = 'r'"
         " and attname = 'workspace_id' and not attisdropped"
     )
-    return {table: await cast.world.scalar(DIGEST.format(table=table), cast.workspace.id) for (table,) in tables}
+    return [table for (table,) in tables]
+
+
+async def everything_of(cast: Cast) -> dict[str, str]:
+    """A digest of each table's rows of the cast's workspace."""
+    tables = await tables_of_workspaces(cast.world)
+    return {table: await cast.world.scalar(DIGEST.format(table=table), cast.workspace.id) for table in tables}
