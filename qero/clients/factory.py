@@ -19,20 +19,27 @@ from qero.clients.identity import Identity, TokenVerifier
 from qero.errors import NotAuthenticated
 from qero.settings import Settings
 
+Send = Callable[[httpx.Request], Awaitable[httpx.Response]]
 Post = Callable[[str, bytes], Awaitable[httpx.Response]]
 
 
 class _LateClient(AsyncClient):
-    """A Supabase client that calls functions by itself and is built once anything else is asked of it.
+    """A Supabase client that calls functions by itself until it is built, which is when anything else is asked of it.
 
     Building one takes as long as a call does, and most requests make one for a single call.
     """
 
+    send: Send
     post: Post
     """Calls a function of the database with arguments that are encoded already."""
 
     def __init__(self, url: str, key: str, options: Callable[[], AsyncClientOptions]) -> None:
         self._late = (url, key, options)
+
+    @property
+    def is_built(self) -> bool:
+        """Whether it may have been given headers that `post` doesn't know."""
+        return "_late" not in self.__dict__
 
     if not TYPE_CHECKING:
 
@@ -114,9 +121,7 @@ class Clients:
                 max_connections=settings.max_connections, max_keepalive_connections=settings.max_connections
             ),
         )
-        self._send: Callable[[httpx.Request], Awaitable[httpx.Response]] = (
-            self.http.send if transport is None else partial(_send_through, transport)
-        )
+        self._send: Send = self.http.send if transport is None else partial(_send_through, transport)
         self._extensions = {"timeout": self.http.timeout.as_dict()}
         self._verifier = TokenVerifier(
             self.http,
@@ -157,6 +162,7 @@ class Clients:
         identity = await self._verifier.verify(access_token)
         headers = _headers(access_token, request_id)
         client = UserClient(self._url, self._publishable_key, partial(self._options, headers))
+        client.send = self._send
         client.post = partial(self._post, self._publishable_key, headers)
         client.identity = identity
         client.access_token = access_token
@@ -192,6 +198,7 @@ class Clients:
             secret_key = self._settings.require("secret_key")
             headers = _headers(secret_key)
             self._service = ServiceClient(self._url, secret_key, partial(self._options, headers))
+            self._service.send = self._send
             self._service.post = partial(self._post, secret_key, headers)
         return self._service
 

@@ -18,7 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, to_json
 from supabase import AsyncClient
 
-from qero.clients.factory import ServiceClient, UserClient
+from qero.clients.factory import Post, Send, ServiceClient, UserClient
 from qero.errors import (
     Conflict,
     InvalidInput,
@@ -67,7 +67,9 @@ async def call_encoded(client: AsyncClient, function: str, result: type[T], argu
         ids: what the log names beside the user: ids only, never content.
     """
     with _reported(client, function, ids):
-        post = client.post if isinstance(client, UserClient | ServiceClient) else partial(_post_by, client)
+        post: Post = partial(_post_by, client)
+        if isinstance(client, UserClient | ServiceClient) and not client.is_built:
+            post = client.post
         try:
             answer = await post(function, arguments)
         except _LOST:
@@ -88,11 +90,12 @@ async def call_encoded(client: AsyncClient, function: str, result: type[T], argu
 
 
 async def _post_by(client: AsyncClient, function: str, arguments: bytes) -> httpx.Response:
-    """By a client that was made elsewhere."""
+    """As the client's own builder asks."""
     request = client.rpc(function).request
     headers = {**request.headers, "content-type": "application/json"}
-    session: httpx.AsyncClient = request.session
-    return await session.post(str(request.path), content=arguments, headers=headers)
+    post = request.session.build_request("POST", str(request.path), content=arguments, headers=headers)
+    send: Send = getattr(client, "send", request.session.send)
+    return await send(post)
 
 
 async def execute(client: AsyncClient, query: Query, result: type[T], *, operation: str, **ids: str) -> T:
