@@ -20,6 +20,8 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
+from tempfile import TemporaryFile
+from typing import IO
 
 import httpx
 import psutil
@@ -132,17 +134,24 @@ async def _serving(settings: Settings) -> AsyncIterator[tuple[str, psutil.Proces
         "META_APP_SECRET": settings.require("meta_app_secret"),
         "META_VERIFY_TOKEN": settings.require("meta_verify_token"),
     }
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "qero", "serve", "--port", "0", env={**os.environ, **environment},
-        stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    assert process.stderr is not None
-    port = json.loads(await asyncio.wait_for(process.stderr.readline(), 20))["port"]
-    # Its log lines are part of its work; somebody has to read them.
-    log = asyncio.create_task(process.stderr.read())
-    try:
-        yield f"http://127.0.0.1:{port}", psutil.Process(process.pid)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        await process.wait()
-        await log
+    # Its log lines are part of its work, and go to a file: read here, they would take the client's time.
+    with TemporaryFile() as log:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "qero", "serve", "--port", "0", env={**os.environ, **environment}, stderr=log
+        )  # fmt: skip
+        try:
+            yield f"http://127.0.0.1:{await _port(process, log)}", psutil.Process(process.pid)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            await process.wait()
+
+
+async def _port(process: asyncio.subprocess.Process, log: IO[bytes]) -> int:
+    """What the first line of its log says."""
+    async with asyncio.timeout(20):
+        while process.returncode is None:
+            said = os.pread(log.fileno(), 4096, 0)
+            if b"\n" in said:
+                return int(json.loads(said.splitlines()[0])["port"])
+            await asyncio.sleep(0.05)
+    raise RuntimeError("`qero serve` ended while starting")
