@@ -200,8 +200,9 @@ def _described(description: dict[str, Any]) -> dict[str, Any]:
     description["components"].setdefault("securitySchemes", {}).update(SESSION)
     for operations in description["paths"].values():
         for method, operation in operations.items():
-            if "security" in operation:
-                operation["security"] = [{"bearer": []}, {"session": []}]
+            # Not where an application has routes of its own with a scheme of theirs.
+            if operation.get("security") == [{"bearer": []}]:
+                operation["security"].append({"session": []})
             answers = operation["responses"]
             # What a route can't take is answered 400.
             if "HTTPValidationError" in str(answers.get("422")):
