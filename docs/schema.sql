@@ -4452,15 +4452,15 @@ CREATE FUNCTION private.newest_messages_found(p_workspace_id uuid, p_query tsque
 declare
   -- To walk past a message costs as much as to look so many up: what it is found by has to be made again.
   v_lookups constant integer := 4;
-  v_of_workspace constant text := 'select message.id, message.occurred_at from public.wa_messages as message'
-    || ' where message.workspace_id = ' || quote_literal(p_workspace_id) || '::uuid and message.body is not null';
-  v_found constant text := v_of_workspace
-    || ' and private.search_vector(message.search_language, message.body) @@ ' || quote_literal(p_query) || '::tsquery'
+  v_of_workspace constant text := ' from public.wa_messages as message'
+    || ' where message.workspace_id = ' || quote_literal(p_workspace_id) || '::uuid and message.body is not null'
     || coalesce(' and message.thread_id = ' || quote_literal(p_thread_id) || '::uuid', '');
+  v_holds constant text := ' private.search_vector(message.search_language, message.body) @@ '
+    || quote_literal(p_query) || '::tsquery';
   v_before constant text := ' and message.occurred_at <= $1 and (message.occurred_at, message.id) < ($1, $2)';
+  v_newest constant text := ' order by message.occurred_at desc, message.id desc';
   v_until timestamptz := coalesce(p_until, 'infinity');
   v_until_id uuid := coalesce(p_until_id, 'ffffffff-ffff-ffff-ffff-ffffffffffff');
-  v_since timestamptz;
   v_plan jsonb;
   v_expected double precision;
   -- In messages to walk past.
@@ -4472,45 +4472,43 @@ declare
   v_page uuid[] := '{}';
 begin
   if p_thread_id is null then
-    execute 'explain (format json) ' || v_found into v_plan;
+    execute 'explain (format json) select' || v_of_workspace || ' and' || v_holds into v_plan;
     v_expected := (v_plan #>> '{0,Plan,Plan Rows}')::double precision;
     v_looking_up := v_expected / v_lookups;
   end if;
   if v_looking_up / 5 > p_limit then
     v_left := v_looking_up / 5;
   end if;
-  while v_left > 0 and cardinality(v_page) < p_limit and v_until > '-infinity' loop
+  while v_left > 0 and v_until > '-infinity' loop
     v_step := least(v_step, v_left);
-    v_since := coalesce((
-      select message.occurred_at from public.wa_messages as message
-      where message.workspace_id = p_workspace_id and message.body is not null and message.occurred_at <= v_until
-      order by message.occurred_at desc offset v_step::bigint limit 1), '-infinity');
-    -- In the order of the index, so that nothing is sorted before it is read, and reading ends with the page: what stands
-    -- at the same moment as its last comes along.
-    execute 'select array(select one.id from (' || v_found || v_before || ' and message.occurred_at >= $3'
-        || ' order by message.occurred_at desc fetch first ' || p_limit - cardinality(v_page) || ' rows with ties) as one'
-        || ' order by one.occurred_at desc, one.id desc)'
-      into v_ids using v_until, v_until_id, v_since;
+    -- In the order of the index, so that nothing is sorted before it is read, and reading ends with the page.
+    execute 'select array(select message.id from (select message.*' || v_of_workspace || v_before || v_newest
+        || ' limit $3) as message where' || v_holds || v_newest || ' limit ' || p_limit - cardinality(v_page) || ')'
+      into v_ids using v_until, v_until_id, v_step::bigint;
     v_page := v_page || v_ids;
-    v_until := v_since;
-    v_until_id := '00000000-0000-0000-0000-000000000000';
+    if cardinality(v_page) = p_limit then
+      return v_page;
+    end if;
+    execute 'select message.occurred_at, message.id' || v_of_workspace || v_before || v_newest || ' offset $3 limit 1'
+      into v_until, v_until_id using v_until, v_until_id, v_step::bigint - 1;
+    v_until := coalesce(v_until, '-infinity');
     v_left := v_left - v_step;
     v_step := v_step * 8;
-    if v_left <= 0 and v_needed is null and cardinality(v_page) < p_limit then
-      execute 'explain (format json) ' || v_of_workspace into v_plan;
+    if v_left <= 0 and v_needed is null then
+      execute 'explain (format json) select' || v_of_workspace into v_plan;
       -- More than the average, because matches never lie evenly.
       v_needed := 1.3 * p_limit * (v_plan #>> '{0,Plan,Plan Rows}')::double precision / v_expected;
       v_left := case when v_needed < 0.85 * v_looking_up then v_needed - v_looking_up / 5 else 0 end;
     end if;
   end loop;
-  if cardinality(v_page) < p_limit and v_until > '-infinity' then
+  if v_until > '-infinity' then
     -- The limit stands apart: Postgres would walk for it.
-    execute 'select array(select one.id from (' || v_found || v_before || ' offset 0) as one'
-        || ' order by one.occurred_at desc, one.id desc limit ' || p_limit || ')'
+    execute 'select array(select message.id from (select message.id, message.occurred_at' || v_of_workspace || v_before
+        || ' and' || v_holds || ' offset 0) as message' || v_newest || ' limit ' || p_limit - cardinality(v_page) || ')'
       into v_ids using v_until, v_until_id;
     v_page := v_page || v_ids;
   end if;
-  return v_page[:p_limit];
+  return v_page;
 end $_$;
 
 ALTER FUNCTION private.newest_messages_found(p_workspace_id uuid, p_query tsquery, p_thread_id uuid, p_until timestamp with time zone, p_until_id uuid, p_limit integer) OWNER TO postgres;
