@@ -34,6 +34,9 @@ from qero.logs import get_logger
 
 # The connection ended before the answer did. No time-outs: who is slow isn't helped by being asked twice.
 _LOST = (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError)
+# Serialization failures and deadlocks: everything is undone then, and whatever stood in the way has gone on, so the same
+# call is made once more.
+_UNDONE = ("40001", "40P01")
 
 T = TypeVar("T")
 log = get_logger("qero")
@@ -78,15 +81,23 @@ async def call_encoded(client: AsyncClient, function: str, result: type[T], argu
             if not getattr(client, "repeatable", False):
                 raise
             answer = await post(function, arguments)
-        if answer.is_success:
-            # A function that returns nothing is answered with an empty body. The client's own way would take the JSON
-            # apart into objects, which then are validated: this does both at once.
-            return _adapter(result).validate_json(answer.content or b"null")
-        try:
-            problem = APIErrorFromJSON.model_validate_json(answer.content).model_dump()
-        except ValidationError:
-            problem = generate_default_error_message(answer)
-        raise APIError(problem)
+        problem = _problem(answer)
+        if problem is not None and problem["code"] in _UNDONE:
+            problem = _problem(answer := await post(function, arguments))
+        if problem is not None:
+            raise APIError(problem)
+        # A function that returns nothing is answered with an empty body. The client's own way would take the JSON apart
+        # into objects, which then are validated: this does both at once.
+        return _adapter(result).validate_json(answer.content or b"null")
+
+
+def _problem(answer: httpx.Response) -> dict[str, Any] | None:
+    if answer.is_success:
+        return None
+    try:
+        return APIErrorFromJSON.model_validate_json(answer.content).model_dump()
+    except ValidationError:
+        return generate_default_error_message(answer)
 
 
 async def _post_by(client: AsyncClient, function: str, arguments: bytes) -> httpx.Response:

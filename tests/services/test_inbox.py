@@ -8,6 +8,7 @@ from itertools import product
 from typing import Any
 from uuid import UUID
 
+import psycopg
 import pytest
 
 from qero import (
@@ -498,6 +499,26 @@ async def test_nobody_is_put_in_charge_who_could_do_nothing(world: World) -> Non
     with pytest.raises(PermissionDenied):
         await (await inbox_of(world, "vera")).close([thread.id])
     assert (await inbox.get(thread.id)).status == "open"
+
+
+async def test_a_change_that_lost_a_deadlock_is_made_once_more(world: World) -> None:
+    workspace = await world.workspace()
+    number = await world.number(workspace)
+    first, second = sorted(thread.id for thread in await threads_of(world, number, 2))
+    inbox = await inbox_of(world)
+    async with await psycopg.AsyncConnection.connect(world.settings.require("db_url")) as other:
+        await other.execute("select from wa_threads where id = %s for update", [second])
+        change = asyncio.create_task(inbox.tag([first, second], add=["late"]))
+        async with asyncio.timeout(20):
+            while not await world.scalar(
+                "select count(*) from pg_stat_activity where %s = any (pg_blocking_pids(pid))", other.info.backend_pid
+            ):
+                await asyncio.sleep(0.02)
+            # The change holds it until it is undone.
+            await other.execute("select from wa_threads where id = %s for update", [first])
+        assert not change.done()
+        await other.commit()
+    assert [thread.tags for thread in await change] == [["late"], ["late"]]
 
 
 async def test_a_change_of_many_threads_is_all_or_nothing(world: World) -> None:
