@@ -34,8 +34,8 @@ from qero.logs import get_logger
 
 # The connection ended before the answer did. No time-outs: who is slow isn't helped by being asked twice.
 _LOST = (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError)
-# Serialization failures and deadlocks: everything is undone then, and whatever stood in the way has gone on, so the same
-# call is made once more.
+# Serialization failures and deadlocks: everything is undone, and what stood in the way has gone on, so the same call
+# is made once more.
 _UNDONE = ("40001", "40P01")
 
 T = TypeVar("T")

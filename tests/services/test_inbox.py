@@ -510,9 +510,12 @@ async def test_a_change_that_lost_a_deadlock_is_made_once_more(world: World) -> 
         await other.execute("select from wa_threads where id = %s for update", [second])
         change = asyncio.create_task(inbox.tag([first, second], add=["late"]))
         async with asyncio.timeout(20):
-            while not await world.scalar(
-                "select count(*) from pg_stat_activity where %s = any (pg_blocking_pids(pid))", other.info.backend_pid
-            ):
+            for _ in range(500):
+                if await world.scalar(
+                    "select count(*) from pg_stat_activity where %s = any (pg_blocking_pids(pid))",
+                    other.info.backend_pid,
+                ):
+                    break
                 await asyncio.sleep(0.02)
             # The change holds it until it is undone.
             await other.execute("select from wa_threads where id = %s for update", [first])
