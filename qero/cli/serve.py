@@ -66,5 +66,6 @@ def _listen(host: str, port: int) -> socket.socket:
             "port_in_use",
             f"{host}:{port} can't be listened on ({error.strerror}).",
             detail={"host": host, "port": port},
+            hint="Free it, or choose another with --port; 0 takes a free one.",
         ) from error
     return listener
