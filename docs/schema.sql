@@ -11218,6 +11218,7 @@ ALTER FUNCTION public.list_contact_duplicates(p_workspace_id uuid, p_limit integ
 CREATE FUNCTION public.list_contact_timeline(p_contact_id uuid, p_after text DEFAULT NULL::text, p_limit integer DEFAULT 50) RETURNS SETOF private.timeline_item
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
+    SET enable_bitmapscan TO 'off'
     AS $_$
 declare
   v_workspace_id uuid;
@@ -11275,8 +11276,9 @@ begin
       where message.thread_id = thread.id and message.connection_id = thread.connection_id
         and message.workspace_id = thread.workspace_id and message.occurred_at <= v_before_at
         and (message.occurred_at < v_before_at or message.id::text collate "C" < v_before_id)
-      -- Messages of one second are in the order of their ids here, which is the order in which they came.
-      order by message.occurred_at desc, message.id::text collate "C" desc limit p_limit
+      -- Read by the index in its order and never sorted, however few the planner expects: what happened at the same
+      -- moment as the last comes along, and is put in the order of the ids, which is the order in which it came, below.
+      order by message.occurred_at desc fetch first (p_limit) rows with ties
     ) as message
     where thread.workspace_id = v_workspace_id and thread.contact_id = p_contact_id
   ) as item
@@ -17225,6 +17227,14 @@ CREATE INDEX workspace_token_reservations_workspace_id_created_at_idx ON public.
 CREATE STATISTICS public.wa_messages_search_stats ON private.search_vector(search_language, body) FROM public.wa_messages;
 
 ALTER STATISTICS public.wa_messages_search_stats OWNER TO postgres;
+
+--
+-- Name: wa_messages_thread_stats; Type: STATISTICS; Schema: public; Owner: postgres
+--
+
+CREATE STATISTICS public.wa_messages_thread_stats (dependencies) ON workspace_id, connection_id, thread_id FROM public.wa_messages;
+
+ALTER STATISTICS public.wa_messages_thread_stats OWNER TO postgres;
 
 --
 -- Name: audit_seals audit_seals_refuse_change; Type: TRIGGER; Schema: private; Owner: postgres

@@ -171,7 +171,8 @@ def print_json(value: object) -> None:
 
 def print_lines(*lines: str) -> None:
     """Plain text on standard output that no terminal's width breaks: paths and names stay whole."""
-    out.print(*lines, sep="\n", highlight=False, markup=False, soft_wrap=True)
+    if lines:
+        out.print(*lines, sep="\n", highlight=False, markup=False, soft_wrap=True)
 
 
 def _explain(error: QeroError) -> None:

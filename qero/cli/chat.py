@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
 import sys
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from datetime import datetime
-from typing import Annotated, TypeVar
+from typing import Annotated
 from uuid import UUID
 
 import typer
@@ -27,13 +25,12 @@ from qero.chat import (
     Typing,
 )
 from qero.cli import JsonOption, app, err, out, print_json, print_lines
-from qero.clients.factory import Clients, UserClient
+from qero.cli.session import ask
+from qero.clients.factory import UserClient
 from qero.models.chat import ChatMessage, ListedChat
 from qero.services.chats import Chats
 from qero.services.workspaces import Workspaces
-from qero.settings import Settings
 
-T = TypeVar("T")
 ChatArgument = Annotated[UUID, typer.Argument(help="The chat's id; `qero chat list` shows it.")]
 
 chat = typer.Typer(help="Team chat, as the user whose access token is in QERO_ACCESS_TOKEN.", no_args_is_help=True)
@@ -51,13 +48,13 @@ def list_chats(
     `qero chat list --workspace acme`
     """
 
-    async def ask(client: UserClient) -> tuple[list[ListedChat], dict[UUID, str]]:
+    async def read(client: UserClient) -> tuple[list[ListedChat], dict[UUID, str]]:
         workspace_id = None if workspace is None else await Workspaces(client).resolve(workspace)
         chats = Chats(client)
         found = await chats.list(workspace_id, limit=limit)
         return found, await chats.names({id_ for listed in found for id_ in listed.other_member_ids})
 
-    found, names = asyncio.run(_as_user(ask))
+    found, names = ask(read)
     if as_json:
         print_json([listed.model_dump(mode="json") for listed in found])
     elif not found:
@@ -87,14 +84,14 @@ def read(
     `qero chat read 6f9c… --limit 50 --mark`
     """
 
-    async def ask(client: UserClient) -> tuple[list[ChatMessage], bool, dict[UUID, str]]:
+    async def read(client: UserClient) -> tuple[list[ChatMessage], bool, dict[UUID, str]]:
         chats = Chats(client)
         page = await chats.messages(chat_id, before_seq=before, limit=limit)
         if mark and page.messages:
             await chats.mark_read(chat_id, page.messages[0].seq)
         return page.messages[::-1], page.has_more, await chats.names(_senders(page.messages))
 
-    messages, has_more, names = asyncio.run(_as_user(ask))
+    messages, has_more, names = ask(read)
     if as_json:
         print_json({"messages": [message.model_dump(mode="json") for message in messages], "has_more": has_more})
         return
@@ -122,9 +119,7 @@ def send(
     `uptime | qero chat send 6f9c… - --id "uptime-$(date -I)"`
     """
     body = sys.stdin.read().rstrip("\n") if text == "-" else text
-    sent = asyncio.run(
-        _as_user(lambda client: Chats(client).send(chat_id, body, reply_to=reply_to, client_generated_id=id_))
-    )
+    sent = ask(lambda client: Chats(client).send(chat_id, body, reply_to=reply_to, client_generated_id=id_))
     if as_json:
         print_json(sent.model_dump(mode="json"))
     else:
@@ -141,7 +136,7 @@ def follow(
 
     With --json one object a line; what the connection does goes to standard error.
     """
-    asyncio.run(_as_user(lambda client: _follow(client, chat_id, history, as_json=as_json)))
+    ask(lambda client: _follow(client, chat_id, history, as_json=as_json))
 
 
 async def _follow(client: UserClient, chat_id: UUID, history: int, *, as_json: bool) -> None:
@@ -234,8 +229,3 @@ def _line(message: ChatMessage, names: dict[UUID, str]) -> str:
 
 def _when(moment: datetime) -> str:
     return f"{moment.astimezone():%Y-%m-%d %H:%M}"
-
-
-async def _as_user(question: Callable[[UserClient], Awaitable[T]]) -> T:
-    async with Clients(Settings.load()) as clients:
-        return await question(await clients.user(os.environ.get("QERO_ACCESS_TOKEN")))

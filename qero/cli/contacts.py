@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import csv
 import json
 import os
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, TextIO, TypeVar
+from typing import Annotated, Any, TextIO
 from uuid import UUID
 
 import typer
@@ -22,8 +22,9 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 
 from qero.cli import JsonOption, app, err, out, print_json, print_lines
+from qero.cli.session import ask
 from qero.clients.batches import every_page
-from qero.clients.factory import Clients, UserClient
+from qero.clients.factory import UserClient
 from qero.errors import InvalidInput
 from qero.models.contact import ContactFilter, LeadStatus, MyContact, PeopleSort
 from qero.models.imports import ImportRow, RowOutcome
@@ -32,9 +33,6 @@ from qero.services.candidates import Candidates
 from qero.services.contacts import Contacts
 from qero.services.imports import import_all
 from qero.services.workspaces import Workspaces
-from qero.settings import Settings
-
-T = TypeVar("T")
 
 contacts = typer.Typer(
     help="The contacts of a workspace, as the user sees them whose access token is in QERO_ACCESS_TOKEN.",
@@ -42,6 +40,8 @@ contacts = typer.Typer(
     rich_markup_mode="markdown",
 )
 app.add_typer(contacts, name="contacts")
+
+INVALID_SHOWN = 5
 
 WorkspaceArgument = Annotated[str, typer.Argument(help="The workspace's slug or uuid.")]
 ContactArgument = Annotated[UUID, typer.Argument(help="The contact's id.")]
@@ -79,23 +79,6 @@ AssignedTo = Annotated[UUID | None, typer.Option("--assigned-to", help="The id o
 Mine = Annotated[MyStatus | None, typer.Option("--my-status", help="Your own status.")]
 FollowUp = Annotated[Due | None, typer.Option("--follow-up", help="Your own follow-up is due then.")]
 Sorting = Annotated[Sort, typer.Option("--sort", help="The newest first, or by name.")]
-
-
-@asynccontextmanager
-async def as_user() -> AsyncIterator[UserClient]:
-    """The user whose access token the environment holds."""
-    async with Clients(Settings.load()) as clients:
-        yield await clients.user(os.environ.get("QERO_ACCESS_TOKEN"))
-
-
-def ask(question: Callable[[UserClient], Awaitable[T]]) -> T:
-    """The answer to one question, as the user."""
-
-    async def asking() -> T:
-        async with as_user() as client:
-            return await question(client)
-
-    return asyncio.run(asking())
 
 
 @contacts.command("list")
@@ -217,30 +200,32 @@ def import_file(
         )
     confirm = not (dry_run or yes or as_json)
 
-    async def importing(client: UserClient) -> tuple[PeopleFile, Counter[str], bool]:
+    async def importing(client: UserClient) -> tuple[Imported, bool]:
         workspace_id = await Workspaces(client).resolve(workspace)
         service = Contacts(client) if kind is Kind.CONTACTS else Candidates(client)
 
-        async def go(*, dry: bool) -> tuple[PeopleFile, Counter[str]]:
+        async def go(*, dry: bool) -> Imported:
             send = partial(service.import_rows, workspace_id, dry_run=dry, update=update)
             return await _import(file, send, mapping, region, encoding, report, "Trying" if dry else "Importing")
 
         if not confirm:
-            return *(await go(dry=dry_run)), dry_run
-        people, tally = await go(dry=True)
-        _summarise(people, tally, dry=True)
-        if tally["created"] + tally["updated"] == 0 or not typer.confirm("Import them?", err=True):
-            return people, tally, True
-        return *(await go(dry=False)), False
+            return await go(dry=dry_run), dry_run
+        tried = await go(dry=True)
+        _summarise(tried, report, dry=True)
+        if tried.tally["created"] + tried.tally["updated"] == 0 or not _confirmed("Import them?"):
+            return tried, True
+        return await go(dry=False), False
 
-    people, tally, dry = ask(importing)
+    imported, dry = ask(importing)
     if as_json:
-        print_json(
-            {"dry_run": dry, "rows": tally.total(), **_outcomes(tally), "ignored_columns": people.columns.ignored}
-        )
+        print_json({
+            "dry_run": dry, "rows": imported.tally.total(), **_outcomes(imported.tally),
+            "first_invalid": [{"row": row, "problems": problems} for row, problems in imported.invalid],
+            "ignored_columns": imported.people.columns.ignored,
+        })  # fmt: skip
     elif not (confirm and dry):
-        _summarise(people, tally, dry=dry)
-    if tally["invalid"]:
+        _summarise(imported, report, dry=dry)
+    if imported.tally["invalid"]:
         raise typer.Exit(1)
 
 
@@ -390,6 +375,16 @@ def _mapped(entry: str) -> tuple[str, str]:
     return column.strip(), field.strip()
 
 
+@dataclass
+class Imported:
+    """What became of a file's rows."""
+
+    people: PeopleFile
+    tally: Counter[str] = field(default_factory=Counter)
+    invalid: list[tuple[int | None, list[str]]] = field(default_factory=list)
+    """The first rows that are, and why."""
+
+
 async def _import(
     path: Path,
     send: Callable[[list[ImportRow]], Awaitable[list[RowOutcome]]],
@@ -398,15 +393,17 @@ async def _import(
     encoding: str,
     report: Path | None,
     verb: str,
-) -> tuple[PeopleFile, Counter[str]]:
-    tally: Counter[str] = Counter()
+) -> Imported:
     with _opened(path, mapping, region, encoding, verb) as (people, advance), _report(report) as write:
+        imported = Imported(people)
         async for batch in import_all(people, send):
             for row, outcome in batch:
-                tally[outcome.outcome] += 1
+                imported.tally[outcome.outcome] += 1
+                if outcome.outcome == "invalid" and len(imported.invalid) < INVALID_SHOWN:
+                    imported.invalid.append((row.row, outcome.problems))
                 write(row, outcome)
             advance()
-    return people, tally
+    return imported
 
 
 @contextmanager
@@ -454,8 +451,24 @@ def _outcomes(tally: Counter[str]) -> dict[str, int]:
     return {name: tally[name] for name in ("created", "updated", "skipped", "invalid")}
 
 
-def _summarise(people: PeopleFile, tally: Counter[str], *, dry: bool) -> None:
-    if people.columns.ignored:
-        print_lines(f"Ignored columns: {', '.join(people.columns.ignored)}")
-    counts = ", ".join(f"{count} {name}" for name, count in _outcomes(tally).items())
-    print_lines(f"{tally.total()} rows: {counts}{' (nothing is written yet)' if dry else ''}")
+def _summarise(imported: Imported, report: Path | None, *, dry: bool) -> None:
+    if imported.people.columns.ignored:
+        print_lines(f"Ignored columns: {', '.join(imported.people.columns.ignored)}")
+    counts = ", ".join(f"{count} {name}" for name, count in _outcomes(imported.tally).items())
+    print_lines(f"{imported.tally.total()} rows: {counts}{' (nothing is written yet)' if dry else ''}")
+    print_lines(*(f"Row {row}: {'; '.join(problems)}" for row, problems in imported.invalid))
+    if imported.tally["invalid"] > len(imported.invalid):
+        where = f"{report} has" if report is not None else "--report FILE writes down"
+        print_lines(f"… and {imported.tally['invalid'] - len(imported.invalid)} more: {where} what is wrong with each.")
+
+
+def _confirmed(question: str) -> bool:
+    try:
+        return typer.confirm(question, err=True)
+    except typer.Abort as end:
+        if not isinstance(end.__context__, EOFError):
+            raise
+        raise InvalidInput(
+            "invalid_value", "Nobody is there to be asked; nothing was written.", detail={"field": "--yes"},
+            hint="--yes imports without asking.",
+        ) from None  # fmt: skip

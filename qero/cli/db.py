@@ -220,8 +220,10 @@ def backup_command(
         found = list_backups(backups)
         if as_json:
             print_json([backup.to_dict() for backup in found])
-        else:
+        elif found:
             print_lines(*(f"{backup.path}  {_age(backup)}" for backup in found))
+        else:
+            print_lines(f"No backups in {backups}.")
         return
     target = _target()
     with err.status("…") as progress, alone(target, "qero db backup"):

@@ -9,7 +9,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from qero.cli import JsonOption, app, out, print_json, print_lines
-from qero.cli.contacts import Due, ask
+from qero.cli.contacts import Due
+from qero.cli.session import ask
 from qero.clients.factory import UserClient
 from qero.services.follow_ups import FollowUps
 from qero.services.workspaces import Workspaces

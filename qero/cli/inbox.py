@@ -19,8 +19,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from qero.cli import JsonOption, app, out, print_json, print_lines
-from qero.cli.contacts import ask
 from qero.cli.moments import future_moment, span
+from qero.cli.session import ask
 from qero.clients.factory import Clients, UserClient
 from qero.clients.graph import GraphClient
 from qero.clients.secrets import SecretBox

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 import time
@@ -12,10 +13,13 @@ from urllib.parse import urlsplit
 
 import typer
 from rich.table import Table
+from supabase import AuthApiError
 
 from qero.cli import JsonOption, app, err, out, print_json, print_lines
-from qero.errors import QeroError
+from qero.clients.factory import Clients
+from qero.errors import InvalidInput, NotAuthenticated, QeroError
 from qero.ops.push import migrations_folder, migrations_workdir
+from qero.settings import Settings
 
 if TYPE_CHECKING:
     from qero.local.stack import Stack
@@ -27,6 +31,8 @@ local = typer.Typer(
 app.add_typer(local, name="local")
 
 Name = Annotated[str, typer.Option("--name", "-n", help="Which stack of this project.")]
+
+PASSWORD = "a local password"  # noqa: S105  (no secret: the stack answers on this machine only)
 
 DefaultGrants = Annotated[
     bool,
@@ -133,6 +139,46 @@ def env(
         return
     for variable, value in environment.items():
         sys.stdout.write(f"{'export ' if export else ''}{variable}='{value}'\n")
+
+
+@local.command()
+def token(
+    email: Annotated[str, typer.Argument(help="Whose; there is a user of this address afterwards.")],
+    password: Annotated[str, typer.Option(help="The user's password, for one that wasn't made by this.")] = PASSWORD,
+    export: Annotated[bool, typer.Option("--export", help="Write a line for a shell to evaluate.")] = False,
+    name: Name = "default",
+    as_json: JsonOption = False,
+) -> None:
+    """Print a user's access token, good for an hour, and make the user if there is none: who commands then act as.
+
+    Example: `eval "$(qero local token olga@example.com --export)" && qero whoami`
+    """
+    access_token = asyncio.run(_sign_in(_stack(name).address().settings(), email, password))
+    if as_json:
+        print_json({"access_token": access_token})
+    else:
+        print_lines(f"export QERO_ACCESS_TOKEN='{access_token}'" if export else access_token)
+
+
+async def _sign_in(settings: Settings, email: str, password: str) -> str:
+    async with Clients(settings) as clients:
+        try:
+            await clients.service().auth.admin.create_user(
+                {"email": email, "password": password, "email_confirm": True}
+            )
+        except AuthApiError as error:
+            if error.code != "email_exists":
+                raise InvalidInput("invalid_value", error.message, detail={"field": "EMAIL", "value": email}) from error
+        # Not by the service's client, which would be the user's from then on.
+        answer = await clients.http.post(
+            f"{settings.require('supabase_url')}/auth/v1/token?grant_type=password",
+            headers={"apikey": settings.require("publishable_key")},
+            json={"email": email, "password": password},
+        )
+    if answer.status_code == 400:
+        raise NotAuthenticated("not_authenticated", f"{email} has another password.", hint="Say it with --password.")
+    access_token: str = answer.raise_for_status().json()["access_token"]
+    return access_token
 
 
 @local.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

@@ -100,7 +100,7 @@ def retry(
     spread: Annotated[int, typer.Option(min=0, max=86400, help="Spread them over so many seconds.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Queue messages again that ended badly.
+    """Queue messages again that ended badly. Exits with 1 when one that is named isn't there.
 
     One whose outcome is unknown may reach the customer twice: it has to be named by its id.
     """
@@ -132,7 +132,10 @@ def cancel(
     reason: Annotated[str, typer.Option(help="What the team is shown.")] = "Cancelled.",
     as_json: JsonOption = False,
 ) -> None:
-    """Cancel messages that wait. What a worker has in hand may leave all the same."""
+    """Cancel messages that wait. What a worker has in hand may leave all the same.
+
+    Exits with 1 when one isn't there.
+    """
     _print_outcomes(ask(lambda service: service.cancel(message_ids, reason)), as_json=as_json)
 
 
@@ -199,3 +202,5 @@ def _print_outcomes(settlements: list[Settlement], *, as_json: bool) -> None:
         print_lines("Nothing to do.")
     else:
         print_lines(*(f"{settlement.id}  {settlement.outcome}" for settlement in settlements))
+    if any(settlement.outcome == "not_found" for settlement in settlements):
+        raise typer.Exit(1)

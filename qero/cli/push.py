@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from qero.cli import JsonOption, app, out, print_json, print_lines
-from qero.cli.contacts import ask
+from qero.cli.session import ask
 from qero.clients.webpush import VapidKeys, WebPushClient
 from qero.models.outbox import Accepted, SendOutcome
 from qero.models.push import Device

@@ -12,7 +12,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from qero.cli import JsonOption, app, out, print_json, print_lines
-from qero.cli.contacts import ask
 from qero.cli.inbox import (
     Assignee,
     Search,
@@ -22,6 +21,7 @@ from qero.cli.inbox import (
     given_variables,
     named_view,
 )
+from qero.cli.session import ask
 from qero.clients.factory import Clients, UserClient
 from qero.clients.graph import GraphClient
 from qero.clients.secrets import SecretBox

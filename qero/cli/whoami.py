@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
 from qero.cli import JsonOption, app, out, print_json
+from qero.cli.session import signed_in
 from qero.clients.factory import Client, Clients
 from qero.models.workspace import WhoAmI
 from qero.services.workspaces import Workspaces
@@ -42,5 +42,5 @@ def whoami(
 
 async def _ask(*, service: bool) -> WhoAmI:
     async with Clients(Settings.load()) as clients:
-        client: Client = clients.service() if service else await clients.user(os.environ.get("QERO_ACCESS_TOKEN"))
+        client: Client = clients.service() if service else await signed_in(clients)
         return await Workspaces(client).whoami()

@@ -11,8 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from qero.cli import JsonOption, app, out, print_json, print_lines
-from qero.cli.contacts import ask
 from qero.cli.moments import span
+from qero.cli.session import ask
 from qero.clients.factory import UserClient
 from qero.errors import NotFound
 from qero.models.workspace import Invitation

@@ -157,6 +157,7 @@ class Clients:
                 `token_wrong_audience` (an API key or another audience) otherwise.
             NetworkError: `network_error`, the auth server couldn't be asked.
         """
+        access_token = (access_token or "").strip()
         if not access_token:
             raise NotAuthenticated("not_authenticated")
         identity = await self._verifier.verify(access_token)

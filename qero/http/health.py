@@ -13,8 +13,9 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 
 from qero.clients.factory import Clients, bearer_token
-from qero.errors import NotFound, QeroError, Unavailable
+from qero.errors import QeroError, Unavailable
 from qero.http.metrics import Metrics
+from qero.http.problems import no_such_route
 from qero.http.routing import Router
 from qero.services.workspaces import Workspaces
 from qero.settings import Settings
@@ -82,6 +83,6 @@ async def metrics(request: Request) -> Response:
     token = settings.metrics_token.get_secret_value() if settings.metrics_token else None
     given = bearer_token(request.headers) or ""
     if token is None or not hmac.compare_digest(given.encode(), token.encode()):
-        raise NotFound("not_found")
+        raise no_such_route()
     measured: Metrics = request.app.state.metrics
     return Response(measured.text(), media_type=CONTENT_TYPE_LATEST)

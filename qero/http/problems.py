@@ -115,6 +115,10 @@ async def _invalid_request(request: Request, error: Exception) -> JSONResponse:
     return problem(request, InvalidInput(code, detail={"fields": fields}))
 
 
+def no_such_route() -> NotFound:
+    return NotFound("not_found", "There is no such route.", hint="Check the path; /openapi.json lists them.")
+
+
 async def _refused_by_framework(request: Request, error: Exception) -> JSONResponse:
     """Unknown routes, wrong methods, bodies that couldn't be read."""
     assert isinstance(error, HTTPException)
@@ -123,7 +127,7 @@ async def _refused_by_framework(request: Request, error: Exception) -> JSONRespo
     if isinstance(error.__cause__, QeroError):
         refused = error.__cause__
     elif error.status_code == 404:
-        refused = NotFound("not_found", "There is no such route.", hint="Check the path; /openapi.json lists them.")
+        refused = no_such_route()
     elif error.status_code == 405:
         methods = _methods(request)
         headers = {"allow": ", ".join(methods)}

@@ -52,7 +52,7 @@ def examine(settings: Settings, project: Path, supabase_cli: Path | None) -> lis
 
 def _versions() -> Finding:
     packages = ", ".join(f"{name} {version(name)}" for name in ("qero", "supabase", "postgrest", "realtime"))
-    return Finding("versions", "ok", f"Python {platform.python_version()} on {sys.platform}; {packages}")
+    return Finding("versions", "ok", f"Python {platform.python_version()} on {sys.platform}; its packages {packages}")
 
 
 def _settings(settings: Settings) -> list[Finding]:

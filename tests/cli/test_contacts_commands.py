@@ -74,10 +74,19 @@ async def test_an_import_tries_first_asks_and_reports_each_row(
     assert "Ignored columns: Shoe size" in refused.out
     assert (await Contacts(olga.client).list(workspace.id)).items == []
 
+    unasked = await run(tmp_path, env, *arguments)
+
+    assert unasked.code == 1
+    assert "--yes imports without asking" in unasked.err
+    assert (await Contacts(olga.client).list(workspace.id)).items == []
+
     done = await run(tmp_path, env, *arguments, answer="y\n")
 
     assert done.code == 1
-    assert done.out.splitlines()[-1] == "7 rows: 3 created, 0 updated, 1 skipped, 3 invalid"
+    [summary, *invalid] = done.out.splitlines()[-4:]
+    assert summary == "7 rows: 3 created, 0 updated, 1 skipped, 3 invalid"
+    assert [line.startswith("Row ") for line in invalid] == [True, True, True]
+    assert invalid[-1] == "Row 8: it has neither e-mail nor phone"
     found = {contact.email: contact for contact in (await Contacts(olga.client).list(workspace.id)).items}
     assert found.keys() == {"ada@example.com", "bob@example.com", "fay@example.com"}
     ada = found["ada@example.com"]
@@ -119,6 +128,7 @@ async def test_an_import_tries_first_asks_and_reports_each_row(
         1,
         {
             "dry_run": False, "rows": 7, "created": 0, "updated": 0, "skipped": 4, "invalid": 3,
+            "first_invalid": [{"row": row, "problems": [report[row]["problems"]]} for row in (5, 6, 8)],
             "ignored_columns": ["Shoe size"],
         },
     )  # fmt: skip
@@ -191,7 +201,8 @@ async def test_what_is_exported_can_be_imported_and_holds_no_formula(
 
     back = await run(tmp_path, env, "contacts", "import", workspace.slug, "all.csv", "--dry-run", "--json")
     assert json.loads(back.out) | {"ignored_columns": []} == {
-        "dry_run": True, "rows": 3, "created": 0, "updated": 1, "skipped": 2, "invalid": 0, "ignored_columns": []
+        "dry_run": True, "rows": 3, "created": 0, "updated": 1, "skipped": 2, "invalid": 0, "first_invalid": [],
+        "ignored_columns": [],
     }, "only the name with the apostrophe differs"  # fmt: skip
 
     lost = await run(tmp_path, env, "contacts", "export", workspace.slug, "--lead-status", "lost", "--json")

@@ -61,6 +61,9 @@ async def test_dead_letters_are_found_looked_at_retried_and_purged(post: Post, t
     missing = await qero("outbox", "show", str(messages[0].outbox_id))
     assert missing.code == 1
     assert "outbox_message_not_found" in missing.err
+    for again in ("retry", "cancel"):
+        nowhere = await qero("outbox", again, str(messages[0].outbox_id))
+        assert (nowhere.code, nowhere.out.split()) == (1, [str(messages[0].outbox_id), "not_found"])
 
 
 async def test_what_is_unknown_is_retried_by_name_only(tmp_path: Path, post: Post) -> None:

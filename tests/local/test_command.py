@@ -221,6 +221,27 @@ def test_env_gives_what_a_program_needs(project: Project) -> None:
     assert httpx.get(f"{url}/rest/v1/workspaces", headers={"apikey": key}).status_code == 200
 
 
+def test_a_token_is_a_users_and_makes_the_user_once(project: Project) -> None:
+    url = project.running()
+    environment = project.environment()
+    first, again = (project.json("local", "token", "ann@example.com")["access_token"] for _ in range(2))
+    exported = project.qero("local", "token", "ann@example.com", "--export").stdout
+
+    assert exported.startswith("export QERO_ACCESS_TOKEN='ey")
+    for token in (first, again):
+        headers = {"apikey": environment["SUPABASE_PUBLISHABLE_KEY"], "authorization": f"Bearer {token}"}
+        assert httpx.get(f"{url}/auth/v1/user", headers=headers).json()["email"] == "ann@example.com"
+    assert "--password" in project.refusal("local", "token", "ann@example.com", "--password", "another")["hint"]
+    assert project.refusal("local", "token", "nobody")["detail"]["field"] == "EMAIL"
+
+
+def test_who_isnt_signed_in_is_told_how(project: Project) -> None:
+    project.running()
+    (project.folder / ".env.local").write_text(project.qero("local", "env").stdout)
+    for command in (("whoami",), ("inbox", "list", "acme"), ("chat", "list")):
+        assert "QERO_ACCESS_TOKEN" in project.refusal(*command)["hint"]
+
+
 def test_psql_is_an_ordinary_role_unless_the_superuser_is_asked_for(project: Project) -> None:
     project.running()
     query = "select current_user, rolsuper from pg_roles where rolname = current_user"

@@ -23,7 +23,11 @@ Connection = psycopg.Connection[Any]
 
 VAULT: LiteralString = """
 create role vault_stand_in_owner;
-grant vault_stand_in_owner to current_user with inherit false, set true;
+do $$
+begin
+  execute 'grant vault_stand_in_owner to current_user' || case
+    when current_setting('server_version_num')::integer >= 160000 then ' with inherit false, set true' else '' end;
+end $$;
 create schema vault authorization vault_stand_in_owner;
 grant usage on schema extensions to vault_stand_in_owner;
 set local role vault_stand_in_owner;
