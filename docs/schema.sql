@@ -7099,7 +7099,7 @@ CREATE FUNCTION private.thread_alternatives(p_workspace_id uuid, p_filter jsonb)
     SET search_path TO ''
     AS $$
 declare
-  v_user_id constant text := quote_nullable((select auth.uid())) || '::uuid';
+  v_user_id constant text := quote_nullable(auth.uid()) || '::uuid';
   v_unread text[] := array[''];
   v_pattern text;
   v_contact text := '';
@@ -7175,7 +7175,7 @@ CREATE FUNCTION private.thread_conditions(p_workspace_id uuid, p_filter jsonb) R
     SET search_path TO ''
     AS $_$
 declare
-  v_user_id constant text := quote_nullable((select auth.uid())) || '::uuid';
+  v_user_id constant text := quote_nullable(auth.uid()) || '::uuid';
   v_conditions text := 'thread.workspace_id = ' || quote_literal(p_workspace_id) || '::uuid';
   v_wrong text;
   v_settings public.inbox_settings;
@@ -9073,10 +9073,16 @@ CREATE FUNCTION public.count_threads(p_workspace_id uuid, p_filter jsonb DEFAULT
     SET search_path TO ''
     AS $$
 declare
+  v_user_id constant uuid := auth.uid();
   v_count bigint;
 begin
-  perform private.require_role(p_workspace_id, array['owner', 'admin', 'member', 'viewer'], 'workspace_not_found',
-    jsonb_build_object('workspace', p_workspace_id));
+  if v_user_id is null or not exists (
+    select from public.workspace_memberships as membership
+    where membership.user_id = v_user_id and membership.workspace_id = p_workspace_id)
+  then
+    perform private.require_role(p_workspace_id, array['owner', 'admin', 'member', 'viewer'], 'workspace_not_found',
+      jsonb_build_object('workspace', p_workspace_id));
+  end if;
   execute 'select count(*) from (' || private.threads_found('thread.id', p_workspace_id, p_filter, p_view_id, '')
     || case when p_exact then '' else ' limit 5001' end || ') as found'
     into v_count;
@@ -17232,7 +17238,7 @@ ALTER STATISTICS public.wa_messages_search_stats OWNER TO postgres;
 -- Name: wa_messages_thread_stats; Type: STATISTICS; Schema: public; Owner: postgres
 --
 
-CREATE STATISTICS public.wa_messages_thread_stats (dependencies) ON workspace_id, connection_id, thread_id FROM public.wa_messages;
+CREATE STATISTICS public.wa_messages_thread_stats (dependencies) ON workspace_id, thread_id FROM public.wa_messages;
 
 ALTER STATISTICS public.wa_messages_thread_stats OWNER TO postgres;
 

@@ -103,7 +103,9 @@ async def _typed(request: Request, error: Exception) -> JSONResponse:
 async def _invalid_request(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     items = error.errors()
-    fields = [{"field": ".".join(map(str, item["loc"][1:])), "problem": item["msg"]} for item in items]
+    fields = [{"field": _field(item), "problem": item["msg"]} for item in items]
+    if items[0]["loc"] == ("body",) and "json" not in request.headers.get("content-type", ""):
+        fields[0]["problem"] = "It has to be JSON, with the header Content-Type: application/json."
     # As the database would say it, which is asked only where the form of the request is right.
     codes = {
         _CODES_OF_VALUES.get(str(item["loc"][1]) if len(item["loc"]) > 1 else "", "invalid_value")
@@ -113,6 +115,14 @@ async def _invalid_request(request: Request, error: Exception) -> JSONResponse:
     }
     code = codes.pop() if len(codes) == 1 else "invalid_value"
     return problem(request, InvalidInput(code, detail={"fields": fields}))
+
+
+def _field(item: dict[str, Any]) -> str:
+    """Its path in the request, without the alternatives of a union that pydantic names in between."""
+    within, *path = map(str, item["loc"])
+    if item["type"] == "json_invalid":
+        return within
+    return ".".join(part for part in path if re.fullmatch(r"[\w.-]+", part)) or within
 
 
 def no_such_route() -> NotFound:

@@ -439,10 +439,9 @@ create index if not exists wa_messages_workspace_id_occurred_at_idx
 -- rare one.
 create statistics if not exists public.wa_messages_search_stats
   on (private.search_vector(search_language, body)) from public.wa_messages;
--- A thread is of one number and one workspace: without knowing that, Postgres 15 expects one message of a thread, and sorts
--- all there are.
+-- A thread is of one workspace: without knowing that, Postgres 15 expects one message of a thread, and sorts all there are.
 create statistics if not exists public.wa_messages_thread_stats (dependencies)
-  on thread_id, connection_id, workspace_id from public.wa_messages;
+  on workspace_id, thread_id from public.wa_messages;
 create index if not exists wa_message_changes_target_id_idx
   on public.wa_message_changes (connection_id, target_id);
 create index if not exists wa_messages_sent_by_idx on public.wa_messages (sent_by) where sent_by is not null;

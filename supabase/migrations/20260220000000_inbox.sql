@@ -311,7 +311,7 @@ end $$;
 create or replace function private.thread_conditions(p_workspace_id uuid, p_filter jsonb) returns text
 language plpgsql stable security invoker set search_path = '' as $$
 declare
-  v_user_id constant text := quote_nullable((select auth.uid())) || '::uuid';
+  v_user_id constant text := quote_nullable(auth.uid()) || '::uuid';
   v_conditions text := 'thread.workspace_id = ' || quote_literal(p_workspace_id) || '::uuid';
   v_wrong text;
   v_settings public.inbox_settings;
@@ -394,7 +394,7 @@ end $$;
 create or replace function private.thread_alternatives(p_workspace_id uuid, p_filter jsonb) returns text[]
 language plpgsql stable security invoker set search_path = '' as $$
 declare
-  v_user_id constant text := quote_nullable((select auth.uid())) || '::uuid';
+  v_user_id constant text := quote_nullable(auth.uid()) || '::uuid';
   v_unread text[] := array[''];
   v_pattern text;
   v_contact text := '';
@@ -589,10 +589,16 @@ create or replace function public.count_threads(
 ) returns jsonb
 language plpgsql stable security definer set search_path = '' as $$
 declare
+  v_user_id constant uuid := auth.uid();
   v_count bigint;
 begin
-  perform private.require_role(p_workspace_id, array['owner', 'admin', 'member', 'viewer'], 'workspace_not_found',
-    jsonb_build_object('workspace', p_workspace_id));
+  if v_user_id is null or not exists (
+    select from public.workspace_memberships as membership
+    where membership.user_id = v_user_id and membership.workspace_id = p_workspace_id)
+  then
+    perform private.require_role(p_workspace_id, array['owner', 'admin', 'member', 'viewer'], 'workspace_not_found',
+      jsonb_build_object('workspace', p_workspace_id));
+  end if;
   execute 'select count(*) from (' || private.threads_found('thread.id', p_workspace_id, p_filter, p_view_id, '')
     || case when p_exact then '' else ' limit 5001' end || ') as found'
     into v_count;

@@ -108,6 +108,22 @@ async def test_a_status_that_is_none_is_refused_by_its_own_code_and_names_those_
         assert "'qualified'" in problem(answer, 400, "lead_status_invalid")["errors"]["fields"][0]["problem"]
 
 
+async def test_what_is_wrong_with_a_request_is_named_as_its_sender_knows_it(
+    routes: httpx.AsyncClient, bob: User, workspace: Workspace
+) -> None:
+    named = {"workspace": workspace.slug}
+    form = await routes.post("/api/contacts", params=named, data={"name": "Ada"}, headers=of(bob))
+    broken = await routes.post(
+        "/api/contacts", params=named, content="{bad", headers=of(bob) | {"content-type": "application/json"}
+    )
+    status = await routes.get("/api/contacts", params={**named, "my_status": "zzz"}, headers=of(bob))
+
+    for answer, field in ((form, "body"), (broken, "body"), (status, "my_status")):
+        fields = problem(answer, 400, "invalid_value")["errors"]["fields"]
+        assert {named["field"] for named in fields} == {field}
+    assert "Content-Type: application/json" in form.text
+
+
 async def test_501_ids_are_too_many_and_500_are_answered_in_their_order(
     routes: httpx.AsyncClient, bob: User, workspace: Workspace
 ) -> None:
