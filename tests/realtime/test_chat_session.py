@@ -155,7 +155,7 @@ async def test_everything_arrives_once_and_in_order_through_bad_weather(scene: S
     await scene.say("from before")
     before = asyncio.all_tasks()
     recoveries: dict[str, float] = {}
-    async with scene.following(source=source, timings=Timings(probe=3, quiet=1)) as olga:
+    async with scene.following(source=source, timings=Timings(probe=3, quiet=1, join=2)) as olga:
         going = True
 
         async def write() -> None:
