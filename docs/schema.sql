@@ -9073,16 +9073,10 @@ CREATE FUNCTION public.count_threads(p_workspace_id uuid, p_filter jsonb DEFAULT
     SET search_path TO ''
     AS $$
 declare
-  v_user_id constant uuid := auth.uid();
   v_count bigint;
 begin
-  if v_user_id is null or not exists (
-    select from public.workspace_memberships as membership
-    where membership.user_id = v_user_id and membership.workspace_id = p_workspace_id)
-  then
-    perform private.require_role(p_workspace_id, array['owner', 'admin', 'member', 'viewer'], 'workspace_not_found',
-      jsonb_build_object('workspace', p_workspace_id));
-  end if;
+  perform private.require_role(p_workspace_id, array['owner', 'admin', 'member', 'viewer'], 'workspace_not_found',
+    jsonb_build_object('workspace', p_workspace_id));
   execute 'select count(*) from (' || private.threads_found('thread.id', p_workspace_id, p_filter, p_view_id, '')
     || case when p_exact then '' else ' limit 5001' end || ') as found'
     into v_count;

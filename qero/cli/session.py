@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from qero.clients.factory import Clients, UserClient
@@ -30,18 +29,11 @@ async def signed_in(clients: Clients) -> UserClient:
     return await clients.user(token)
 
 
-@asynccontextmanager
-async def as_user() -> AsyncIterator[UserClient]:
-    """The user whose access token the environment holds."""
-    async with Clients(Settings.load()) as clients:
-        yield await signed_in(clients)
-
-
 def ask(question: Callable[[UserClient], Awaitable[T]]) -> T:
     """The answer to one question, as the user."""
 
     async def asking() -> T:
-        async with as_user() as client:
-            return await question(client)
+        async with Clients(Settings.load()) as clients:
+            return await question(await signed_in(clients))
 
     return asyncio.run(asking())
