@@ -66,7 +66,8 @@ class Timings:
     quiet: float = 1.5
     """After so long without news a sign of life is asked for, and waited for as long."""
     call: float = 3.0
-    """How long a call of the database may take."""
+    """How long a call of the database may take. The first try of three has a third of it, the second two thirds: a
+    connection that was kept for the next call may be as dead as the one whose loss has led to it."""
     first_pause: float = 0.2
     longest_pause: float = 1.5
     """Between attempts, which come at random moments within pauses that grow from the first to the longest."""
@@ -499,19 +500,21 @@ class ChatSession:
 
     async def _call(self, call: Callable[[], Awaitable[T]]) -> T:
         """A call within its time, repeated a few times before the connection is given up for it."""
+        attempts = 3
         async for attempt in stamina.retry_context(
-            on=_may_be_repeated, attempts=3, timeout=None, wait_initial=0.1, wait_max=1.0, wait_jitter=0.1
+            on=_may_be_repeated, attempts=attempts, timeout=None, wait_initial=0.1, wait_max=1.0, wait_jitter=0.1
         ):
             with attempt:
-                return await self._in_time(call)
+                return await self._in_time(call, share=attempt.num / attempts)
         raise AssertionError("stamina ends by returning or raising")
 
-    async def _in_time(self, call: Callable[[], Awaitable[T]]) -> T:
+    async def _in_time(self, call: Callable[[], Awaitable[T]], *, share: float = 1.0) -> T:
+        seconds = self._timings.call * share
         try:
-            async with asyncio.timeout(self._timings.call):
+            async with asyncio.timeout(seconds):
                 return await call()
         except TimeoutError:
-            raise NetworkError("network_error", detail={"reason": f"no answer in {self._timings.call:g} s"}) from None
+            raise NetworkError("network_error", detail={"reason": f"no answer in {seconds:.3g} s"}) from None
 
     def _seconds_to_renewal(self) -> float:
         if self._renew is None:

@@ -155,7 +155,7 @@ async def test_everything_arrives_once_and_in_order_through_bad_weather(scene: S
     await scene.say("from before")
     before = asyncio.all_tasks()
     recoveries: dict[str, float] = {}
-    async with scene.following(source=source, timings=Timings(probe=3, quiet=1, join=2)) as olga:
+    async with scene.following(source=source, timings=Timings(probe=3, quiet=1, call=2)) as olga:
         going = True
 
         async def write() -> None:
@@ -235,6 +235,17 @@ async def _until(condition: Callable[[], bool], what: str) -> None:
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     assert condition(), what
+
+
+async def test_a_kept_connection_that_is_dead_as_well_holds_nobody_up(scene: Scene) -> None:
+    """The call that fetches what was missed goes out on a connection on which nothing comes back."""
+    timings = Timings(quiet=0.5, call=4.5, first_probe=60)
+    async with scene.following(timings=timings, confirm_delivery=False) as olga:
+        scene.weather.half_open()
+        started = time.monotonic()
+        await olga.until_has(await scene.say("meanwhile"))
+        assert time.monotonic() - started < 4, "noticed after one second, a first try of one and a half"
+        assert olga.session.statistics.connects == 2
 
 
 async def test_a_message_whose_broadcast_is_lost_and_that_nothing_follows_is_found(scene: Scene) -> None:
