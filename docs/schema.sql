@@ -4882,13 +4882,8 @@ CREATE FUNCTION private.page_of_candidates(p_workspace_id uuid, p_filter jsonb, 
     SET search_path TO ''
     AS $_$
 begin
-  if not exists (
-    select from public.workspace_memberships as membership
-    where membership.user_id = (select auth.uid()) and membership.workspace_id = p_workspace_id)
-  then
-    perform private.require_role(p_workspace_id, array['owner', 'admin', 'member', 'viewer'], 'workspace_not_found',
-      jsonb_build_object('workspace', p_workspace_id));
-  end if;
+  perform private.require_role(p_workspace_id, array['owner', 'admin', 'member', 'viewer'], 'workspace_not_found',
+    jsonb_build_object('workspace', p_workspace_id));
   return query execute 'select person.* from public.tma_candidates as person where person.workspace_id = $1'
     || case when p_only is null then '' else ' and person.id = any ($2)' end
     || case when p_without is null then '' else ' and person.id <> all ($3)' end
@@ -4907,13 +4902,8 @@ CREATE FUNCTION private.page_of_contacts(p_workspace_id uuid, p_filter jsonb, p_
     SET search_path TO ''
     AS $_$
 begin
-  if not exists (
-    select from public.workspace_memberships as membership
-    where membership.user_id = (select auth.uid()) and membership.workspace_id = p_workspace_id)
-  then
-    perform private.require_role(p_workspace_id, array['owner', 'admin', 'member', 'viewer'], 'workspace_not_found',
-      jsonb_build_object('workspace', p_workspace_id));
-  end if;
+  perform private.require_role(p_workspace_id, array['owner', 'admin', 'member', 'viewer'], 'workspace_not_found',
+    jsonb_build_object('workspace', p_workspace_id));
   return query execute 'select person.* from public.contacts as person where person.workspace_id = $1'
     || ' and person.deleted_at is null' || case when p_without is null then '' else ' and person.id <> all ($2)' end
     || private.people_conditions(p_filter) || private.people_page(p_sort, p_descending, p_after, p_limit)
@@ -6088,27 +6078,27 @@ CREATE FUNCTION private.require_role(p_workspace_id uuid, p_roles text[], p_miss
     SET search_path TO ''
     AS $$
 declare
-  v_user_id uuid;
   v_role text;
   v_status text;
 begin
-  if private.is_service() then
-    if p_workspace_id is null then
-      perform private.raise_error(404, p_missing_code, p_detail, 'Check the id; it may belong to another workspace.');
-    end if;
-    return;
-  end if;
-  v_user_id := private.require_user();
+  -- What is so nearly always comes first: every list asks this.
   select membership.role, workspace.status into v_role, v_status
   from public.workspace_memberships as membership
   join public.workspaces as workspace on workspace.id = membership.workspace_id
-  where membership.workspace_id = p_workspace_id and membership.user_id = v_user_id;
+  where membership.workspace_id = p_workspace_id and membership.user_id = (select auth.uid());
+  if v_role = any (p_roles) and (v_status = 'active' or 'viewer' = any (p_roles)) then
+    return;
+  elsif not private.is_service() then
+    perform private.require_user();
+  elsif p_workspace_id is not null then
+    return;
+  end if;
   if v_role is null then
     perform private.raise_error(404, p_missing_code, p_detail, 'Check the id; it may belong to another workspace.');
   elsif not v_role = any (p_roles) then
     perform private.raise_error(403, 'role_required', jsonb_build_object('role', v_role, 'needs', p_roles),
       'Ask an owner or admin of the workspace.');
-  elsif v_status = 'suspended' and not 'viewer' = any (p_roles) then
+  else
     perform private.raise_error(409, 'workspace_suspended', jsonb_build_object('workspace_id', p_workspace_id),
       'Ask the operators of the platform; until they activate it again, everything can be read.');
   end if;
@@ -7266,24 +7256,28 @@ CREATE FUNCTION private.threads_found(p_columns text, p_workspace_id uuid, p_fil
 declare
   v_filters jsonb[] := array[coalesce(p_filter, '{}')];
   v_filter jsonb;
-  v_conditions text := '';
+  v_conditions text;
   v_alternatives text[] := array[''];
+  v_alternative text;
+  v_query text;
 begin
   if p_view_id is not null then
     v_filters := v_filters || private.view_filter(p_workspace_id, p_view_id);
   end if;
   foreach v_filter in array v_filters loop
-    v_conditions := v_conditions || case v_conditions when '' then '' else ' and ' end
-      || private.thread_conditions(p_workspace_id, v_filter);
-    v_alternatives := array(
-      select one.condition || other.condition
-      from unnest(v_alternatives) as one (condition),
-        unnest(private.thread_alternatives(p_workspace_id, v_filter)) as other (condition));
+    v_conditions := coalesce(v_conditions || ' and ', '') || private.thread_conditions(p_workspace_id, v_filter);
+    if v_filter ?| '{unread, q}' then
+      v_alternatives := array(
+        select one.condition || other.condition
+        from unnest(v_alternatives) as one (condition),
+          unnest(private.thread_alternatives(p_workspace_id, v_filter)) as other (condition));
+    end if;
   end loop;
-  return (
-    select string_agg('(select ' || p_columns || ' from public.wa_threads as thread where ' || v_conditions
-      || alternative.condition || p_page || ')', ' union ')
-    from unnest(v_alternatives) as alternative (condition));
+  foreach v_alternative in array v_alternatives loop
+    v_query := coalesce(v_query || ' union ', '') || '(select ' || p_columns || ' from public.wa_threads as thread where '
+      || v_conditions || v_alternative || p_page || ')';
+  end loop;
+  return v_query;
 end $$;
 
 ALTER FUNCTION private.threads_found(p_columns text, p_workspace_id uuid, p_filter jsonb, p_view_id uuid, p_page text) OWNER TO postgres;
@@ -11612,19 +11606,13 @@ CREATE FUNCTION public.list_threads(p_workspace_id uuid, p_filter jsonb DEFAULT 
     SET work_mem TO '32MB'
     AS $_$
 declare
-  v_user_id constant uuid := (select auth.uid());
   v_order text;
   v_page text;
   v_after text := substr(p_after, 38);
   v_threads public.wa_threads[];
 begin
-  if v_user_id is null or not exists (
-    select from public.workspace_memberships as membership
-    where membership.user_id = v_user_id and membership.workspace_id = p_workspace_id)
-  then
-    perform private.require_role(p_workspace_id, array['owner', 'admin', 'member', 'viewer'], 'workspace_not_found',
-      jsonb_build_object('workspace', p_workspace_id));
-  end if;
+  perform private.require_role(p_workspace_id, array['owner', 'admin', 'member', 'viewer'], 'workspace_not_found',
+    jsonb_build_object('workspace', p_workspace_id));
   if p_sort is null or p_sort not in ('last_message_at', 'waiting_since', 'first_response_seconds') then
     perform private.raise_error(400, 'invalid_value',
       jsonb_build_object('field', 'sort', 'value', left(p_sort, 50),
@@ -13360,13 +13348,8 @@ declare
   v_query tsquery;
   v_ids uuid[];
 begin
-  if not exists (
-    select from public.workspace_memberships as membership
-    where membership.user_id = (select auth.uid()) and membership.workspace_id = p_workspace_id)
-  then
-    perform private.require_role(p_workspace_id, array['owner', 'admin', 'member', 'viewer'], 'workspace_not_found',
-      jsonb_build_object('workspace', p_workspace_id));
-  end if;
+  perform private.require_role(p_workspace_id, array['owner', 'admin', 'member', 'viewer'], 'workspace_not_found',
+    jsonb_build_object('workspace', p_workspace_id));
   if not coalesce(length(btrim(p_query)) between 1 and 500, false) then
     perform private.raise_error(400, 'invalid_value', '{"field": "query"}', 'Search for 1 to 500 characters.');
   elsif not coalesce(p_limit between 1 and 200, false) then

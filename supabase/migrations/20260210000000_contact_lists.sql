@@ -122,13 +122,8 @@ create or replace function private.page_of_contacts(
 ) returns setof public.contacts
 language plpgsql stable security definer set search_path = '' rows 50 as $$
 begin
-  if not exists (
-    select from public.workspace_memberships as membership
-    where membership.user_id = (select auth.uid()) and membership.workspace_id = p_workspace_id)
-  then
-    perform private.require_role(p_workspace_id, array['owner', 'admin', 'member', 'viewer'], 'workspace_not_found',
-      jsonb_build_object('workspace', p_workspace_id));
-  end if;
+  perform private.require_role(p_workspace_id, array['owner', 'admin', 'member', 'viewer'], 'workspace_not_found',
+    jsonb_build_object('workspace', p_workspace_id));
   return query execute 'select person.* from public.contacts as person where person.workspace_id = $1'
     || ' and person.deleted_at is null' || case when p_without is null then '' else ' and person.id <> all ($2)' end
     || private.people_conditions(p_filter) || private.people_page(p_sort, p_descending, p_after, p_limit)
@@ -141,13 +136,8 @@ create or replace function private.page_of_candidates(
 ) returns setof public.tma_candidates
 language plpgsql stable security definer set search_path = '' rows 50 as $$
 begin
-  if not exists (
-    select from public.workspace_memberships as membership
-    where membership.user_id = (select auth.uid()) and membership.workspace_id = p_workspace_id)
-  then
-    perform private.require_role(p_workspace_id, array['owner', 'admin', 'member', 'viewer'], 'workspace_not_found',
-      jsonb_build_object('workspace', p_workspace_id));
-  end if;
+  perform private.require_role(p_workspace_id, array['owner', 'admin', 'member', 'viewer'], 'workspace_not_found',
+    jsonb_build_object('workspace', p_workspace_id));
   return query execute 'select person.* from public.tma_candidates as person where person.workspace_id = $1'
     || case when p_only is null then '' else ' and person.id = any ($2)' end
     || case when p_without is null then '' else ' and person.id <> all ($3)' end

@@ -483,24 +483,28 @@ language plpgsql stable security invoker set search_path = '' as $$
 declare
   v_filters jsonb[] := array[coalesce(p_filter, '{}')];
   v_filter jsonb;
-  v_conditions text := '';
+  v_conditions text;
   v_alternatives text[] := array[''];
+  v_alternative text;
+  v_query text;
 begin
   if p_view_id is not null then
     v_filters := v_filters || private.view_filter(p_workspace_id, p_view_id);
   end if;
   foreach v_filter in array v_filters loop
-    v_conditions := v_conditions || case v_conditions when '' then '' else ' and ' end
-      || private.thread_conditions(p_workspace_id, v_filter);
-    v_alternatives := array(
-      select one.condition || other.condition
-      from unnest(v_alternatives) as one (condition),
-        unnest(private.thread_alternatives(p_workspace_id, v_filter)) as other (condition));
+    v_conditions := coalesce(v_conditions || ' and ', '') || private.thread_conditions(p_workspace_id, v_filter);
+    if v_filter ?| '{unread, q}' then
+      v_alternatives := array(
+        select one.condition || other.condition
+        from unnest(v_alternatives) as one (condition),
+          unnest(private.thread_alternatives(p_workspace_id, v_filter)) as other (condition));
+    end if;
   end loop;
-  return (
-    select string_agg('(select ' || p_columns || ' from public.wa_threads as thread where ' || v_conditions
-      || alternative.condition || p_page || ')', ' union ')
-    from unnest(v_alternatives) as alternative (condition));
+  foreach v_alternative in array v_alternatives loop
+    v_query := coalesce(v_query || ' union ', '') || '(select ' || p_columns || ' from public.wa_threads as thread where '
+      || v_conditions || v_alternative || p_page || ')';
+  end loop;
+  return v_query;
 end $$;
 
 ------------------------------------------------------------------------------------------------------------------------
@@ -515,19 +519,13 @@ create or replace function public.list_threads(
 ) returns setof private.inbox_thread
 language plpgsql stable security definer set search_path = '' set work_mem = '32MB' rows 50 as $$
 declare
-  v_user_id constant uuid := (select auth.uid());
   v_order text;
   v_page text;
   v_after text := substr(p_after, 38);
   v_threads public.wa_threads[];
 begin
-  if v_user_id is null or not exists (
-    select from public.workspace_memberships as membership
-    where membership.user_id = v_user_id and membership.workspace_id = p_workspace_id)
-  then
-    perform private.require_role(p_workspace_id, array['owner', 'admin', 'member', 'viewer'], 'workspace_not_found',
-      jsonb_build_object('workspace', p_workspace_id));
-  end if;
+  perform private.require_role(p_workspace_id, array['owner', 'admin', 'member', 'viewer'], 'workspace_not_found',
+    jsonb_build_object('workspace', p_workspace_id));
   if p_sort is null or p_sort not in ('last_message_at', 'waiting_since', 'first_response_seconds') then
     perform private.raise_error(400, 'invalid_value',
       jsonb_build_object('field', 'sort', 'value', left(p_sort, 50),
@@ -731,13 +729,8 @@ declare
   v_query tsquery;
   v_ids uuid[];
 begin
-  if not exists (
-    select from public.workspace_memberships as membership
-    where membership.user_id = (select auth.uid()) and membership.workspace_id = p_workspace_id)
-  then
-    perform private.require_role(p_workspace_id, array['owner', 'admin', 'member', 'viewer'], 'workspace_not_found',
-      jsonb_build_object('workspace', p_workspace_id));
-  end if;
+  perform private.require_role(p_workspace_id, array['owner', 'admin', 'member', 'viewer'], 'workspace_not_found',
+    jsonb_build_object('workspace', p_workspace_id));
   if not coalesce(length(btrim(p_query)) between 1 and 500, false) then
     perform private.raise_error(400, 'invalid_value', '{"field": "query"}', 'Search for 1 to 500 characters.');
   elsif not coalesce(p_limit between 1 and 200, false) then
