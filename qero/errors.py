@@ -547,7 +547,7 @@ REGISTRY: Mapping[str, ErrorSpec] = {
         ),
         schema_outdated=(
             "The database lacks a table or function that this version calls.",
-            "Run the migrations with `supabase db push`, then reload the API's schema cache.",
+            "Run the migrations with `qero db push`, then reload the API's schema cache.",
         ),
         answer_unreadable=(
             "An answer didn't have the documented shape.",

@@ -122,12 +122,19 @@ async def _work(
             host, port = metrics_at
             log.info("metrics_served", host=host, port=metrics.serve(port, host))
             beside.append(asyncio.create_task(_watch(outbox, metrics)))
+        for task in beside:
+            # None ends by itself: what is sent meanwhile is finished, and the error ends the command.
+            task.add_done_callback(lambda _: stop.set())
         try:
-            return await sender.run(stop)
+            summary = await sender.run(stop)
         finally:
             for task in beside:
                 task.cancel()
-            await asyncio.gather(*beside, return_exceptions=True)
+            ended = await asyncio.gather(*beside, return_exceptions=True)
+        for outcome in ended:
+            if isinstance(outcome, Exception):
+                raise outcome
+        return summary
 
 
 async def _watch(outbox: Outbox, metrics: Metrics) -> None:

@@ -22,6 +22,7 @@ from qero.clients.factory import Post, Send, ServiceClient, UserClient
 from qero.errors import (
     Conflict,
     InvalidInput,
+    LimitExceeded,
     NetworkError,
     NotAuthenticated,
     NotFound,
@@ -238,6 +239,8 @@ _KNOWN: Mapping[str, tuple[type[QeroError], str]] = {
 def _error_of_http_status(status: int, message: str) -> QeroError:
     if status == 401:
         return NotAuthenticated("api_key_invalid")
+    if status == 429:
+        return LimitExceeded("rate_limited", hint="Wait a moment, then repeat.", retryable=True)
     if status >= 500:
         return Unavailable("unavailable", detail={"http_status": status})
     return error_for("internal_error", detail={"http_status": status, "message": message[:200]})
