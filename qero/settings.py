@@ -133,7 +133,7 @@ class Settings(BaseSettings):
 
     meta_app_id: str | None = Field(None, validation_alias=_from_env("NEXT_PUBLIC_META_APP_ID", "META_APP_ID"))
     meta_config_id: str | None = Field(None, validation_alias=_from_env("NEXT_PUBLIC_META_CONFIG_ID", "META_CONFIG_ID"))
-    meta_app_secret: SecretKey | None = Field(None, validation_alias=_from_env("META_APP_SECRET"))
+    meta_app_secret: Secret | None = Field(None, validation_alias=_from_env("META_APP_SECRET"))
     meta_verify_token: Secret | None = Field(None, validation_alias=_from_env("META_VERIFY_TOKEN"))
     meta_oauth_redirect_uri: PathOrUrl = Field(
         "/api/meta/oauth/callback",

@@ -137,6 +137,6 @@ async def _sync(workspace: str) -> TemplateCounts:
     settings = Settings.load()
     async with Clients(settings) as clients, httpx.AsyncClient(timeout=settings.request_timeout_seconds) as http:
         service = clients.service()
-        graph = GraphClient(http, base_url=settings.graph_url, version=settings.graph_version)
+        graph = GraphClient.from_settings(settings, http)
         workspace_id = await Workspaces(service).resolve(workspace)
         return await TemplateSync(service, graph, SecretBox.from_settings(settings)).sync(workspace_id)

@@ -95,7 +95,7 @@ async def _work(
     async with AsyncExitStack() as stack:
         clients = await stack.enter_async_context(Clients(settings))
         await stack.enter_async_context(meta)
-        graph = GraphClient(meta, base_url=settings.graph_url, version=settings.graph_version)
+        graph = GraphClient.from_settings(settings, meta)
         outbox = Outbox(clients.service())
         channels: dict[str, Channel] = {"whatsapp": WhatsAppChannel(graph, SecretBox.from_settings(settings))}
         if settings.vapid_private_key is not None:

@@ -347,7 +347,7 @@ async def upload_file(
             if len(beginning) >= UPLOAD_BEGINNING_BYTES:
                 break
         target = await Threads(user).prepare_upload(id, content_type, content_length, beginning=beginning)
-        graph = GraphClient(clients.http, base_url=settings.graph_url, version=settings.graph_version)
+        graph = GraphClient.from_settings(settings, clients.http)
         uploads = MediaUploads(clients.service(), graph, SecretBox.from_settings(settings))
         async for chunk in body:
             file.write(chunk)

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from qero.clients.batches import chunk_unique, in_parallel
+from qero.clients.batches import MOST_ROWS, chunk_unique, every_row, in_parallel
 from qero.clients.factory import UserClient, require_user_client
 from qero.clients.rpc import call, execute, page_limit
 from qero.models.chat import (
@@ -98,18 +98,21 @@ class Chats:
         )
 
     async def members(self, chat_id: UUID) -> builtins.list[ChatMember]:
-        """The members of a chat with their cursors, longest first; none when it isn't the caller's.
+        """All members of a chat with their cursors, longest first; none when it isn't the caller's.
 
         SQL: select on public.chat_members
         """
-        query = (
-            self._client.table("chat_members")
-            .select("*")
-            .eq("chat_id", str(chat_id))
-            .order("joined_at")
-            .order("user_id")
-        )
-        return await execute(self._client, query, list[ChatMember], operation="chats.members", chat_id=str(chat_id))
+
+        async def behind(last: ChatMember | None) -> builtins.list[ChatMember]:
+            query = self._client.table("chat_members").select("*").eq("chat_id", str(chat_id))
+            if last is not None:
+                query = query.gt("user_id", str(last.user_id))
+            query = query.order("user_id").limit(MOST_ROWS)
+            return await execute(
+                self._client, query, builtins.list[ChatMember], operation="chats.members", chat_id=str(chat_id)
+            )
+
+        return sorted(await every_row(behind), key=lambda member: (member.joined_at, member.user_id))
 
     async def names(self, user_ids: Collection[UUID]) -> dict[UUID, str]:
         """What people are called, or else their addresses; colleagues only. A hundred a request, four at once.
