@@ -59,7 +59,7 @@ BackupsOption = Annotated[
 ]  # fmt: skip
 KeepOption = Annotated[int, typer.Option("--keep", help="How many backups to keep; older ones are removed.", min=1)]
 TimeoutOption = Annotated[
-    float, typer.Option("--timeout", help="Seconds that each program may take that does the work.", min=1)
+    float, typer.Option("--timeout", help="Seconds that each program which does the work may take.", min=1)
 ]  # fmt: skip
 SkipOption = Annotated[
     bool | None, typer.Option("--skip-backup", help="Make no backup; SKIP_DB_BACKUP=1 says the same.")

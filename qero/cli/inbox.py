@@ -240,12 +240,12 @@ def show(
     quotable = {message.wa_message_id: message for message in messages if message.wa_message_id}
     for message in reversed(messages):
         print_lines(*_shown(message, quotable.get(str((message.context or {}).get("id")))))
-    # Whether that is over is for the database to say, whose clock need not be this machine's.
-    print_lines(
-        f"Until {_when(thread.last_inbound_at + timedelta(hours=24))} anything can be sent, from then on only templates."
-        if thread.last_inbound_at
-        else "Only templates can be sent: the customer has never written."
-    )
+    if thread.last_inbound_at is None:
+        print_lines("Only templates can be sent: the customer has never written.")
+    else:
+        # Whether that is over is for the database to say, whose clock need not be this machine's.
+        window_ends = _when(thread.last_inbound_at + timedelta(hours=24))
+        print_lines(f"Until {window_ends} anything can be sent, from then on only templates.")
 
 
 @inbox.command()

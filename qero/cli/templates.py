@@ -73,6 +73,8 @@ def sync(workspace: WorkspaceArgument, as_json: JsonOption = False) -> None:
         print_json(counts.model_dump())
     else:
         print_lines(f"{counts.synced} templates; {counts.gone} are gone.")
+        for waba_id in counts.accounts_without_token:
+            print_lines(f"Business account {waba_id} wasn't asked about: it has no token. Connect its number again.")
 
 
 @templates.command()

@@ -366,6 +366,7 @@ class Chats:
 
         Raises:
             InvalidInput: `invalid_value`, the limit.
+        SQL: select on public.chat_messages
         SQL: public.status
         """
         query = (

@@ -477,7 +477,7 @@ def _log_orphans(items: Sequence[_Item], outcomes: Sequence[IngestOutcome | Qero
         if not isinstance(outcome, QeroError) and outcome.outcome == "orphan"
     )
     for (phone_number_id, waba_id), count in orphans.items():
-        log.warning("orphan event", phone_number_id=phone_number_id, waba_id=waba_id, count=count)
+        log.warning("orphan_event", phone_number_id=phone_number_id, waba_id=waba_id, count=count)
 
 
 def _signature(headers: Mapping[str, str] | Iterable[tuple[bytes, bytes]]) -> str | bytes | None:

@@ -148,7 +148,7 @@ async def test_an_orphan_leaves_a_line_in_the_logs_for_its_number(
 
     assert [(await counts(answer))["orphan"] for answer in sent] == [1, 1, 1]
 
-    lines = [event for event in logs if event["event"] == "orphan event"]
+    lines = [event for event in logs if event["event"] == "orphan_event"]
     assert sorted((line["phone_number_id"], line["count"]) for line in lines) == sorted(
         [(one.phone_number_id, 2), (two.phone_number_id, 1)]
     )
