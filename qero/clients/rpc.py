@@ -215,7 +215,7 @@ _OF_CONTENT = ("21", "54", "P0", "PGRST102")
 
 def refuses_content(error: QeroError) -> bool:
     """Whether it was for what was sent, so that something else may fare better."""
-    if isinstance(error, Unavailable | NotAuthenticated | PermissionDenied):
+    if error.retryable or isinstance(error, NotAuthenticated | PermissionDenied):
         return False
     return error.status < 500 or str(error.detail.get("sqlstate", "")).startswith(_OF_CONTENT)
 
