@@ -499,7 +499,7 @@ async def test_an_account_without_a_token_is_named_and_the_others_are_synced(off
     kept = await office.template(mute)
     office.graph.templates.add(asked.at_meta.waba_id, TemplateAtMeta("hello", components=HELLO))
     await office.world.rows(
-        "update private.wa_connection_secrets set access_token_ciphertext = null, vault_secret_id = null"
+        "update private.wa_connection_secrets set access_token_ciphertext = null, vault_secret_id = gen_random_uuid()"
         " where connection_id = %s returning 1",
         mute.connection.id,
     )
