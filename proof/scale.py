@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import shutil
 import statistics
 import sys
@@ -28,6 +27,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from bench.report import machine
+from proof._report import finish
 from qero.local.keys import Keys
 from qero.local.postgres import Postgres, data_folder
 from qero.local.processes import free_port
@@ -158,7 +158,7 @@ async def run(scale: Scale) -> dict[str, Any]:
                 "select relname, reltuples::bigint from pg_class where relname = any(%s) and relkind = 'r'", [[*ROWS]]
             )
             return {
-                "proof": "scale", "machine": machine(), "rows": dict(counted.fetchall()),
+                "machine": machine(), "rows": dict(counted.fetchall()),
                 "gigabytes": round(gigabytes, 1), "filled_seconds": round(filled_seconds),
                 "seconds": round(time.monotonic() - started), "queries": queries, "wrong": wrong,
             }  # fmt: skip
@@ -178,7 +178,5 @@ def main(arguments: list[str]) -> int:
         print(f"This needs {needed / 2**30:.0f} GB of disk; there are {room / 2**30:.1f}.", file=sys.stderr)
         return 2
     report = asyncio.run(run(SMALL if options.quick else scale))
-    for line in report["wrong"]:
-        print(line, file=sys.stderr)
-    print(json.dumps(report))
-    return 1 if report["wrong"] else 0
+    problems = report.pop("wrong")
+    return finish("scale", report, problems)

@@ -547,7 +547,7 @@ REGISTRY: Mapping[str, ErrorSpec] = {
         ),
         schema_outdated=(
             "The database lacks a table or function that this version calls.",
-            "Run the migrations with `supabase db push`, then reload the API's schema cache.",
+            "Run the migrations with `qero db push`, then reload the API's schema cache.",
         ),
         answer_unreadable=(
             "An answer didn't have the documented shape.",
@@ -639,24 +639,3 @@ def _class_by_status(status: int) -> type[QeroError]:
     if status >= 502:
         return Unavailable
     return by_status.get(status, QeroError)
-
-
-def registry_markdown() -> str:
-    """docs/errors.md: every code with its class, HTTP status, meaning and remedy."""
-    lines = [
-        "# Errors",
-        "",
-        "Every error qero raises carries one of these codes. SQL raises the same codes, so a caller that talks to the",
-        "RPCs directly sees the code as `message` and the HTTP status in the SQLSTATE (`PT404`).",
-        "Retry only what is retryable (`error.retryable`); everything else needs a change first.",
-        "",
-        "| code | class | status | retryable | meaning | what to do |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
-    for code in sorted(REGISTRY):
-        spec = REGISTRY[code]
-        retryable = "yes" if spec.error.retryable else ""
-        lines.append(
-            f"| `{code}` | {spec.error.__name__} | {spec.status} | {retryable} | {spec.meaning} | {spec.remedy} |"
-        )
-    return "\n".join(lines) + "\n"

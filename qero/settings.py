@@ -87,6 +87,7 @@ PathOrUrl = Annotated[str, BeforeValidator(_stripped), AfterValidator(_path_or_u
 PublicKey = Annotated[str, BeforeValidator(_stripped), AfterValidator(_visible)]
 # NoDecode: it is text with commas in the environment, and not JSON.
 Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_origins)]
+Secret = Annotated[SecretStr, BeforeValidator(_stripped)]
 SecretKey = Annotated[SecretStr, BeforeValidator(_stripped), AfterValidator(_key)]
 
 
@@ -120,20 +121,20 @@ class Settings(BaseSettings):
     secret_key: SecretKey | None = Field(
         None, validation_alias=_from_env("SUPABASE_SECRET_KEY", "SUPABASE_SERVICE_ROLE_KEY")
     )
-    jwt_secret: SecretStr | None = Field(
+    jwt_secret: Secret | None = Field(
         None,
         validation_alias=_from_env("SUPABASE_JWT_SECRET"),
         description="Only for projects that still sign tokens with a shared secret; saves a request per new token.",
     )
-    db_url: SecretStr | None = Field(None, validation_alias=_from_env("SUPABASE_DB_URL"))
+    db_url: Secret | None = Field(None, validation_alias=_from_env("SUPABASE_DB_URL"))
     skip_db_backup: bool = Field(
         False, validation_alias=_from_env("SKIP_DB_BACKUP"), description="Push and restore without a backup."
     )
 
     meta_app_id: str | None = Field(None, validation_alias=_from_env("NEXT_PUBLIC_META_APP_ID", "META_APP_ID"))
     meta_config_id: str | None = Field(None, validation_alias=_from_env("NEXT_PUBLIC_META_CONFIG_ID", "META_CONFIG_ID"))
-    meta_app_secret: SecretStr | None = Field(None, validation_alias=_from_env("META_APP_SECRET"))
-    meta_verify_token: SecretStr | None = Field(None, validation_alias=_from_env("META_VERIFY_TOKEN"))
+    meta_app_secret: Secret | None = Field(None, validation_alias=_from_env("META_APP_SECRET"))
+    meta_verify_token: Secret | None = Field(None, validation_alias=_from_env("META_VERIFY_TOKEN"))
     meta_oauth_redirect_uri: PathOrUrl = Field(
         "/api/meta/oauth/callback",
         validation_alias=_from_env("META_OAUTH_REDIRECT_URI"),
@@ -145,7 +146,7 @@ class Settings(BaseSettings):
     graph_url: Url = Field("https://graph.facebook.com", validation_alias=_from_env("META_GRAPH_URL"))
     graph_version: str = Field("v26.0", validation_alias=_from_env("META_GRAPH_VERSION"), pattern=r"^v\d+\.\d+$")
 
-    secret_keys: SecretStr | None = Field(
+    secret_keys: Secret | None = Field(
         None,
         validation_alias=_from_env("QERO_SECRET_KEYS"),
         description="Comma-separated Fernet keys that encrypt connection tokens; the first encrypts, all decrypt.",

@@ -17,11 +17,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import json
 import logging
 import random
 import statistics
-import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
@@ -37,6 +35,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from bench.report import machine
+from proof._report import finish
 from proof.faults.office import Office
 from proof.faults.parts import PARTS, Automation, Chatter, Meta
 from proof.faults.programs import Memory, Programs, grown
@@ -85,16 +84,15 @@ class Report:
         self.invariants[name] = self.invariants.get(name, 0) + len(broken)
         self.wrong += [f"{name}: {what}" for what in broken[:SHOWN]]
 
-    def to_dict(self) -> dict[str, Any]:
+    def figures(self) -> dict[str, Any]:
         return {
-            "proof": "faults", "machine": machine(), "seconds": round(self.seconds, 1),
+            "machine": machine(), "seconds": round(self.seconds, 1),
             "counts": dict(sorted(self.counts.items())), "kills": dict(self.kills),
             "recovery_seconds": {
                 name: {"median": round(statistics.median(times), 2), "longest": round(max(times), 2)}
                 for name, times in self.recovery_seconds.items()
             },
             "repeated_calls": self.repeated, "memory_mb": self.memory, "invariants": self.invariants,
-            "wrong": self.wrong,
         }  # fmt: skip
 
 
@@ -398,7 +396,4 @@ def main(arguments: list[str]) -> int:
             soak(seconds, seed=options.seed, rate=options.rate, every_seconds=every_seconds, hurry=options.quick,
                  view=shown)
         )  # fmt: skip
-    for line in report.wrong:
-        print(line, file=sys.stderr)
-    print(json.dumps(report.to_dict()))
-    return 1 if report.wrong else 0
+    return finish("faults", report.figures(), report.wrong)

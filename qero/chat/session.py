@@ -49,12 +49,16 @@ OWN_SECONDS = 3600
 
 
 class SessionState(StrEnum):
+    """Where a session stands. Only CLOSED is for good."""
+
     CONNECTING = "CONNECTING"
     """Not live yet, for the first time."""
     SUBSCRIBED = "SUBSCRIBED"
     """Live: the channel is joined, changes flow, and everything before has been fetched."""
     RECONNECTING = "RECONNECTING"
+    """Was live, and is going to be again."""
     CLOSED = "CLOSED"
+    """Ended by its user, or by an error that waiting doesn't mend."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,8 @@ class Timings:
 
 @dataclass(slots=True)
 class Statistics:
+    """What a session has met since it began."""
+
     messages: int = 0
     changes: int = 0
     echoes: int = 0
@@ -118,6 +124,8 @@ class ReceiptMoved:
 
 @dataclass(frozen=True, slots=True)
 class Typing:
+    """Somebody began to type, or stopped, by their own account. Never repeated."""
+
     user_id: UUID
     typing: bool
 
@@ -131,6 +139,8 @@ class PresenceChanged:
 
 @dataclass(frozen=True, slots=True)
 class MemberLeft:
+    """Somebody isn't in the chat any more, and hears nothing of it."""
+
     user_id: UUID
 
 
@@ -268,6 +278,7 @@ class ChatSession:
 
     @property
     def state(self) -> SessionState:
+        """Where the session stands now; `wait_until` waits for another."""
         return self._state
 
     @property

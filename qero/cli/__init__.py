@@ -2,8 +2,8 @@
 
 Exit codes: 0 done · 1 refused or failed · 2 wrong usage · 3 a setting is missing or wrong · 4 something needed doesn't
 answer (repeat later) · 130 interrupted. Of `qero db`: 5 migrations need a change first · 6 no backup could be made ·
-7 a migration failed · 8 the database isn't as the migrations make it · 9 another run is going on · 10 a tool is
-missing.
+7 a migration failed or a program took too long · 8 the database isn't as the migrations make it · 9 another run is
+going on · 10 a tool is missing.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ from qero.logs import configure_logs
 EXIT_CODES = (
     "Exit codes: 0 done · 1 refused or failed · 2 wrong usage · 3 a setting is missing or wrong · "
     "4 something needed doesn't answer (repeat later) · 130 interrupted. Of qero db: 5 migrations need a change "
-    "first · 6 no backup could be made · 7 a migration failed · 8 the database isn't as the migrations make it · "
+    "first · 6 no backup could be made · 7 a migration failed or a program took too long · 8 the database isn't as the "
+    "migrations make it · "
     "9 another run is going on · 10 a tool is missing"
 )
 _EXIT_CODES = {

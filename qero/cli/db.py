@@ -17,7 +17,15 @@ import typer
 from qero.cli import JsonOption, app, err, print_json, print_lines
 from qero.cli.tools import backup_tools, supabase_cli
 from qero.errors import InvalidInput, NotFound, QeroError
-from qero.ops.backup import DEFAULT_KEEP, Backup, list_backups, make_backup, read_backup, restore_backup
+from qero.ops.backup import (
+    BACKUP_TIMEOUT_SECONDS,
+    DEFAULT_KEEP,
+    Backup,
+    list_backups,
+    make_backup,
+    read_backup,
+    restore_backup,
+)
 from qero.ops.catalogue import Catalogue, Difference, mending_migration, read_catalogue
 from qero.ops.doctor import advisor_findings
 from qero.ops.history import read_plan, recorded
@@ -50,6 +58,9 @@ BackupsOption = Annotated[
     Path, typer.Option("--backups", help="The folder that backups are in.", file_okay=False)
 ]  # fmt: skip
 KeepOption = Annotated[int, typer.Option("--keep", help="How many backups to keep; older ones are removed.", min=1)]
+TimeoutOption = Annotated[
+    float, typer.Option("--timeout", help="Seconds that each program which does the work may take.", min=1)
+]  # fmt: skip
 SkipOption = Annotated[
     bool | None, typer.Option("--skip-backup", help="Make no backup; SKIP_DB_BACKUP=1 says the same.")
 ]  # fmt: skip
@@ -210,6 +221,7 @@ def backup_command(
     backups: BackupsOption = DEFAULT_BACKUPS,
     keep: KeepOption = DEFAULT_KEEP,
     list_only: Annotated[bool, typer.Option("--list", help="Make none; list those there are.")] = False,
+    timeout_seconds: TimeoutOption = BACKUP_TIMEOUT_SECONDS,
     as_json: JsonOption = False,
 ) -> None:
     """Back up the database at SUPABASE_DB_URL into a new folder, and read the backup to its end.
@@ -227,7 +239,9 @@ def backup_command(
         return
     target = _target()
     with err.status("…") as progress, alone(target, "qero db backup"):
-        made = make_backup(target, backups, backup_tools(), keep=keep, say=progress.update)
+        made = make_backup(
+            target, backups, backup_tools(), keep=keep, say=progress.update, timeout_seconds=timeout_seconds
+        )
     if as_json:
         print_json(made.to_dict() if made else None)
     elif made:
@@ -244,6 +258,7 @@ def restore(
     ] = False,
     skip_backup: SkipOption = None,
     backups: BackupsOption = DEFAULT_BACKUPS,
+    timeout_seconds: TimeoutOption = BACKUP_TIMEOUT_SECONDS,
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -257,13 +272,17 @@ def restore(
     if backup is None:
         raise NotFound("backup_not_found", detail={"folder": str(backups)})
     if replace and not yes:
-        typer.confirm(f"Replace what is in {target.address} by {backup.path}?", abort=True)
+        typer.confirm(f"Replace what is in {target.address} by {backup.path}?", abort=True, err=True)
     skip = settings.skip_db_backup if skip_backup is None else skip_backup
     with err.status("…") as progress, alone(target, "qero db restore"):
         if replace and not skip:
             # Nothing is removed: the one that is to be restored may be the oldest.
-            make_backup(target, backups, backup_tools(), keep=sys.maxsize, say=progress.update)
-        differences = restore_backup(target, backup, backup_tools(), replace=replace, say=progress.update)
+            make_backup(
+                target, backups, backup_tools(), keep=sys.maxsize, say=progress.update, timeout_seconds=timeout_seconds
+            )
+        differences = restore_backup(
+            target, backup, backup_tools(), replace=replace, say=progress.update, timeout_seconds=timeout_seconds
+        )
     if as_json:
         print_json({"restored": backup.to_dict(), "differences": [asdict(item) for item in differences]})
         return

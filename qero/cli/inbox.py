@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext
-from datetime import UTC, datetime, time, timedelta
+from datetime import datetime, time, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import IO, Annotated, Any, cast
@@ -20,7 +20,7 @@ from rich.table import Table
 
 from qero.cli import JsonOption, app, out, print_json, print_lines
 from qero.cli.moments import future_moment, span
-from qero.cli.session import ask
+from qero.cli.session import ask, member_named
 from qero.clients.factory import Clients, UserClient
 from qero.clients.graph import GraphClient
 from qero.clients.secrets import SecretBox
@@ -240,12 +240,12 @@ def show(
     quotable = {message.wa_message_id: message for message in messages if message.wa_message_id}
     for message in reversed(messages):
         print_lines(*_shown(message, quotable.get(str((message.context or {}).get("id")))))
-    until = (thread.last_inbound_at or datetime.min.replace(tzinfo=UTC)) + timedelta(hours=24)
-    print_lines(
-        f"Anything can be sent until {_when(until)}."
-        if until > datetime.now(UTC)
-        else "Only templates can be sent: the customer's last message is more than 24 hours old."
-    )
+    if thread.last_inbound_at is None:
+        print_lines("Only templates can be sent: the customer has never written.")
+    else:
+        # Whether that is over is for the database to say, whose clock need not be this machine's.
+        window_ends = _when(thread.last_inbound_at + timedelta(hours=24))
+        print_lines(f"Until {window_ends} anything can be sent, from then on only templates.")
 
 
 @inbox.command()
@@ -490,7 +490,7 @@ def settings(
         service = Inbox(client)
         workspace_id = await Workspaces(client).resolve(workspace)
         if assignee is not None:
-            given["assignee_ids"] = [await _member_of(client, workspace_id, name) for name in assignee]
+            given["assignee_ids"] = [await member_named(client, workspace_id, name) for name in assignee]
         if not given:
             return await service.settings(workspace_id)
         return await service.set_settings(workspace_id, InboxSettingsPatch.model_validate(given))
@@ -760,7 +760,7 @@ async def _media(
     size = os.fstat(opened.fileno()).st_size
     target = await threads.prepare_upload(thread_id, mime_type, size, beginning=beginning)
     async with Clients(settings) as clients, httpx.AsyncClient(timeout=settings.request_timeout_seconds) as http:
-        graph = GraphClient(http, base_url=settings.graph_url, version=settings.graph_version)
+        graph = GraphClient.from_settings(settings, http)
         uploads = MediaUploads(clients.service(), graph, SecretBox.from_settings(settings))
         media_id = await uploads.upload(target.connection_id, opened, mime_type=target.mime_type, filename=name)
     return target.kind, Media(id=media_id, caption=caption, filename=name if target.kind == "document" else None)
@@ -818,19 +818,7 @@ async def _member(client: UserClient, service: Inbox, thread_id: UUID, name: str
         return client.identity.user_id
     if name == "nobody":
         return None
-    return await _member_of(client, (await service.get(thread_id)).workspace_id, name)
-
-
-async def _member_of(client: UserClient, workspace_id: UUID, name: str) -> UUID:
-    """The member with that id or e-mail.
-
-    Raises:
-        NotFound: `member_not_found`.
-    """
-    for member in await Workspaces(client).members(workspace_id):
-        if name.lower() in (str(member.user_id), (member.email or "").lower()):
-            return member.user_id
-    raise NotFound("member_not_found", detail={"member": name})
+    return await member_named(client, (await service.get(thread_id)).workspace_id, name)
 
 
 def _seconds(text: str) -> int | str:

@@ -149,7 +149,9 @@ def purge(
 ) -> None:
     """Delete messages that ended badly. What the team saw of them in the inbox stays."""
     if not yes:
-        typer.confirm(f"Delete {status.value} messages settled {older_than_days:g} or more days ago?", abort=True)
+        typer.confirm(
+            f"Delete {status.value} messages settled {older_than_days:g} or more days ago?", abort=True, err=True
+        )
 
     async def all_of_them(service: Outbox) -> int:
         purged = 0

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import nullcontext
 from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any, TextIO, TypeVar
@@ -21,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from qero.cli import JsonOption, app, err, out, print_json, print_lines
+from qero.cli.session import ask_as_either
 from qero.clients.factory import Client, Clients
 from qero.models.lead_queue import PreparedQueue, QueueState, StartedAutomation
 from qero.services.lead_queue import LeadQueue, export_all
@@ -59,21 +58,6 @@ def _day(text: str | None) -> date | None:
 DayOption = Annotated[str | None, typer.Option("--day", help="A day like 2026-01-31.")]
 SinceOption = Annotated[str | None, typer.Option("--since", help="From this day on, like 2026-01-01.")]
 UntilOption = Annotated[str | None, typer.Option("--until", help="Until this day, like 2026-01-31.")]
-
-
-@asynccontextmanager
-async def _client() -> AsyncIterator[Client]:
-    async with Clients(Settings.load()) as clients:
-        token = os.environ.get("QERO_ACCESS_TOKEN")
-        yield await clients.user(token) if token else clients.service()
-
-
-def _ask(question: Callable[[Client], Awaitable[T]]) -> T:
-    async def asking() -> T:
-        async with _client() as client:
-            return await question(client)
-
-    return asyncio.run(asking())
 
 
 async def _whose(client: Client, workspace_id: UUID, user: UUID | None, everyone: bool) -> list[UUID | None]:
@@ -117,7 +101,7 @@ def prepare(
                 done.append(await LeadQueue(client).prepare(workspace_id, day=chosen, limit=limit, user_id=user_id))
         return done
 
-    prepared = _ask(preparing)
+    prepared = ask_as_either(preparing)
     if as_json:
         print_json([queue.model_dump(mode="json") for queue in prepared])
         return
@@ -155,7 +139,7 @@ def start(
                 answers.append(await _start_all(service, workspace_id, user_id, batch, dry_run, progress))
         return answers
 
-    started = _ask(starting)
+    started = ask_as_either(starting)
     if as_json:
         print_json([answer.model_dump(mode="json") for answer in started])
         return
@@ -244,7 +228,7 @@ def status(
                 await asyncio.sleep(every)
                 state = await service.status(workspace_id, day=chosen)
 
-    _ask(looking)
+    ask_as_either(looking)
 
 
 def _view(state: QueueState) -> Group:
@@ -299,10 +283,10 @@ def export(
                 progress.update(task, advance=page.rows)
 
     if output is None:
-        _ask(lambda client: exporting(client, sys.stdout))
+        ask_as_either(lambda client: exporting(client, sys.stdout))
     else:
         with output.open("w", encoding="utf-8", newline="") as file:
-            _ask(lambda client: exporting(client, file))
+            ask_as_either(lambda client: exporting(client, file))
 
 
 @queue.command()
@@ -311,7 +295,7 @@ def take(lead_id: LeadArgument, reason: ReasonOption = None, as_json: JsonOption
 
     Example: `qero queue take 6f1c3f0e-… --reason "They called."`
     """
-    takeover = _ask(lambda client: Leads(client).take(lead_id, reason))
+    takeover = ask_as_either(lambda client: Leads(client).take(lead_id, reason))
     if as_json:
         print_json(takeover.model_dump(mode="json"))
         return
@@ -323,7 +307,7 @@ def take(lead_id: LeadArgument, reason: ReasonOption = None, as_json: JsonOption
 @queue.command()
 def release(lead_id: LeadArgument, reason: ReasonOption = None, as_json: JsonOption = False) -> None:
     """Give a lead back to automation, which begins anew with it."""
-    lead = _ask(lambda client: Leads(client).release(lead_id, reason))
+    lead = ask_as_either(lambda client: Leads(client).release(lead_id, reason))
     print_json(lead.model_dump(mode="json")) if as_json else print_lines(f"Given back; it is {lead.status}.")
 
 
@@ -349,7 +333,7 @@ def metrics(
         found = await service.metrics(workspace_id, since=first, until=last, user_id=user, limit=limit)
         return found, names
 
-    found, names = _ask(reading)
+    found, names = ask_as_either(reading)
     if as_json:
         print_json([line.model_dump(mode="json") for line in found])
         return

@@ -73,6 +73,8 @@ def sync(workspace: WorkspaceArgument, as_json: JsonOption = False) -> None:
         print_json(counts.model_dump())
     else:
         print_lines(f"{counts.synced} templates; {counts.gone} are gone.")
+        for waba_id in counts.accounts_without_token:
+            print_lines(f"Business account {waba_id} wasn't asked about: it has no token. Connect its number again.")
 
 
 @templates.command()
@@ -137,6 +139,6 @@ async def _sync(workspace: str) -> TemplateCounts:
     settings = Settings.load()
     async with Clients(settings) as clients, httpx.AsyncClient(timeout=settings.request_timeout_seconds) as http:
         service = clients.service()
-        graph = GraphClient(http, base_url=settings.graph_url, version=settings.graph_version)
+        graph = GraphClient.from_settings(settings, http)
         workspace_id = await Workspaces(service).resolve(workspace)
         return await TemplateSync(service, graph, SecretBox.from_settings(settings)).sync(workspace_id)

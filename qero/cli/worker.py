@@ -95,7 +95,7 @@ async def _work(
     async with AsyncExitStack() as stack:
         clients = await stack.enter_async_context(Clients(settings))
         await stack.enter_async_context(meta)
-        graph = GraphClient(meta, base_url=settings.graph_url, version=settings.graph_version)
+        graph = GraphClient.from_settings(settings, meta)
         outbox = Outbox(clients.service())
         channels: dict[str, Channel] = {"whatsapp": WhatsAppChannel(graph, SecretBox.from_settings(settings))}
         if settings.vapid_private_key is not None:
@@ -122,12 +122,19 @@ async def _work(
             host, port = metrics_at
             log.info("metrics_served", host=host, port=metrics.serve(port, host))
             beside.append(asyncio.create_task(_watch(outbox, metrics)))
+        for task in beside:
+            # None ends by itself: what is sent meanwhile is finished, and the error ends the command.
+            task.add_done_callback(lambda _: stop.set())
         try:
-            return await sender.run(stop)
+            summary = await sender.run(stop)
         finally:
             for task in beside:
                 task.cancel()
-            await asyncio.gather(*beside, return_exceptions=True)
+            ended = await asyncio.gather(*beside, return_exceptions=True)
+        for outcome in ended:
+            if isinstance(outcome, Exception):
+                raise outcome
+        return summary
 
 
 async def _watch(outbox: Outbox, metrics: Metrics) -> None:

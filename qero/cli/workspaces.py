@@ -12,9 +12,8 @@ from rich.table import Table
 
 from qero.cli import JsonOption, app, out, print_json, print_lines
 from qero.cli.moments import span
-from qero.cli.session import ask
+from qero.cli.session import ask, member_named
 from qero.clients.factory import UserClient
-from qero.errors import NotFound
 from qero.models.workspace import Invitation
 from qero.services.invitations import InvitationAcceptance, Invitations
 from qero.services.workspaces import Workspaces
@@ -157,7 +156,7 @@ def set_role(
 
     async def setting(client: UserClient) -> Any:
         workspace_id = await Workspaces(client).resolve(workspace)
-        user_id = await _named(client, workspace_id, member)
+        user_id = await member_named(client, workspace_id, member)
         return await Workspaces(client).set_member_role(workspace_id, user_id, role.value)
 
     changed = ask(setting)
@@ -173,22 +172,10 @@ def remove(workspace: WorkspaceArgument, member: MemberArgument, as_json: JsonOp
 
     async def removing(client: UserClient) -> Any:
         workspace_id = await Workspaces(client).resolve(workspace)
-        return await Workspaces(client).remove_member(workspace_id, await _named(client, workspace_id, member))
+        return await Workspaces(client).remove_member(workspace_id, await member_named(client, workspace_id, member))
 
     gone = ask(removing)
     if as_json:
         print_json(gone.model_dump(mode="json"))
     else:
         print_lines(f"{member} was {gone.role} and is no longer in it.")
-
-
-async def _named(client: UserClient, workspace_id: UUID, name: str) -> UUID:
-    """The member who goes by that e-mail or id.
-
-    Raises:
-        NotFound: `member_not_found`.
-    """
-    for member in await Workspaces(client).members(workspace_id):
-        if name.lower() in (str(member.user_id), (member.email or "").lower()):
-            return member.user_id
-    raise NotFound("member_not_found", detail={"member": name})

@@ -12,6 +12,9 @@ from qero.models.row import L, Page
 
 T = TypeVar("T")
 
+MOST_ROWS = 1000
+"""What the API answers with at most, whatever a query asks for."""
+
 
 def chunk_unique(ids: Iterable[UUID | str], size: int) -> list[list[UUID]]:
     """The ids in their order, each once, in pieces of at most `size`; text is trimmed, and empty text left out.
@@ -46,6 +49,20 @@ async def in_parallel(work: Callable[[list[UUID]], Awaitable[T]], chunks: list[l
     except BaseExceptionGroup as errors:
         raise errors.exceptions[0] from None
     return [task.result() for task in tasks]
+
+
+async def every_row(read: Callable[[T | None], Awaitable[list[T]]]) -> list[T]:
+    """A list that the API would cut off without a word, from its beginning to its end.
+
+    Args:
+        read: answers with the next `MOST_ROWS` rows behind the one given, which is None for the first.
+    """
+    found: list[T] = []
+    while True:
+        rows = await read(found[-1] if found else None)
+        found += rows
+        if len(rows) < MOST_ROWS:
+            return found
 
 
 async def every_page(read: Callable[..., Awaitable[Page[L]]]) -> AsyncIterator[Page[L]]:

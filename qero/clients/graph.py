@@ -158,6 +158,11 @@ class GraphClient:
         self._http = http
         self._url = f"{base_url.rstrip('/')}/{version}"
 
+    @classmethod
+    def from_settings(cls, settings: Settings, http: httpx.AsyncClient) -> Self:
+        """For META_GRAPH_URL and META_GRAPH_VERSION."""
+        return cls(http, base_url=settings.graph_url, version=settings.graph_version)
+
     async def send_message(
         self,
         *,

@@ -22,6 +22,7 @@ from qero.clients.factory import Post, Send, ServiceClient, UserClient
 from qero.errors import (
     Conflict,
     InvalidInput,
+    LimitExceeded,
     NetworkError,
     NotAuthenticated,
     NotFound,
@@ -207,6 +208,24 @@ def error_from_api(error: APIError) -> QeroError:
     return QeroError("internal_error", detail={"sqlstate": raw_code, "message": message})
 
 
+# What Postgres and PostgREST answer to content that they can't take and that no class of error names: cardinality,
+# limits of the server, an exception of a function, JSON that isn't any.
+_OF_CONTENT = ("21", "54", "P0", "PGRST102")
+
+
+def refuses_content(error: QeroError) -> bool:
+    """Whether it was for what was sent, so that something else may fare better."""
+    if error.retryable or isinstance(error, NotAuthenticated | PermissionDenied):
+        return False
+    return error.status < 500 or str(error.detail.get("sqlstate", "")).startswith(_OF_CONTENT)
+
+
+def reason_of_refusal(error: QeroError) -> str:
+    """What is noted beside content that the database can't take."""
+    problem = error.detail.get("problem") or error.detail.get("constraint") or error.message
+    return f"the database refused it: {problem}"
+
+
 _KNOWN: Mapping[str, tuple[type[QeroError], str]] = {
     "23505": (Conflict, "already_exists"),
     "23503": (InvalidInput, "reference_not_found"),
@@ -238,6 +257,8 @@ _KNOWN: Mapping[str, tuple[type[QeroError], str]] = {
 def _error_of_http_status(status: int, message: str) -> QeroError:
     if status == 401:
         return NotAuthenticated("api_key_invalid")
+    if status == 429:
+        return LimitExceeded("rate_limited", hint="Wait a moment, then repeat.", retryable=True)
     if status >= 500:
         return Unavailable("unavailable", detail={"http_status": status})
     return error_for("internal_error", detail={"http_status": status, "message": message[:200]})

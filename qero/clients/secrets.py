@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Self
+from typing import Protocol, Self
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from qero.errors import SettingsError
 from qero.settings import Settings
+
+
+class Decrypter(Protocol):
+    """Opens stored secrets; raises `SettingsError` when it can't."""
+
+    def decrypt(self, ciphertext: str) -> str: ...
 
 
 class SecretBox:

@@ -13,7 +13,7 @@ from qero.clients.factory import Clients
 from qero.clients.graph import GraphClient
 from qero.clients.secrets import SecretBox
 from qero.http.callers import Input, NamedWorkspace, User, WorkspaceRef, resolve
-from qero.http.lists import After, Limit, LongLimit
+from qero.http.lists import After, Limit
 from qero.http.problems import refusals
 from qero.http.routing import Router
 from qero.models.chat import ChatMessage
@@ -347,7 +347,7 @@ async def upload_file(
             if len(beginning) >= UPLOAD_BEGINNING_BYTES:
                 break
         target = await Threads(user).prepare_upload(id, content_type, content_length, beginning=beginning)
-        graph = GraphClient(clients.http, base_url=settings.graph_url, version=settings.graph_version)
+        graph = GraphClient.from_settings(settings, clients.http)
         uploads = MediaUploads(clients.service(), graph, SecretBox.from_settings(settings))
         async for chunk in body:
             file.write(chunk)
@@ -451,6 +451,6 @@ async def set_settings(user: User, workspace_id: NamedWorkspace, patch: InboxSet
 
 
 @router.get("/breaches", responses=refusals(Workspaces.resolve, Inbox.breaches))
-async def list_breaches(user: User, workspace_id: NamedWorkspace, limit: LongLimit = 50) -> list[Breach]:
+async def list_breaches(user: User, workspace_id: NamedWorkspace, limit: Limit = 50) -> list[Breach]:
     """Customers who waited longer than the target, the latest first."""
     return await Inbox(user).breaches(workspace_id, limit=limit)

@@ -114,7 +114,7 @@ async def _complete(request: Request, user: UserClient, app: MetaApp, signup: Fi
     settings: Settings = request.app.state.settings
     clients: Clients = request.app.state.clients
     service = clients.service()
-    graph = GraphClient(clients.http, base_url=settings.graph_url, version=settings.graph_version)
+    graph = GraphClient.from_settings(settings, clients.http)
     completion = SignupCompletion(service, graph, Connections(service, SecretBox.from_settings(settings)))
     result = await completion.complete(app, user_id=user.identity.user_id, **signup.model_dump())
     structlog.contextvars.bind_contextvars(workspace_id=str(result.workspace_id))

@@ -23,7 +23,7 @@ METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 _ANYWHERE = ("invalid_value", "internal_error", "unavailable", "timed_out")
 _OF_USERS = (
     "not_authenticated", "token_expired", "token_invalid", "token_wrong_audience", "api_key_invalid", "network_error",
-    "database_unavailable", "try_again",
+    "database_unavailable", "try_again", "rate_limited",
 )  # fmt: skip
 _OF_WRITES = ("body_too_large", "request_incomplete")
 _OF_WRITES_BY_USERS = ("cross_site_request",)

@@ -64,7 +64,7 @@ class PeopleFile:
 
         Raises:
             InvalidInput: `file_unreadable`, there is no header, no column with e-mails or phone numbers, or the mapping
-                names a column or field that there isn't.
+                names a column or field that there isn't; `invalid_value`, no country has that region.
         """
         self._lines = iter(lines)
         self._region = region.upper() if region else None

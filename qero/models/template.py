@@ -47,6 +47,8 @@ class TemplateCounts(Row):
 
     synced: int
     gone: int
+    accounts_without_token: tuple[str, ...] = ()
+    """Business accounts that Meta couldn't be asked about, by its ids: the newest number's token isn't there."""
 
 
 class Sample(Row):

@@ -192,7 +192,7 @@ def _connections(connection: psycopg.Connection, settings: Settings) -> Finding:
     if paused:
         return Finding(
             "connections", "problem", f"Paused, so nothing is sent: {', '.join(paused[:5])}",
-            "Mend the reason, then connect the number again with its token.",
+            "Mend the reason, then `qero connections resume`; where its token was refused, connect the number again.",
         )  # fmt: skip
     if settings.secret_keys is not None:
         box = SecretBox.from_settings(settings)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psycopg
 
-from qero.errors import QeroError, registry_markdown
+from qero.errors import REGISTRY, QeroError
 from qero.ops.catalogue import catalogue_json, read_catalogue
 from qero.ops.permissions import permissions_markdown
 from qero.ops.push import migration_files
@@ -39,6 +39,27 @@ def generated_documents(db_url: str, pg_dump: Path, project: Path, answers: str)
         "docs/schema.sql": schema_sql(db_url, pg_dump),
         "qero/ops/catalogue.json": catalogue,
     }
+
+
+def registry_markdown() -> str:
+    """docs/errors.md: every code with its class, HTTP status, meaning and remedy."""
+    lines = [
+        "# Errors",
+        "",
+        "Every error qero raises carries one of these codes. SQL raises the same codes, so a caller that talks to the",
+        "RPCs directly sees the code as `message` and the HTTP status in the SQLSTATE (`PT404`).",
+        "Retry only what is retryable (`error.retryable`); everything else needs a change first.",
+        "",
+        "| code | class | status | retryable | meaning | what to do |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for code in sorted(REGISTRY):
+        spec = REGISTRY[code]
+        retryable = "yes" if spec.error.retryable else ""
+        lines.append(
+            f"| `{code}` | {spec.error.__name__} | {spec.status} | {retryable} | {spec.meaning} | {spec.remedy} |"
+        )
+    return "\n".join(lines) + "\n"
 
 
 def rollback_markdown(files: Iterable[Path]) -> str:

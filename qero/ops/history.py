@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 
 from qero.errors import Conflict, QeroError
-from qero.ops.push import is_shipped, migration_files, version_of
+from qero.ops.push import is_shipped, migration_files, migrations_folder, version_of
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def require_complete_files(plan: Plan, workdir: Path) -> None:
     if plan.missing:
         raise QeroError(
             "migration_file_missing",
-            detail={"migrations_from": str(workdir / "supabase" / "migrations"), "versions": list(plan.missing)},
+            detail={"migrations_from": str(migrations_folder(workdir)), "versions": list(plan.missing)},
         )
 
 
@@ -122,7 +122,7 @@ def require_unedited(plan: Plan, *, adopt: bool) -> None:
 def forget(connection: psycopg.Connection[Any], names: Iterable[str]) -> None:
     """Take migrations out of the history, so that the next push runs them: in one step, and safe to interrupt, because
     whatever isn't in the history is pending."""
-    versions = [name.partition("_")[0] for name in names]
+    versions = [version_of(Path(name)) for name in names]
     connection.execute("delete from supabase_migrations.schema_migrations where version = any (%s)", [versions])
 
 

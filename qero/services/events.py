@@ -11,9 +11,10 @@ from uuid import UUID
 
 from pydantic_core import from_json
 
+from qero.clients.batches import MOST_ROWS, every_row
 from qero.clients.factory import ServiceClient
-from qero.clients.rpc import Query, call, execute, one_row, page_limit
-from qero.errors import NotAuthenticated, NotFound, PermissionDenied, QeroError
+from qero.clients.rpc import Query, call, execute, one_row, page_limit, reason_of_refusal, refuses_content
+from qero.errors import NotFound, QeroError
 from qero.logs import get_logger
 from qero.models.events import (
     Event,
@@ -93,18 +94,17 @@ class Events:
 
         SQL: select on public.meta_webhook_events
         """
-        # Fixed for all pages, of which there is one more until one isn't full.
+        # Fixed for all pages.
         since = _since(status, since)
-        found: builtins.list[int] = []
-        while True:
+
+        async def behind(last: _Id | None) -> builtins.list[_Id]:
             query = self._matching("id", workspace_id, status, kinds, phone_number_id, since)
-            if found:
-                query = query.gt("id", found[-1])
-            query = query.order("id").limit(PAGE_LIMIT)
-            page = await execute(self._client, query, builtins.list[_Id], operation="events.ids")
-            found += [row.id for row in page]
-            if len(page) < PAGE_LIMIT:
-                return found
+            if last is not None:
+                query = query.gt("id", last.id)
+            query = query.order("id").limit(MOST_ROWS)
+            return await execute(self._client, query, builtins.list[_Id], operation="events.ids")
+
+        return [row.id for row in await every_row(behind)]
 
     async def get(self, event_id: int) -> EventWithRaw:
         """One event with the item as Meta sent it.
@@ -174,6 +174,7 @@ class Events:
 
         Raises:
             NotFound: `event_not_found`, naming the ids that aren't there; nothing is replayed then.
+            QeroError: `internal_error`, it was the database's fault and no event's; repeat it when that is mended.
             Unavailable: `network_error`, `database_unavailable`, `try_again` or `timed_out`; repeat it.
         SQL: public.replay_whatsapp_events
         """
@@ -272,10 +273,9 @@ class Events:
             items = _read_again(event, from_json(base64.b64decode(event.raw["base64"])).get("raw"))
             return await self._apply(items)
         except QeroError as error:
-            if error.retryable or isinstance(error, NotAuthenticated | PermissionDenied):
+            if not refuses_content(error):
                 raise
-            problem = error.detail.get("problem") or error.detail.get("constraint") or error.message
-            reason = f"the database refused it: {problem}"
+            reason = reason_of_refusal(error)
             return await self._apply([{"event_id": event.id, "kind": "malformed", "reason": reason}])
 
     async def _apply(self, items: Sequence[dict[str, Any]]) -> builtins.list[Replayed]:

@@ -109,4 +109,5 @@ def _keys(row: ImportRow) -> Iterator[str]:
     if row.email:
         yield row.email.strip().lower()
     if row.phone:
-        yield "".join(character for character in row.phone if character.isdigit() or character == "+")
+        phone = "".join(character for character in row.phone if character.isdigit() or character == "+")
+        yield f"+{phone[2:]}" if phone.startswith("00") else phone

@@ -170,7 +170,8 @@ class Leads:
         """Add a client to win leads for. Not idempotent.
 
         Raises:
-            PermissionDenied: `permission_denied`, viewers only read, and others' workspaces can't be written.
+            PermissionDenied: `permission_denied`, viewers only read, and workspaces of others and suspended ones can't
+                be written.
             InvalidInput: `invalid_value`, a name of 1 to 300 characters.
         SQL: insert on public.clients
         """
@@ -184,7 +185,8 @@ class Leads:
         """Add a project, of a client where given. Not idempotent.
 
         Raises:
-            PermissionDenied: `permission_denied`, viewers only read, and others' workspaces can't be written.
+            PermissionDenied: `permission_denied`, viewers only read, and workspaces of others and suspended ones can't
+                be written.
             InvalidInput: `invalid_value`, a name of 1 to 300 characters; `reference_not_found`, the client.
         SQL: insert on public.projects
         """

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import builtins
-from typing import Any, Protocol
+from typing import Any
 from uuid import UUID, uuid4
 
 from qero.clients.factory import Client, ServiceClient
 from qero.clients.graph import GraphClient
 from qero.clients.rpc import call
+from qero.clients.secrets import Decrypter
 from qero.models.inbox import ThreadFilter, Variables
 from qero.models.template import AccountToken, BulkPreview, BulkResult, Template, TemplateCounts
 
@@ -121,12 +122,6 @@ def _bulk(
     }
 
 
-class Decrypter(Protocol):
-    """Opens stored tokens."""
-
-    def decrypt(self, ciphertext: str) -> str: ...
-
-
 class TemplateSync:
     """Brings Meta's list of templates here. For the service."""
 
@@ -138,7 +133,8 @@ class TemplateSync:
     async def sync(self, workspace_id: UUID) -> TemplateCounts:
         """Read every template of the business accounts whose numbers are active, and store them. Idempotent.
 
-        What Meta doesn't have any more is shown as deleted. A webhook that comes meanwhile is taken for the news.
+        What Meta doesn't have any more is shown as deleted. A webhook that comes meanwhile is taken for the news. An
+        account whose token isn't stored is named in the answer, and its templates stay as they are.
 
         Raises:
             SettingsError: `secret_undecryptable`, the token was encrypted with another key.
@@ -149,8 +145,10 @@ class TemplateSync:
         SQL: public.sync_templates
         """
         synced = gone = 0
+        without_token: list[str] = []
         for account in await self._accounts(workspace_id):
             if account.access_token_ciphertext is None:
+                without_token.append(account.waba_id)
                 continue
             token = self._secrets.decrypt(account.access_token_ciphertext)
             found = await self._graph.message_templates(account.waba_id, access_token=token)
@@ -164,7 +162,7 @@ class TemplateSync:
                 p_asked_at=account.asked_at,
             )
             synced, gone = synced + counts.synced, gone + counts.gone
-        return TemplateCounts(synced=synced, gone=gone)
+        return TemplateCounts(synced=synced, gone=gone, accounts_without_token=tuple(without_token))
 
     async def _accounts(self, workspace_id: UUID) -> list[AccountToken]:
         """SQL: public.get_account_tokens"""

@@ -18,7 +18,7 @@ from urllib.parse import parse_qsl
 from pydantic_core import to_json
 
 from qero.clients.factory import ServiceClient
-from qero.clients.rpc import call_encoded
+from qero.clients.rpc import call_encoded, reason_of_refusal, refuses_content
 from qero.errors import (
     PROBLEM_JSON,
     InvalidInput,
@@ -43,9 +43,6 @@ PATIENCE_SECONDS = 0.02
 HELD_BYTES = 32 * 1024 * 1024
 
 OUTCOMES = ("recorded", "deduped", "orphan", "set_aside")
-# What Postgres and PostgREST answer to content that they can't take and that no class of error names: cardinality,
-# limits of the server, an exception of a function, JSON that isn't any.
-_REFUSALS = ("21", "54", "P0", "PGRST102")
 
 log = get_logger("qero.webhooks")
 
@@ -245,13 +242,12 @@ class _Item:
 
     def set_aside(self, error: QeroError) -> _Item:
         """What is stored instead of an item that the database refuses: the same bytes, as text that it can't refuse."""
-        problem = error.detail.get("problem") or error.detail.get("constraint") or error.message
         event = WebhookEvent(
             event_key=f"malformed:{hashlib.sha256(self.encoded).hexdigest()}",
             kind="malformed",
             phone_number_id=self.phone_number_id,
             waba_id=self.waba_id,
-            reason=f"the database refused it: {problem}",
+            reason=reason_of_refusal(error),
             raw={"base64": base64.b64encode(self.encoded).decode()},
         )
         return _Item.of(event)
@@ -406,7 +402,7 @@ async def _store(client: ServiceClient, items: Sequence[_Item]) -> list[IngestOu
     try:
         return [*await _ingest(client, [item.encoded for item in items])]
     except QeroError as error:
-        if not _refuses_content(error):
+        if not refuses_content(error):
             raise
         if len(items) > 1:
             # Somebody's item is bad, and nothing was stored for its sake: in halves, until it stands alone.
@@ -423,7 +419,7 @@ async def _store(client: ServiceClient, items: Sequence[_Item]) -> list[IngestOu
         try:
             return [*await _ingest(client, [item.set_aside(error).encoded])]
         except QeroError as again:
-            if not _refuses_content(again):
+            if not refuses_content(again):
                 raise
             return [_not_stored(again)]
 
@@ -442,13 +438,6 @@ async def _ingest(client: ServiceClient, items: Sequence[bytes]) -> list[IngestO
 
 def _encode(event: WebhookEvent) -> bytes:
     return to_json(event, exclude_none=True)
-
-
-def _refuses_content(error: QeroError) -> bool:
-    """Whether it was for what was sent, so that other items may fare better."""
-    if isinstance(error, Unavailable | NotAuthenticated | PermissionDenied):
-        return False
-    return error.status < 500 or str(error.detail.get("sqlstate", "")).startswith(_REFUSALS)
 
 
 def _not_stored(error: QeroError) -> Unavailable:
@@ -488,7 +477,7 @@ def _log_orphans(items: Sequence[_Item], outcomes: Sequence[IngestOutcome | Qero
         if not isinstance(outcome, QeroError) and outcome.outcome == "orphan"
     )
     for (phone_number_id, waba_id), count in orphans.items():
-        log.warning("orphan event", phone_number_id=phone_number_id, waba_id=waba_id, count=count)
+        log.warning("orphan_event", phone_number_id=phone_number_id, waba_id=waba_id, count=count)
 
 
 def _signature(headers: Mapping[str, str] | Iterable[tuple[bytes, bytes]]) -> str | bytes | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 from uuid import UUID
 
+from qero.clients.batches import MOST_ROWS, every_row
 from qero.clients.factory import Client
 from qero.clients.rpc import call, execute
 from qero.models.workspace import Member, MemberRole, Role, WhoAmI, Workspace
@@ -27,12 +28,19 @@ class Workspaces:
         return await call(self._client, "resolve_workspace", UUID, p_ref=ref)
 
     async def list(self) -> builtins.list[Workspace]:
-        """The workspaces the caller is in, by slug.
+        """The workspaces the caller is in, by slug: all of them, a thousand a request.
 
         SQL: select on public.workspaces
         """
-        query = self._client.table("workspaces").select("*").order("slug")
-        return await execute(self._client, query, list[Workspace], operation="workspaces.list")
+
+        async def behind(last: Workspace | None) -> builtins.list[Workspace]:
+            query = self._client.table("workspaces").select("*")
+            if last is not None:
+                query = query.gt("slug", last.slug)
+            query = query.order("slug").limit(MOST_ROWS)
+            return await execute(self._client, query, builtins.list[Workspace], operation="workspaces.list")
+
+        return await every_row(behind)
 
     async def whoami(self) -> WhoAmI:
         """Who the API takes this client for, which workspaces it sees, and how many personal rows: for support.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from qero.worker.channels import Channel, Decrypter, WebPushChannel, WhatsAppChannel
+from qero.clients.secrets import Decrypter
+from qero.worker.channels import Channel, WebPushChannel, WhatsAppChannel
 from qero.worker.metrics import Metrics
 from qero.worker.upkeep import keep_inboxes
 from qero.worker.waking import listen

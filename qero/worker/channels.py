@@ -8,6 +8,7 @@ from typing import Protocol
 from uuid import UUID
 
 from qero.clients.graph import GraphClient
+from qero.clients.secrets import Decrypter
 from qero.clients.webpush import WebPushClient
 from qero.errors import QeroError, SettingsError
 from qero.logs import get_logger
@@ -28,12 +29,6 @@ class Channel(Protocol):
     async def send(self, message: OutboxMessage) -> SendOutcome:
         """Send one message. An exception counts as an unknown outcome: return refusals, don't raise."""
         ...
-
-
-class Decrypter(Protocol):
-    """Opens stored secrets; raises `SettingsError` when it can't."""
-
-    def decrypt(self, ciphertext: str) -> str: ...
 
 
 class WhatsAppChannel:

@@ -146,7 +146,7 @@ class Worker:
             number_concurrency: sends by one number at the same time, at most; as many as all when left out.
             grace_seconds: what sends that have begun get to finish after a stop.
             send_timeout_seconds: after this a send is given up and its outcome is unknown.
-            lease_seconds: what a claim grants and each renewal asks for.
+            lease_seconds: what each renewal asks for; a claim grants 60.
             wake: set by whoever learns that something was queued; the worker clears it.
             metrics: told what happens.
         """
@@ -157,6 +157,7 @@ class Worker:
         self._grace_seconds = grace_seconds
         self._send_timeout_seconds = send_timeout_seconds
         self._lease_seconds = lease_seconds
+        self._shortest_lease_seconds = min(lease_seconds, LEASE_SECONDS)
         self._counts: Counter[str] = Counter()
         self._batches: dict[asyncio.Task[None], _Batch] = {}
         self._changed = asyncio.Event()
@@ -286,7 +287,7 @@ class Worker:
         if not messages:
             return None
         self._counts["claimed"] += len(messages)
-        batch = _Batch(messages[0].lease_token, messages, asked_at + self._lease_seconds, answered_at)
+        batch = _Batch(messages[0].lease_token, messages, asked_at + self._shortest_lease_seconds, answered_at)
         self._log.info("outbox_claimed", lease=batch.token, ids=_ids(messages))
         return batch
 
@@ -345,7 +346,7 @@ class Worker:
     async def _renew(self, batch: _Batch) -> None:
         """Keep the lease; returns once it is lost."""
         while True:
-            await asyncio.sleep(self._lease_seconds / 3)
+            await asyncio.sleep(self._shortest_lease_seconds / 3)
             asked_at = time.monotonic()
             try:
                 await self._outbox.extend_lease(batch.token, self._lease_seconds)
@@ -358,13 +359,23 @@ class Worker:
 
     async def _send_in_turn(self, message: OutboxMessage, moment: float) -> SendOutcome:
         """Send at the message's moment and when its number has a place; a stop meanwhile puts it back."""
-        await _sleep_until(moment)
-        sender = self._senders.get(message.connection_id)
-        if sender is None:
-            sender = self._senders[message.connection_id] = _Sender(self._sender_limit)
-        async with sender.places:
-            await sender.turn(message.pace_seconds)
-            return _NOT_BEGUN if self._stop.is_set() else await self._send(message)
+        has_begun = False
+        try:
+            await _sleep_until(moment)
+            sender = self._senders.get(message.connection_id)
+            if sender is None:
+                sender = self._senders[message.connection_id] = _Sender(self._sender_limit)
+            async with sender.places:
+                await sender.turn(message.pace_seconds)
+                if self._stop.is_set():
+                    return _NOT_BEGUN
+                has_begun = True
+                return await self._send(message)
+        except asyncio.CancelledError:
+            # The grace is over. Of what still waited for its turn, the outcome is known: nothing left.
+            if has_begun:
+                raise
+            return _NOT_BEGUN
 
     async def _send(self, message: OutboxMessage) -> SendOutcome:
         started = time.perf_counter()

@@ -327,7 +327,7 @@ async def test_beyond_the_window_and_without_a_number_nothing_is_queued_and_it_s
     assert "(window_closed)" in late.err
     assert "Send an approved template instead." in late.err
     shown = await run(tmp_path, env, "inbox", "show", thread.id)
-    assert "Only templates can be sent" in shown.out
+    assert ", from then on only templates." in shown.out
 
     for change, code in (
         ("status = 'inactive'", "connection_inactive"),

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 from collections import namedtuple
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
@@ -141,6 +142,51 @@ def test_a_restore_that_breaks_off_leaves_the_database_as_it_was(
         restore_backup(Target.read(populated), backup, cluster.backup_tools, replace=True)
     assert refused.value.code == "restore_failed"
     assert "qero_users" in refused.value.detail["output"]
+    assert fingerprint(populated) == before
+
+
+def test_a_restore_of_other_rows_than_were_counted_leaves_no_trace(
+    populated: str, cluster: Cluster, tmp_path: Path
+) -> None:
+    backup = make_backup(Target.read(populated), tmp_path, cluster.backup_tools)
+    assert backup is not None
+    with psycopg.connect(populated, autocommit=True) as connection:
+        connection.execute("delete from public.contacts")
+    before = fingerprint(populated)
+    counted = {**backup.rows, "public.contacts": backup.rows["public.contacts"] + 1}
+
+    with pytest.raises(QeroError) as error:
+        restore_backup(
+            Target.read(populated), replace(backup, rows=counted), cluster.backup_tools, replace=True
+        )  # fmt: skip
+
+    assert error.value.code == "restore_failed"
+    assert "public.contacts has" in error.value.detail["output"]
+    assert fingerprint(populated) == before
+
+
+def test_what_takes_too_long_is_ended_and_said_so(populated: str, cluster: Cluster, tmp_path: Path) -> None:
+    target = Target.read(populated)
+    backup = make_backup(target, tmp_path / "backups", cluster.backup_tools)
+    assert backup is not None
+    before = fingerprint(populated)
+    real = cluster.tools.client_bin
+    waiting = "import time; time.sleep(60)"
+    slow_reader, slow_writer = tmp_path / "reader", tmp_path / "writer"
+    program(slow_reader, "pg_dump", f"os.execv({str(real / 'pg_dump')!r}, sys.argv)")
+    program(slow_reader, "pg_restore", passing_on(real / "pg_restore", waiting))
+    program(slow_writer, "pg_restore", f"os.execv({str(real / 'pg_restore')!r}, sys.argv)")
+    program(slow_writer, "psql", passing_on(real / "psql", waiting))
+
+    with pytest.raises(QeroError) as reading:
+        make_backup(target, tmp_path / "backups", Tools([slow_reader]), timeout_seconds=5)
+    with pytest.raises(QeroError) as restoring:
+        restore_backup(target, backup, Tools([slow_writer]), replace=True, timeout_seconds=1)
+
+    assert [error.value.code for error in (reading, restoring)] == ["tool_timed_out"] * 2
+    assert "pg_restore took longer than 5 s." in str(reading.value)
+    assert "psql took longer than 1 s." in str(restoring.value)
+    assert [found.path for found in list_backups(tmp_path / "backups")] == [backup.path]
     assert fingerprint(populated) == before
 
 

@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 import pytest
 from psycopg.types.json import Jsonb
 
-from qero import Connections, Events, InvalidInput, InvalidState, NotFound
+from qero import Connections, Events, InvalidInput, InvalidState, NotFound, QeroError
 from qero.local.graph import batch, encode, new_wamid, text_webhook
 from qero.models.webhook import parse_body
 from tests.support import Number, World, digits
@@ -301,6 +301,30 @@ async def test_what_the_database_refused_as_a_whole_is_tried_by_itself(
     assert again.outcome == "applied"
     assert await state(world, event_id) == ("message", "applied", 3, None)
     assert await effect(world, number) == (2, 2)
+
+
+async def test_what_is_the_databases_own_fault_is_no_events(world: World, events: Events, number: Number) -> None:
+    event_id = await stored(world, number, text(number), status="set_aside", raw=refused(text(number)))
+    before = await state(world, event_id)
+    await world.database.execute(
+        """
+        create function private.broken() returns trigger language plpgsql as
+        $$ begin raise exception 'broken' using errcode = 'XX001'; end $$;
+        """
+    )
+    await world.database.execute(
+        f"create trigger broken before update on meta_webhook_events for each row"
+        f" when (new.kind = 'message' and new.id = {event_id}) execute function private.broken()".encode()
+    )
+    try:
+        with pytest.raises(QeroError) as error:
+            await events.replay([event_id])
+    finally:
+        await world.database.execute("drop function private.broken cascade")
+
+    assert error.value.code == "internal_error"
+    assert await state(world, event_id) == before
+    assert [answer.outcome for answer in await events.replay([event_id])] == ["applied"]
 
 
 @pytest.mark.parametrize(("hours", "shown"), [(-1, "active"), (+1, "inactive")])

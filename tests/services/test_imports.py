@@ -148,6 +148,16 @@ async def test_a_file_of_many_batches_counts_what_it_repeats_once(olga: User, wo
     assert {contact.name for contact in (await contacts.list(workspace.id)).items} == {f"N{n}" for n in range(25)}
 
 
+async def test_a_number_with_its_country_in_either_way_repeats_the_other(olga: User, workspace: Workspace) -> None:
+    async def send(batch: list[ImportRow]) -> list[RowOutcome]:
+        return await Contacts(olga.client).import_rows(workspace.id, batch, dry_run=False)
+
+    rows = [ImportRow(row=1, phone="+491702222222", name="First"), ImportRow(row=2, phone="0049 170 2222222", name="X")]
+    found = [entry async for batch in import_all(rows, send, batch=1) for entry in batch]
+
+    assert said([outcome for _, outcome in found]) == [("created", ""), ("skipped", "it repeats row 1")]
+
+
 async def test_two_batches_are_on_their_way_at_once_but_one_that_repeats_waits() -> None:
     travelling: list[str] = []
     arrived = asyncio.Event()

@@ -493,6 +493,24 @@ async def test_templates_are_what_meta_has(office: Office) -> None:
     assert [template.name for template in await templates.list(workspace.id, status="DELETED")] == ["t_000"]
 
 
+async def test_an_account_without_a_token_is_named_and_the_others_are_synced(office: Office) -> None:
+    workspace = await office.world.workspace()
+    asked, mute = await office.number(workspace), await office.number(workspace)
+    kept = await office.template(mute)
+    office.graph.templates.add(asked.at_meta.waba_id, TemplateAtMeta("hello", components=HELLO))
+    await office.world.rows(
+        "update private.wa_connection_secrets set access_token_ciphertext = null, vault_secret_id = gen_random_uuid()"
+        " where connection_id = %s returning 1",
+        mute.connection.id,
+    )
+
+    counts = await office.sync(workspace.id)
+
+    assert (counts.synced, counts.gone) == (1, 0)
+    assert counts.accounts_without_token == (mute.at_meta.waba_id,)
+    assert {template.id for template in await Templates(office.world.service).list(workspace.id)} > {kept.id}
+
+
 async def test_a_list_that_is_older_than_a_webhook_changes_nothing_that_it_said(office: Office) -> None:
     world = office.world
     workspace = await world.workspace()

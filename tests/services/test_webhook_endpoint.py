@@ -13,9 +13,13 @@ from urllib.parse import urlencode
 
 import psycopg
 import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from qero import Clients, WebhookEndpoint
-from qero.local.asgi import listen
+from qero.local.asgi import listen, serving
 from qero.local.graph import batch, encode, sign, text_webhook
 from qero.models.webhook import BODY_LIMIT_BYTES
 from qero.services.webhooks import Answer
@@ -148,7 +152,7 @@ async def test_an_orphan_leaves_a_line_in_the_logs_for_its_number(
 
     assert [(await counts(answer))["orphan"] for answer in sent] == [1, 1, 1]
 
-    lines = [event for event in logs if event["event"] == "orphan event"]
+    lines = [event for event in logs if event["event"] == "orphan_event"]
     assert sorted((line["phone_number_id"], line["count"]) for line in lines) == sorted(
         [(one.phone_number_id, 2), (two.phone_number_id, 1)]
     )
@@ -244,6 +248,31 @@ async def test_our_own_wrong_key_sets_nothing_aside(world: World, number: Number
 
     assert {code(answer, 503) for answer in answers} == {"unavailable"}
     assert await bodies(world, number) == set()
+
+
+async def test_a_gateway_that_throttles_sets_nothing_aside(world: World, number: Number) -> None:
+    asked = 0
+
+    async def pass_on(request: Request) -> Response:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            return Response("slow down", 429)
+        headers = {name: request.headers[name] for name in ("apikey", "authorization", "content-type")}
+        url = f"{world.settings.supabase_url}{request.url.path}"
+        answer = await world.clients.http.post(url, content=await request.body(), headers=headers)
+        return Response(answer.content, answer.status_code, media_type="application/json")
+
+    listener, webhook = listen(), text(number)
+    gateway = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    async with (
+        serving(Starlette(routes=[Route("/{path:path}", pass_on, methods=["POST"])]), listener),
+        Clients(world.settings.model_copy(update={"supabase_url": gateway})) as clients,
+        endpoint_of(clients) as endpoint,
+    ):
+        assert code(await post(endpoint, webhook), 503) == "unavailable"
+        assert asked == 1
+        assert (await counts(post(endpoint, webhook)))["recorded"] == 1
 
 
 # --- Coming and going ---

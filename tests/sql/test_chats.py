@@ -326,6 +326,35 @@ async def test_who_is_not_a_member_sees_nothing_of_a_chat(office: Office, name: 
     assert status.data == "sent", "which is what nobody's message would have"
 
 
+async def test_everybody_of_a_large_chat_is_listed_and_named(office: Office) -> None:
+    """The API answers with a thousand rows at most."""
+    people = await office.world.rows(
+        """
+        insert into auth.users (id, email)
+        select gen_random_uuid(), 'crowd-' || gen_random_uuid() || '@example.com' from generate_series(1, 1100)
+        returning id
+        """
+    )
+    await office.world.rows(
+        """
+        with colleagues as (
+          insert into workspace_memberships (workspace_id, user_id, role) select %s, unnest(%s::uuid[]), 'member'
+          returning workspace_id, user_id)
+        insert into chat_members (workspace_id, chat_id, user_id) select workspace_id, %s, user_id from colleagues
+        returning user_id
+        """,
+        office.chat.workspace_id, [user_id for (user_id,) in people], office.chat.id,
+    )  # fmt: skip
+    chats = await office.chats("bob")
+
+    members = await chats.members(office.chat.id)
+    assert len({member.user_id for member in members}) == len(members) == 1103
+    assert members == sorted(members, key=lambda member: (member.joined_at, member.user_id))
+    names = await chats.names([member.user_id for member in members])
+    assert len(names) == 1103
+    assert names[await office.id("olga")] == "Olga"
+
+
 async def test_a_viewer_reads_and_marks_and_never_writes(office: Office) -> None:
     message = await office.send("olga")
     carol = await office.chats("carol")

@@ -21,6 +21,28 @@ async def profile(world: World, user_id: UUID) -> tuple[Any, ...] | None:
     return rows[0] if rows else None
 
 
+async def test_whoever_is_in_very_many_workspaces_sees_all_of_them(world: World) -> None:
+    """The API answers with a thousand rows at most."""
+    user, mark = await world.user("olga"), uuid4().hex[:8]
+    await world.rows(
+        """
+        with many as (
+          insert into workspaces (slug, name) select 'many-' || %s || '-' || i, 'Many' from generate_series(1, 1100) i
+          returning id)
+        insert into workspace_memberships (workspace_id, user_id, role) select id, %s, 'owner' from many
+        returning workspace_id
+        """,
+        mark, user.id,
+    )  # fmt: skip
+    try:
+        slugs = [workspace.slug for workspace in await Workspaces(user.client).list()]
+    finally:
+        await world.rows("delete from workspaces where slug like %s returning id", f"many-{mark}-%")
+
+    assert len([slug for slug in slugs if slug.startswith(f"many-{mark}-")]) == 1100
+    assert len(set(slugs)) == len(slugs)
+
+
 async def test_a_profile_follows_its_account(world: World) -> None:
     ada = await world.user("ada")
     assert await profile(world, ada.id) == (ada.email, "Ada", "UTC")

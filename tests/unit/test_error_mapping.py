@@ -114,7 +114,7 @@ async def test_what_the_database_lacks_is_named_with_the_remedy(world: World) ->
         error = await failure(query)
         assert seen(error) == (QeroError, "schema_outdated", 500, False)
         assert "no_such" in error.detail["problem"] or "p_unknown" in error.detail["problem"]
-        assert "supabase db push" in (error.hint or "")
+        assert "`qero db push`" in (error.hint or "")
 
 
 async def test_missing_grants_and_row_security_are_permission_denied(world: World) -> None:
@@ -252,6 +252,7 @@ ANSWERS: list[tuple[Response, tuple[type[QeroError], str, int, bool], dict[str, 
     (Response("<html>Bad Gateway</html>", 502), (Unavailable, "unavailable", 503, True), {"http_status": 502}),
     (Response("<html>", 530), (Unavailable, "unavailable", 503, True), {"http_status": 530}),
     (Response("", 504), (Unavailable, "unavailable", 503, True), {"http_status": 504}),
+    (Response("slow down", 429), (LimitExceeded, "rate_limited", 429, True), {}),
     (Response("nope", 401), (NotAuthenticated, "api_key_invalid", 401, False), {}),
     (Response("<html>", 404), (QeroError, "internal_error", 500, False),
      {"http_status": 404, "message": "Not Found"}),

@@ -20,8 +20,8 @@ from qero.errors import (
     QeroError,
     Unavailable,
     error_for,
-    registry_markdown,
 )
+from qero.ops.documents import registry_markdown
 
 ROOT = Path(__file__).parents[2]
 CLASSES = [item for item in vars(qero.errors).values() if isinstance(item, type) and issubclass(item, QeroError)]

@@ -191,6 +191,24 @@ def test_a_pasted_line_break_around_a_value_is_removed(monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize(
+    ("variable", "field"),
+    [
+        ("SUPABASE_JWT_SECRET", "jwt_secret"),
+        ("SUPABASE_DB_URL", "db_url"),
+        ("META_APP_SECRET", "meta_app_secret"),
+        ("META_VERIFY_TOKEN", "meta_verify_token"),
+        ("QERO_SECRET_KEYS", "secret_keys"),
+    ],
+)
+def test_a_pasted_line_break_around_a_secret_is_removed(
+    monkeypatch: pytest.MonkeyPatch, variable: str, field: str
+) -> None:
+    monkeypatch.setenv(variable, " hush-hush\r\n")
+
+    assert Settings.load().require(field) == "hush-hush"
+
+
+@pytest.mark.parametrize(
     "field",
     [
         "secret_key",

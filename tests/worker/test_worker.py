@@ -298,6 +298,24 @@ async def test_a_slow_send_keeps_its_lease(post: Post) -> None:
     assert (await post.row(message)).status == "sent"
 
 
+async def test_a_longer_lease_is_asked_for_before_the_claims_own_ends(
+    post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qero.worker.worker.LEASE_SECONDS", 0.3)
+    await post.queue(await post.threads(await post.number(), 1))
+    post.graph.next_answer(Slow(0.9))
+    running = asyncio.create_task(post.worker(lease_seconds=600).run_once())
+    await post.until_sent()
+
+    async def is_longer() -> bool:
+        return await post.world.rows(
+            "select token from private.outbox_leases where expires_at > clock_timestamp() + interval '500 seconds'"
+        ) != []  # fmt: skip
+
+    await until(is_longer, seconds=0.8)
+    assert (await running).sent == 1
+
+
 async def test_a_stop_lets_begun_sends_finish_and_claims_nothing_more(post: Post) -> None:
     threads = await post.threads(await post.number(), 2)
     [begun] = await post.queue(threads[:1])
@@ -326,6 +344,19 @@ async def test_a_send_that_outlasts_the_grace_is_reported_as_unknown(post: Post)
     assert await running == Summary(claimed=1, unknown=1)
     row = await post.row(message)
     assert (row.status, row.error_code) == ("unknown", "worker_stopped")
+
+
+async def test_what_waited_for_its_number_when_the_grace_ended_goes_back(post: Post) -> None:
+    messages = await post.queue(await post.threads(await post.number(), 2))
+    post.graph.next_answer(Hang())
+    stop = asyncio.Event()
+    running = asyncio.create_task(post.worker(grace_seconds=0.1, number_concurrency=1).run(stop))
+
+    await post.until_sent()
+    stop.set()
+
+    assert await running == Summary(claimed=2, unknown=1, queued=1)
+    assert sorted([(await post.row(message)).status for message in messages]) == ["queued", "unknown"]
 
 
 async def test_what_was_claimed_and_not_begun_goes_back_at_once(post: Post) -> None:

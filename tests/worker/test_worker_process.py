@@ -58,6 +58,25 @@ async def test_sigterm_finishes_what_is_being_sent_and_leaves_the_rest_queued(po
     assert json.loads(err.splitlines()[-1])["event"] == "worker_stopped"
 
 
+async def test_what_fails_beside_the_sending_ends_the_process_with_its_error(post: Post, tmp_path: Path) -> None:
+    worker = await asyncio.create_subprocess_exec(
+        QERO, "worker", "--json", cwd=tmp_path,
+        env=environment(post.world.settings, SUPABASE_DB_URL="postgresql://postgres:s3cret@localhost/x?nonsense=1"),
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        _, err = await asyncio.wait_for(worker.communicate(), 20)
+    finally:
+        if worker.returncode is None:
+            worker.kill()
+
+    assert worker.returncode == 3, err
+    events = [json.loads(line) for line in err.splitlines()]
+    assert [event.get("event") for event in events if "event" in event][-1] == "worker_stopped"
+    assert events[-1]["error"]["detail"] == {"setting": "SUPABASE_DB_URL"}
+    assert b"s3cret" not in err
+
+
 async def test_a_killed_process_sends_nothing_twice(post: Post, tmp_path: Path) -> None:
     messages = await post.queue(await post.threads(await post.number(), 6))
     post.graph.next_answer(Slow(1.0), times=None)

@@ -6,18 +6,12 @@ the service.
 
 from __future__ import annotations
 
-import asyncio
-import os
-from collections.abc import Awaitable, Callable
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import typer
 
 from qero.cli import app
-from qero.clients.factory import Client, Clients
-from qero.settings import Settings
 
-T = TypeVar("T")
 WorkspaceArgument = Annotated[str, typer.Argument(help="The workspace's slug or uuid.")]
 ReasonOption = Annotated[str | None, typer.Option("--reason", help="Why; the audit log keeps it.")]
 YesOption = Annotated[bool, typer.Option("--yes", help="Don't ask.")]
@@ -28,17 +22,6 @@ ops = typer.Typer(
     no_args_is_help=True,
 )
 app.add_typer(ops, name="ops")
-
-
-def ask(question: Callable[[Client], Awaitable[T]]) -> T:
-    """The answer to a question, as the operator or the service."""
-
-    async def asking() -> T:
-        async with Clients(Settings.load()) as clients:
-            token = os.environ.get("QERO_ACCESS_TOKEN")
-            return await question(await clients.user(token) if token else clients.service())
-
-    return asyncio.run(asking())
 
 
 from qero.cli.ops import audit, entitlements, owners, tokens, workspaces  # noqa: E402, F401  (each adds its commands)

@@ -16,7 +16,8 @@ from rich.table import Table
 
 from qero.cli import JsonOption, out, print_json, print_lines
 from qero.cli.moments import past_moment
-from qero.cli.ops import ask, ops
+from qero.cli.ops import ops
+from qero.cli.session import ask_as_either
 from qero.clients.factory import Client
 from qero.models.ops import AuditEntry, AuditSeal, VerifiedSeal
 from qero.models.table_file import csv_line
@@ -65,7 +66,7 @@ def list_entries(
             workspace_id=await _workspace_id(client, workspace), before_id=before, limit=limit, **filters
         )
 
-    entries = ask(look)
+    entries = ask_as_either(look)
     if as_json:
         print_json([entry.model_dump(mode="json") for entry in entries])
     elif not entries:
@@ -98,7 +99,7 @@ def export(
                 count += 1
         return count
 
-    count = ask(write)
+    count = ask_as_either(write)
     if output is not None:
         print_lines(f"{count} rows in {output}")
 
@@ -114,7 +115,7 @@ def seal(as_json: JsonOption = False) -> None:
             newest = again
         return newest
 
-    newest = ask(all_of_it)
+    newest = ask_as_either(all_of_it)
     if as_json:
         print_json(newest.model_dump(mode="json") if newest else None)
     else:
@@ -141,7 +142,7 @@ def verify(
             broken.append(f"{expect} isn't there")
         return broken, newest, count
 
-    broken, newest, count = ask(look)
+    broken, newest, count = ask_as_either(look)
     if as_json:
         print_json(
             {

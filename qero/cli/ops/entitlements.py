@@ -11,7 +11,8 @@ from rich.table import Table
 
 from qero.cli import JsonOption, out, print_json, print_lines
 from qero.cli.moments import future_moment
-from qero.cli.ops import ReasonOption, WorkspaceArgument, ask, ops
+from qero.cli.ops import ReasonOption, WorkspaceArgument, ops
+from qero.cli.session import ask_as_either
 from qero.clients.factory import Client
 from qero.models.ops import Entitlement, EntitlementState
 from qero.services.entitlements import Entitlements
@@ -33,7 +34,7 @@ def list_entitlements(workspace: WorkspaceArgument, as_json: JsonOption = False)
     async def look(client: Client) -> list[Entitlement]:
         return await Entitlements(client).list((await Operators(client).find_workspace(workspace)).id)
 
-    found = ask(look)
+    found = ask_as_either(look)
     if as_json:
         print_json([entitlement.model_dump(mode="json") for entitlement in found])
     elif not found:
@@ -60,10 +61,10 @@ def enable(
 ) -> None:
     """Enable an entitlement; its payload stays as it is."""
     until = future_moment(expires)
-    _print(
-        ask(lambda client: Entitlements(client).set(workspace, key, enabled=True, expires_at=until, reason=reason)),
-        workspace, as_json=as_json,
-    )  # fmt: skip
+    enabled = ask_as_either(
+        lambda client: Entitlements(client).set(workspace, key, enabled=True, expires_at=until, reason=reason)
+    )
+    _print(enabled, workspace, as_json=as_json)
 
 
 @entitlements.command()
@@ -72,7 +73,7 @@ def disable(
 ) -> None:
     """Disable an entitlement; its payload stays, for when it is enabled again."""
     _print(
-        ask(lambda client: Entitlements(client).set(workspace, key, enabled=False, reason=reason)),
+        ask_as_either(lambda client: Entitlements(client).set(workspace, key, enabled=False, reason=reason)),
         workspace, as_json=as_json,
     )  # fmt: skip
 
@@ -98,7 +99,7 @@ def set_payload(
             workspace_id, key, given, enabled=not disabled, expires_at=until, reason=reason
         )
 
-    _print(ask(write), workspace, as_json=as_json)
+    _print(ask_as_either(write), workspace, as_json=as_json)
 
 
 @entitlements.command()
@@ -113,7 +114,7 @@ def check(
     async def look(client: Client) -> EntitlementState:
         return await Entitlements(client).check((await Operators(client).find_workspace(workspace)).id, key, amount)
 
-    state = ask(look)
+    state = ask_as_either(look)
     if as_json:
         print_json(state.model_dump(mode="json"))
     else:

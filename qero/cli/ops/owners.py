@@ -10,7 +10,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from qero.cli import JsonOption, out, print_json, print_lines
-from qero.cli.ops import YesOption, ask, ops
+from qero.cli.ops import YesOption, ops
+from qero.cli.session import ask_as_either
 from qero.services.operators import Operators
 
 owners = typer.Typer(help="Who operates the platform.", no_args_is_help=True)
@@ -28,7 +29,7 @@ class Role(StrEnum):
 @owners.command("list")
 def list_owners(as_json: JsonOption = False) -> None:
     """List operators, former ones too."""
-    found = ask(lambda client: Operators(client).list())
+    found = ask_as_either(lambda client: Operators(client).list())
     if as_json:
         print_json([operator.model_dump(mode="json") for operator in found])
     elif not found:
@@ -50,7 +51,7 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     """Make somebody with an account an operator, or again an active one."""
-    operator = ask(lambda client: Operators(client).add(email, role.value))
+    operator = ask_as_either(lambda client: Operators(client).add(email, role.value))
     if as_json:
         print_json(operator.model_dump(mode="json", exclude={"is_operator"}))
     else:
@@ -62,7 +63,7 @@ def remove(email: EmailArgument, yes: YesOption = False, as_json: JsonOption = F
     """End what somebody may do as an operator, at once."""
     if not yes:
         typer.confirm(f"Take {email} everything an operator may do?", abort=True, err=True)
-    operator = ask(lambda client: Operators(client).remove(email))
+    operator = ask_as_either(lambda client: Operators(client).remove(email))
     if as_json:
         print_json(operator.model_dump(mode="json", exclude={"is_operator"}))
     else:

@@ -11,7 +11,8 @@ from rich.table import Table
 
 from qero.cli import JsonOption, out, print_json, print_lines
 from qero.cli.moments import future_moment
-from qero.cli.ops import WorkspaceArgument, YesOption, ask, ops
+from qero.cli.ops import WorkspaceArgument, YesOption, ops
+from qero.cli.session import ask_as_either
 from qero.clients.factory import Client
 from qero.models.ops import TokenBalance, TokenEntry, TokenGrant
 from qero.services.operators import Operators
@@ -36,7 +37,7 @@ def balance(workspace: WorkspaceArgument, as_json: JsonOption = False) -> None:
         service = Tokens(client)
         return await service.balance(workspace_id), await service.grants(workspace_id)
 
-    account, grants = ask(look)
+    account, grants = ask_as_either(look)
     if as_json:
         print_json(
             {
@@ -75,7 +76,7 @@ def ledger(
     async def look(client: Client) -> list[TokenEntry]:
         return await Tokens(client).ledger(await _id(client, workspace), before_id=before, limit=limit)
 
-    entries = ask(look)
+    entries = ask_as_either(look)
     if as_json:
         print_json([entry.model_dump(mode="json") for entry in entries])
         return
@@ -115,7 +116,7 @@ def grant(
             priority=50 if priority is None else priority,
         )  # fmt: skip
 
-    given = ask(give)
+    given = ask_as_either(give)
     if as_json:
         print_json(given.model_dump(mode="json"))
     elif isinstance(given, TokenEntry):
@@ -140,7 +141,7 @@ def deduct(
     async def take(client: Client) -> TokenEntry:
         return await Tokens(client).apply(await _id(client, workspace), -amount, reason, reference=reference)
 
-    entry = ask(take)
+    entry = ask_as_either(take)
     print_json(entry.model_dump(mode="json")) if as_json else _print_entry(entry)
 
 
@@ -162,7 +163,7 @@ def alerts(
             (alert.level, alert.balance, alert.created_at.isoformat(timespec="seconds")) for alert in found
         ]
 
-    account, left = ask(look_or_set)
+    account, left = ask_as_either(look_or_set)
     at = account.alert_levels if account else []
     if as_json:
         names = ("level", "balance", "created_at")
@@ -177,7 +178,7 @@ def release(
     reservation_id: Annotated[UUID, typer.Argument(help="The reservation's id.")], as_json: JsonOption = False
 ) -> None:
     """Free what a reservation holds, without waiting for its end."""
-    ended = ask(lambda client: Tokens(client).release(reservation_id))
+    ended = ask_as_either(lambda client: Tokens(client).release(reservation_id))
     print_json(ended.model_dump(mode="json")) if as_json else print_lines(f"{ended.amount:,} tokens {ended.status}.")
 
 
@@ -191,14 +192,14 @@ def settle_due(as_json: JsonOption = False) -> None:
             settled += count
         return settled
 
-    settled = ask(all_of_them)
+    settled = ask_as_either(all_of_them)
     print_json({"settled": settled}) if as_json else print_lines(f"Settled {settled} workspaces.")
 
 
 @tokens.command()
 def check(as_json: JsonOption = False) -> None:
     """Compare every balance with the sum of its ledger. Exits with 1 when one differs."""
-    found = ask(lambda client: Tokens(client).check())
+    found = ask_as_either(lambda client: Tokens(client).check())
     if as_json:
         print_json([mismatch.model_dump(mode="json") for mismatch in found])
     elif not found:

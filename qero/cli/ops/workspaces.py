@@ -10,8 +10,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from qero.cli import JsonOption, out, print_json, print_lines
-from qero.cli.ops import ReasonOption, WorkspaceArgument, YesOption, ask, ops
+from qero.cli.ops import ReasonOption, WorkspaceArgument, YesOption, ops
 from qero.cli.ops.audit import audit_table
+from qero.cli.session import ask_as_either
 from qero.clients.factory import Client
 from qero.models.ops import WorkspaceOverview
 from qero.models.workspace import Workspace
@@ -35,7 +36,7 @@ def list_workspaces(
     as_json: JsonOption = False,
 ) -> None:
     """List workspaces by slug."""
-    found = ask(
+    found = ask_as_either(
         lambda client: Operators(client).list_workspaces(
             search=search, status=status.value if status else None, after_slug=after, limit=limit
         )
@@ -64,7 +65,7 @@ def show(workspace: WorkspaceArgument, as_json: JsonOption = False) -> None:
         operators = Operators(client)
         return await operators.overview((await operators.find_workspace(workspace)).id)
 
-    found = ask(look)
+    found = ask_as_either(look)
     if as_json:
         print_json(found.model_dump(mode="json"))
         return
@@ -104,13 +105,13 @@ def suspend(
     """Let members only read and hold back everything queued, until the workspace is activated again."""
     if not yes:
         typer.confirm(f"Stop everybody in {workspace} from writing and sending?", abort=True, err=True)
-    _print(ask(lambda client: _set_status(client, workspace, "suspended", reason)), as_json=as_json)
+    _print(ask_as_either(lambda client: _set_status(client, workspace, "suspended", reason)), as_json=as_json)
 
 
 @workspaces.command()
 def activate(workspace: WorkspaceArgument, reason: ReasonOption = None, as_json: JsonOption = False) -> None:
     """End a suspension; what waited leaves."""
-    _print(ask(lambda client: _set_status(client, workspace, "active", reason)), as_json=as_json)
+    _print(ask_as_either(lambda client: _set_status(client, workspace, "active", reason)), as_json=as_json)
 
 
 async def _set_status(
