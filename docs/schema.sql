@@ -1753,6 +1753,23 @@ end $$;
 ALTER FUNCTION private.check_my_status(p_my_status text, p_allowed text[]) OWNER TO postgres;
 
 --
+-- Name: check_new_contact(); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.check_new_contact() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  return jsonb_populate_record(new, private.checked_person(
+    jsonb_strip_nulls(jsonb_build_object('name', new.name, 'email', new.email, 'phone', new.phone,
+      'lead_status', new.lead_status, 'tags', new.tags, 'source', new.source)),
+    array['name', 'email', 'phone', 'lead_status', 'tags', 'source']));
+end $$;
+
+ALTER FUNCTION private.check_new_contact() OWNER TO postgres;
+
+--
 -- Name: check_page(text, text, integer); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
@@ -1971,6 +1988,25 @@ begin
 end $_$;
 
 ALTER FUNCTION private.checked_fields(p_fields jsonb, p_allowed text[]) OWNER TO postgres;
+
+--
+-- Name: checked_person(jsonb, text[]); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.checked_person(p_fields jsonb, p_allowed text[]) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+declare
+  v_fields constant jsonb := private.checked_fields(p_fields, p_allowed);
+begin
+  if num_nonnulls(v_fields ->> 'name', v_fields ->> 'email', v_fields ->> 'phone') = 0 then
+    perform private.raise_error(400, 'invalid_value', '{"field": "name"}', 'Give a name, an e-mail or a phone number.');
+  end if;
+  return v_fields;
+end $$;
+
+ALTER FUNCTION private.checked_person(p_fields jsonb, p_allowed text[]) OWNER TO postgres;
 
 --
 -- Name: checked_settings(jsonb, text[]); Type: FUNCTION; Schema: private; Owner: postgres
@@ -2798,6 +2834,23 @@ end $$;
 ALTER FUNCTION private.ensure_whatsapp_threads(p_events jsonb, p_records private.whatsapp_record[]) OWNER TO postgres;
 
 --
+-- Name: enter_chat(public.chats, uuid); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.enter_chat(p_chat public.chats, p_user_id uuid) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+begin
+  perform private.add_to_chat(p_chat, array[p_user_id], case
+    when p_chat.kind = 'direct' or exists (
+      select from public.chat_members as member where member.chat_id = p_chat.id and member.role = 'owner')
+    then 'member' else 'owner' end);
+end $$;
+
+ALTER FUNCTION private.enter_chat(p_chat public.chats, p_user_id uuid) OWNER TO postgres;
+
+--
 -- Name: entitlement_state(uuid, text, bigint); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
@@ -3233,10 +3286,10 @@ CREATE FUNCTION private.import_rows(p_rows jsonb) RETURNS TABLE(place integer, l
       case when given.lead_status not in ('new', 'pending', 'queued', 'contacted', 'engaged', 'qualified', 'lost')
         then 'lead_status: none of new, pending, queued, contacted, engaged, qualified, lost' end,
       case when cardinality(given.tags) > 50 or exists (
-        select from unnest(given.tags) as tag where length(tag) not between 1 and 100)
+        select from unnest(given.tags) as tag where length(tag) between 1 and 100 is not true)
         then 'tags: more than 50, or one that hasn''t 1 to 100 characters' end,
       case when cardinality(given.status_tags) > 50 or exists (
-        select from unnest(given.status_tags) as tag where length(tag) not between 1 and 100)
+        select from unnest(given.status_tags) as tag where length(tag) between 1 and 100 is not true)
         then 'status_tags: more than 50, or one that hasn''t 1 to 100 characters' end
     ], null) as problems
     from given
@@ -3257,19 +3310,6 @@ CREATE FUNCTION private.import_rows(p_rows jsonb) RETURNS TABLE(place integer, l
 $_$;
 
 ALTER FUNCTION private.import_rows(p_rows jsonb) OWNER TO postgres;
-
---
--- Name: invitation_token_hash(text); Type: FUNCTION; Schema: private; Owner: postgres
---
-
-CREATE FUNCTION private.invitation_token_hash(p_token text) RETURNS text
-    LANGUAGE sql IMMUTABLE
-    SET search_path TO ''
-    AS $$
-  select encode(sha256(convert_to(p_token, 'UTF8')), 'hex')
-$$;
-
-ALTER FUNCTION private.invitation_token_hash(p_token text) OWNER TO postgres;
 
 --
 -- Name: is_animated_webp(bytea); Type: FUNCTION; Schema: private; Owner: postgres
@@ -4099,6 +4139,9 @@ CREATE FUNCTION private.merge_threads(p_from uuid, p_into uuid) RETURNS void
     SET search_path TO ''
     AS $$
 declare
+  -- Of the two states and priorities, the one that asks more of the team.
+  v_statuses constant text[] := array['open', 'pending', 'snoozed', 'closed'];
+  v_priorities constant text[] := array['urgent', 'high', 'normal', 'low'];
   v_waiting uuid[] := private.withdraw_threads(array[p_from]);
 begin
   update public.outbox_messages as outbox set thread_id = p_into where outbox.thread_id = p_from;
@@ -4106,8 +4149,11 @@ begin
   perform private.queue_outbox(v_waiting) where v_waiting <> '{}';
   update public.wa_messages as message set thread_id = p_into where message.thread_id = p_from;
   update public.wa_threads as thread
-  set status = case when 'open' in (thread.status, old.status) then 'open' else thread.status end,
-    snoozed_until = case when 'open' in (thread.status, old.status) then null else thread.snoozed_until end,
+  set status = v_statuses[least(array_position(v_statuses, thread.status), array_position(v_statuses, old.status))],
+    snoozed_until = case when not array['open', 'pending'] && array[thread.status, old.status]
+      then least(thread.snoozed_until, old.snoozed_until) end,
+    priority = v_priorities[
+      least(array_position(v_priorities, thread.priority), array_position(v_priorities, old.priority))],
     assignee_id = coalesce(thread.assignee_id, old.assignee_id),
     tags = array(select distinct tag from unnest(thread.tags || old.tags) as tag order by tag),
     last_inbound_at = greatest(thread.last_inbound_at, old.last_inbound_at),
@@ -6592,19 +6638,6 @@ end $$;
 ALTER FUNCTION private.shrink_outbox_lease(p_token bigint, p_ids uuid[]) OWNER TO postgres;
 
 --
--- Name: signup_state_hash(text); Type: FUNCTION; Schema: private; Owner: postgres
---
-
-CREATE FUNCTION private.signup_state_hash(p_state text) RETURNS text
-    LANGUAGE sql IMMUTABLE
-    SET search_path TO ''
-    AS $$
-  select encode(sha256(convert_to(p_state, 'UTF8')), 'hex')
-$$;
-
-ALTER FUNCTION private.signup_state_hash(p_state text) OWNER TO postgres;
-
---
 -- Name: spend_token_grants(uuid); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
@@ -7150,7 +7183,7 @@ begin
   where not exists (select from public.chats as known where known.thread_id = p_thread_id)
   on conflict (thread_id, connection_id, workspace_id) where thread_id is not null do nothing;
   select chat.* into v_chat from public.chats as chat where chat.thread_id = p_thread_id;
-  perform private.add_to_chat(v_chat, array[v_user_id], 'member');
+  perform private.enter_chat(v_chat, v_user_id);
   return v_chat;
 end $$;
 
@@ -7369,6 +7402,19 @@ CREATE FUNCTION private.time_cursor(p_at timestamp with time zone) RETURNS text
 $$;
 
 ALTER FUNCTION private.time_cursor(p_at timestamp with time zone) OWNER TO postgres;
+
+--
+-- Name: token_hash(text); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.token_hash(p_token text) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+  select encode(sha256(convert_to(p_token, 'UTF8')), 'hex')
+$$;
+
+ALTER FUNCTION private.token_hash(p_token text) OWNER TO postgres;
 
 --
 -- Name: validate_constraints(); Type: PROCEDURE; Schema: private; Owner: postgres
@@ -8111,7 +8157,7 @@ declare
 begin
   -- Of two requests with one token the second waits here, and finds it used.
   select invitation.* into v_invitation from public.workspace_invitations as invitation
-  where invitation.token_hash = private.invitation_token_hash(p_token) for no key update;
+  where invitation.token_hash = private.token_hash(p_token) for no key update;
   if not found then
     perform private.raise_error(404, 'invitation_not_found', '{"field": "token"}',
       'Check the link, or ask for another invitation.');
@@ -9096,10 +9142,7 @@ begin
   perform private.require_role(
     (select workspace.id from public.workspaces as workspace where workspace.id = p_workspace_id),
     array['owner', 'admin', 'member'], 'workspace_not_found', jsonb_build_object('workspace', p_workspace_id));
-  v_fields := private.checked_fields(p_fields, array['name', 'email', 'phone', 'tags', 'status_tags', 'source']);
-  if num_nonnulls(v_fields ->> 'name', v_fields ->> 'email', v_fields ->> 'phone') = 0 then
-    perform private.raise_error(400, 'invalid_value', '{"field": "name"}', 'Give a name, an e-mail or a phone number.');
-  end if;
+  v_fields := private.checked_person(p_fields, array['name', 'email', 'phone', 'tags', 'status_tags', 'source']);
   v_candidate := jsonb_populate_record(null::public.tma_candidates, v_fields);
   insert into public.tma_candidates (workspace_id, name, email, phone, tags, status_tags, source, created_by)
   values (p_workspace_id, v_candidate.name, v_candidate.email, v_candidate.phone, coalesce(v_candidate.tags, '{}'),
@@ -9148,7 +9191,7 @@ begin
   values (p_workspace_id, p_kind, btrim(p_title), v_key, v_user_id)
   on conflict (workspace_id, direct_key) where direct_key is not null do update set direct_key = chat.direct_key
   returning * into v_chat;
-  perform private.add_to_chat(v_chat, array[v_user_id], case p_kind when 'direct' then 'member' else 'owner' end);
+  perform private.enter_chat(v_chat, v_user_id);
   perform private.add_to_chat(v_chat, v_others, 'member');
   return v_chat;
 end $$;
@@ -9171,11 +9214,8 @@ begin
   perform private.require_role(
     (select workspace.id from public.workspaces as workspace where workspace.id = p_workspace_id),
     array['owner', 'admin', 'member'], 'workspace_not_found', jsonb_build_object('workspace', p_workspace_id));
-  v_fields := private.checked_fields(p_fields,
+  v_fields := private.checked_person(p_fields,
     array['name', 'email', 'phone', 'lead_status', 'tags', 'status_tags', 'source', 'assigned_to']);
-  if num_nonnulls(v_fields ->> 'name', v_fields ->> 'email', v_fields ->> 'phone') = 0 then
-    perform private.raise_error(400, 'invalid_value', '{"field": "name"}', 'Give a name, an e-mail or a phone number.');
-  end if;
   v_contact := jsonb_populate_record(null::public.contacts, v_fields);
   insert into public.contacts (workspace_id, name, email, phone, lead_status, tags, status_tags, source, assigned_to,
     created_by)
@@ -10954,7 +10994,7 @@ begin
   where invitation.workspace_id = p_workspace_id and invitation.email = v_email and invitation.accepted_at is null
     and invitation.revoked_at is null and invitation.expires_at <= now();
   insert into public.workspace_invitations (workspace_id, email, role, token_hash, invited_by, expires_at)
-  values (p_workspace_id, v_email, p_role, private.invitation_token_hash(v_token), (select auth.uid()),
+  values (p_workspace_id, v_email, p_role, private.token_hash(v_token), (select auth.uid()),
     now() + make_interval(secs => p_expires_in_seconds))
   returning * into v_invitation;
   return to_jsonb(v_invitation) - 'token_hash' || jsonb_build_object('token', v_token);
@@ -10981,7 +11021,7 @@ begin
   select chat.* into v_chat from public.chats as chat where chat.id = p_chat_id and chat.kind = 'channel';
   perform private.require_role(v_chat.workspace_id, array['owner', 'admin', 'member'], 'chat_not_found',
     jsonb_build_object('chat_id', p_chat_id));
-  perform private.add_to_chat(v_chat, array[v_user_id], 'member');
+  perform private.enter_chat(v_chat, v_user_id);
   select member.* into v_member from public.chat_members as member
   where member.chat_id = p_chat_id and member.user_id = v_user_id;
   return v_member;
@@ -11126,20 +11166,29 @@ ALTER FUNCTION public.list_candidates(p_workspace_id uuid, p_search text, p_stat
 --
 
 CREATE FUNCTION public.list_chats(p_workspace_id uuid DEFAULT NULL::uuid, p_limit integer DEFAULT 200, p_before timestamp with time zone DEFAULT NULL::timestamp with time zone, p_before_id uuid DEFAULT NULL::uuid) RETURNS TABLE(id uuid, workspace_id uuid, kind text, title text, created_at timestamp with time zone, last_seq bigint, last_rev bigint, last_message_at timestamp with time zone, last_message_sender_id uuid, last_message_preview text, active_at timestamp with time zone, role text, last_delivered_seq bigint, last_read_seq bigint, muted_until timestamp with time zone, unread_count bigint, mention_count integer, other_member_ids uuid[])
-    LANGUAGE sql STABLE SECURITY DEFINER
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO ''
     AS $$
+#variable_conflict use_column
+declare
+  v_user_id constant uuid := private.require_user();
+begin
+  if not coalesce(p_limit between 1 and 1000, false) then
+    perform private.raise_error(400, 'invalid_value', '{"field": "limit", "allowed": "1 to 1000"}',
+      'Ask for 1 to 1,000 chats.');
+  end if;
+  return query
   with page as (
     select chat.*, coalesce(chat.last_message_at, chat.created_at) as active_at, member.role, member.user_id,
       member.last_delivered_seq, member.last_read_seq, member.muted_until, member.unread_deleted_count,
       member.unread_mention_count
     from public.chat_members as member join public.chats as chat on chat.id = member.chat_id
-    where member.user_id = (select private.require_user())
+    where member.user_id = v_user_id
       and (p_workspace_id is null or member.workspace_id = p_workspace_id)
       and (p_before is null or (coalesce(chat.last_message_at, chat.created_at), chat.id)
         < (p_before, coalesce(p_before_id, '00000000-0000-0000-0000-000000000000'::uuid)))
     order by active_at desc, chat.id desc
-    limit least(greatest(p_limit, 1), 1000)
+    limit p_limit
   )
   select page.id, page.workspace_id, page.kind, page.title, page.created_at, page.last_seq, page.last_rev,
     page.last_message_at, page.last_message_sender_id, page.last_message_preview, page.active_at, page.role,
@@ -11147,8 +11196,8 @@ CREATE FUNCTION public.list_chats(p_workspace_id uuid DEFAULT NULL::uuid, p_limi
     page.last_seq - page.last_read_seq - page.unread_deleted_count, page.unread_mention_count,
     (array_remove(page.first_member_ids, page.user_id))[1 : 3]
   from page
-  order by page.active_at desc, page.id desc
-$$;
+  order by page.active_at desc, page.id desc;
+end $$;
 
 ALTER FUNCTION public.list_chats(p_workspace_id uuid, p_limit integer, p_before timestamp with time zone, p_before_id uuid) OWNER TO postgres;
 
@@ -11739,6 +11788,8 @@ begin
       'Give the duration in seconds, at most a day.');
   elsif length(p_note) > 10000 then
     perform private.raise_error(400, 'invalid_value', '{"field": "note"}', 'Write at most 10,000 characters.');
+  elsif p_called_at not between now() - interval '100 years' and now() + interval '1 day' then
+    perform private.raise_error(400, 'invalid_value', '{"field": "called_at"}', 'Give the moment of the call, in the past.');
   end if;
   insert into public.contact_call_logs (workspace_id, contact_id, user_id, outcome, duration_seconds, note, called_at)
   values (v_workspace_id, p_contact_id, (select auth.uid()), p_outcome, p_duration_seconds, nullif(btrim(p_note), ''),
@@ -12677,10 +12728,17 @@ begin
   if not found then
     perform private.raise_error(404, 'member_not_found',
       jsonb_build_object('workspace_id', p_workspace_id, 'user_id', p_user_id), 'Check the id of the user.');
-  elsif not v_is_service and v_member.role = 'owner'
+  elsif not v_is_service and v_member.role = 'owner' and v_member.user_id <> (select auth.uid())
     and p_workspace_id not in (select private.my_workspace_ids_as('owner')) then
     perform private.raise_error(403, 'role_required', '{"needs": ["owner"]}', 'Ask an owner of the workspace.');
   end if;
+  -- Their chats first, as in sending, which may be about to count a mention of the one who leaves.
+  perform 1 from public.chats as chat
+  where chat.id in (
+    select member.chat_id from public.chat_members as member
+    where member.workspace_id = p_workspace_id and member.user_id = p_user_id)
+  order by chat.id
+  for no key update;
   delete from public.workspace_memberships as member
   where member.workspace_id = p_workspace_id and member.user_id = p_user_id;
   return v_member;
@@ -13473,14 +13531,21 @@ begin
     returning id, thread_id, connection_id, payload
   ), shown as (
     insert into public.wa_messages (workspace_id, connection_id, thread_id, direction, type, body, content, status,
-      sent_by, outbox_id, occurred_at)
+      search_language, sent_by, outbox_id, occurred_at)
     select p_workspace_id, queued.connection_id, queued.thread_id, 'out', 'template',
-      private.template_text(v_template, given.variables), queued.payload, 'pending', v_user_id, queued.id, now()
+      private.template_text(v_template, given.variables), queued.payload, 'pending',
+      (select nullif(connection.search_languages[cardinality(connection.search_languages)], 'simple')
+       from public.wa_phone_numbers as connection where connection.id = queued.connection_id),
+      v_user_id, queued.id, now()
     from queued join given on given.thread_id = queued.thread_id
     returning thread_id, body
   )
   -- Nobody is answered by it.
-  update public.wa_threads as thread set last_message_at = now(), last_message_body = left(shown.body, 200)
+  update public.wa_threads as thread
+  set last_message_at = greatest(thread.last_message_at, now()),
+    -- Somebody may have written while this waited for the thread.
+    last_message_body = case when thread.last_message_at > now() then thread.last_message_body
+      else left(shown.body, 200) end
   from shown where thread.id = shown.thread_id;
   get diagnostics v_queued = row_count;
   return jsonb_build_object('queued', v_queued, 'repeated', coalesce(cardinality(v_threads), 0) - v_queued,
@@ -14295,9 +14360,12 @@ begin
       returning outbox_messages.id
     ), shown as (
       insert into public.wa_messages (workspace_id, connection_id, thread_id, direction, type, body, content, status,
-        outbox_id, occurred_at)
+        search_language, outbox_id, occurred_at)
       select p_workspace_id, message.connection_id, message.thread_id, 'out', message.payload ->> 'type', message.body,
-        message.payload, 'pending', message.outbox_id, now()
+        message.payload, 'pending',
+        (select nullif(connection.search_languages[cardinality(connection.search_languages)], 'simple')
+         from public.wa_phone_numbers as connection where connection.id = message.connection_id),
+        message.outbox_id, now()
       from message join written on written.id = message.outbox_id
       order by message.place
     ), moved as (
@@ -14378,7 +14446,7 @@ begin
   start_meta_signup.state := replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', '');
   start_meta_signup.expires_at := now() + interval '10 minutes';
   insert into public.meta_signup_states (state_hash, workspace_id, user_id, redirect_uri, expires_at)
-  values (private.signup_state_hash(start_meta_signup.state), p_workspace_id, v_user_id, p_redirect_uri,
+  values (private.token_hash(start_meta_signup.state), p_workspace_id, v_user_id, p_redirect_uri,
     start_meta_signup.expires_at);
 exception
   when check_violation then
@@ -14889,7 +14957,7 @@ CREATE FUNCTION public.use_meta_signup_state(p_state text, p_user_id uuid, OUT w
     SET search_path TO ''
     AS $$
 declare
-  v_hash text := private.signup_state_hash(p_state);
+  v_hash text := private.token_hash(p_state);
   v_state public.meta_signup_states;
   v_role text;
 begin
@@ -17312,6 +17380,12 @@ CREATE TRIGGER clients_set_updated_at BEFORE UPDATE ON public.clients FOR EACH R
 CREATE TRIGGER contact_notes_set_updated_at BEFORE UPDATE ON public.contact_notes FOR EACH ROW EXECUTE FUNCTION private.set_updated_at();
 
 --
+-- Name: contacts contacts_check_new_contact; Type: TRIGGER; Schema: public; Owner: postgres
+--
+
+CREATE TRIGGER contacts_check_new_contact BEFORE INSERT ON public.contacts FOR EACH ROW WHEN ((CURRENT_USER = 'authenticated'::name)) EXECUTE FUNCTION private.check_new_contact();
+
+--
 -- Name: contacts contacts_record_lead_status; Type: TRIGGER; Schema: public; Owner: postgres
 --
 
@@ -19159,10 +19233,22 @@ CREATE POLICY wa_phone_numbers_select_unestimated ON public.wa_phone_numbers AS 
 ALTER TABLE public.wa_saved_views ENABLE ROW LEVEL SECURITY;
 
 --
+-- Name: wa_saved_views wa_saved_views_delete_writer; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY wa_saved_views_delete_writer ON public.wa_saved_views AS RESTRICTIVE FOR DELETE TO authenticated USING (((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids_as(VARIADIC ARRAY['owner'::text, 'admin'::text]) AS my_workspace_ids_as))) OR ((NOT is_shared) AND (workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids_as(VARIADIC ARRAY['member'::text]) AS my_workspace_ids_as))))));
+
+--
 -- Name: wa_saved_views wa_saved_views_select_unestimated; Type: POLICY; Schema: public; Owner: postgres
 --
 
 CREATE POLICY wa_saved_views_select_unestimated ON public.wa_saved_views AS RESTRICTIVE FOR SELECT TO authenticated USING (private.is_no_estimate());
+
+--
+-- Name: wa_saved_views wa_saved_views_update_sharer; Type: POLICY; Schema: public; Owner: postgres
+--
+
+CREATE POLICY wa_saved_views_update_sharer ON public.wa_saved_views AS RESTRICTIVE FOR UPDATE TO authenticated USING (((NOT is_shared) OR (workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids_as(VARIADIC ARRAY['owner'::text, 'admin'::text]) AS my_workspace_ids_as))))) WITH CHECK (((NOT is_shared) OR (workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids_as(VARIADIC ARRAY['owner'::text, 'admin'::text]) AS my_workspace_ids_as)))));
 
 --
 -- Name: wa_templates; Type: ROW SECURITY; Schema: public; Owner: postgres
@@ -19705,6 +19791,12 @@ REVOKE ALL ON FUNCTION private.check_my_status(p_my_status text, p_allowed text[
 GRANT ALL ON FUNCTION private.check_my_status(p_my_status text, p_allowed text[]) TO authenticated;
 
 --
+-- Name: FUNCTION check_new_contact(); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.check_new_contact() FROM PUBLIC;
+
+--
 -- Name: FUNCTION check_page(p_sort text, p_after text, p_limit integer); Type: ACL; Schema: private; Owner: postgres
 --
 
@@ -19740,6 +19832,12 @@ REVOKE ALL ON FUNCTION private.check_view(p_name text, p_filters jsonb) FROM PUB
 --
 
 REVOKE ALL ON FUNCTION private.checked_fields(p_fields jsonb, p_allowed text[]) FROM PUBLIC;
+
+--
+-- Name: FUNCTION checked_person(p_fields jsonb, p_allowed text[]); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.checked_person(p_fields jsonb, p_allowed text[]) FROM PUBLIC;
 
 --
 -- Name: FUNCTION checked_settings(p_patch jsonb, p_statuses text[]); Type: ACL; Schema: private; Owner: postgres
@@ -19892,6 +19990,12 @@ GRANT ALL ON FUNCTION private.ensure_whatsapp_contact(p_workspace_id uuid, p_wab
 
 REVOKE ALL ON FUNCTION private.ensure_whatsapp_threads(p_events jsonb, p_records private.whatsapp_record[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.ensure_whatsapp_threads(p_events jsonb, p_records private.whatsapp_record[]) TO service_role;
+
+--
+-- Name: FUNCTION enter_chat(p_chat public.chats, p_user_id uuid); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.enter_chat(p_chat public.chats, p_user_id uuid) FROM PUBLIC;
 
 --
 -- Name: FUNCTION entitlement_state(p_workspace_id uuid, p_key text, p_amount bigint, OUT granted boolean, OUT reason text, OUT "limit" bigint, OUT usage bigint, OUT period_start timestamp with time zone); Type: ACL; Schema: private; Owner: postgres
@@ -20055,12 +20159,6 @@ REVOKE ALL ON FUNCTION private.hold_suspended_lane() FROM PUBLIC;
 --
 
 REVOKE ALL ON FUNCTION private.import_rows(p_rows jsonb) FROM PUBLIC;
-
---
--- Name: FUNCTION invitation_token_hash(p_token text); Type: ACL; Schema: private; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION private.invitation_token_hash(p_token text) FROM PUBLIC;
 
 --
 -- Name: FUNCTION is_animated_webp(p_beginning bytea); Type: ACL; Schema: private; Owner: postgres
@@ -20889,13 +20987,6 @@ REVOKE ALL ON FUNCTION private.shrink_outbox_lease(p_token bigint, p_ids uuid[])
 GRANT ALL ON FUNCTION private.shrink_outbox_lease(p_token bigint, p_ids uuid[]) TO service_role;
 
 --
--- Name: FUNCTION signup_state_hash(p_state text); Type: ACL; Schema: private; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION private.signup_state_hash(p_state text) FROM PUBLIC;
-GRANT ALL ON FUNCTION private.signup_state_hash(p_state text) TO service_role;
-
---
 -- Name: FUNCTION spend_token_grants(p_workspace_id uuid); Type: ACL; Schema: private; Owner: postgres
 --
 
@@ -21044,6 +21135,13 @@ REVOKE ALL ON FUNCTION private.threads_shown(p_threads public.wa_threads[], p_so
 REVOKE ALL ON FUNCTION private.time_cursor(p_at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.time_cursor(p_at timestamp with time zone) TO authenticated;
 GRANT ALL ON FUNCTION private.time_cursor(p_at timestamp with time zone) TO service_role;
+
+--
+-- Name: FUNCTION token_hash(p_token text); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.token_hash(p_token text) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.token_hash(p_token text) TO service_role;
 
 --
 -- Name: PROCEDURE validate_constraints(); Type: ACL; Schema: private; Owner: postgres

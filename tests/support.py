@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from dataclasses import dataclass, field
 from typing import Any
@@ -161,6 +162,15 @@ class World:
     async def scalar(self, query: str, *parameters: Any) -> Any:
         [[value]] = await self.rows(query, *parameters)
         return value
+
+    async def until_waiting(self, count: int = 1) -> None:
+        """Returns once so many connections wait for a lock that another one holds."""
+        for _ in range(500):
+            waiting = await self.scalar("select count(*) from pg_stat_activity where pg_blocking_pids(pid) <> '{}'")
+            if waiting >= count:
+                return
+            await asyncio.sleep(0.02)
+        raise AssertionError(f"{waiting} waited, not {count}")
 
 
 async def post_rpc(

@@ -10,13 +10,15 @@ from typing import Any, Literal
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.routing import BaseRoute, Match
 
 from qero.errors import PROBLEM_JSON, REGISTRY, InvalidInput, NotFound, QeroError, error_for
 from qero.logs import get_logger
+from qero.models.contact import LeadStatus
+from qero.models.lead import LeadStage
 
 METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 # What any route may meet, and what any route for users may.
@@ -27,8 +29,19 @@ _OF_USERS = (
 )  # fmt: skip
 _OF_WRITES = ("body_too_large", "request_incomplete")
 _OF_WRITES_BY_USERS = ("cross_site_request",)
-# Values that have a code of their own wherever they are refused.
-_CODES_OF_VALUES = {"lead_status": "lead_status_invalid", "lead_statuses": "lead_status_invalid"}
+
+
+def _expected(values: Any) -> str:
+    """What pydantic says that it expected instead, in place of a value that is none of these."""
+    try:
+        TypeAdapter(values).validate_python(None)
+    except ValidationError as error:
+        return str(error.errors()[0]["ctx"]["expected"])
+    raise TypeError(f"{values} is no Literal")
+
+
+# Sets of values that have a code of their own wherever another is refused, whatever the field is called.
+_CODES_OF_VALUES = {_expected(values): "lead_status_invalid" for values in (LeadStatus, LeadStage)}
 _NAME = re.compile(r"`([a-z_]+)`")
 
 Responses = dict[int | str, dict[str, Any]]
@@ -108,7 +121,7 @@ async def _invalid_request(request: Request, error: Exception) -> JSONResponse:
         fields[0]["problem"] = "It has to be JSON, with the header Content-Type: application/json."
     # As the database would say it, which is asked only where the form of the request is right.
     codes = {
-        _CODES_OF_VALUES.get(str(item["loc"][1]) if len(item["loc"]) > 1 else "", "invalid_value")
+        _CODES_OF_VALUES.get(item["ctx"]["expected"], "invalid_value")
         if item["type"] == "literal_error"
         else "invalid_value"
         for item in items

@@ -1,8 +1,8 @@
 -- Purpose:   profiles, workspaces and memberships, and the private helpers every policy and RPC builds on.
 -- Needs:     auth.users, auth.uid(), auth.role().
--- Used by:   every later migration; qero.services.workspaces, qero.services.identity.
+-- Used by:   every later migration; qero.services.workspaces; qero.clients.identity.
 -- Raises:    PT401 not_authenticated · PT403 role_required · PT404 workspace_not_found · PT409 slug_taken, last_owner,
---            workspace_suspended · PT400 slug_invalid, invalid_value.
+--            workspace_suspended, append_only · PT400 slug_invalid, invalid_value.
 -- Roll back: drop schema private cascade; drop table workspace_memberships, workspaces, profiles cascade; drop trigger
 --            profiles_mirror_auth_users on auth.users. Loses every workspace: back up first.
 
@@ -27,6 +27,12 @@ begin
 end $$;
 comment on function private.raise_error(integer, text, jsonb, text) is
   'Raises SQLSTATE PT<status>, which PostgREST turns into that HTTP status; the code is the message.';
+
+-- Of what is shown once, to whoever holds it, only this is kept.
+create or replace function private.token_hash(p_token text) returns text
+language sql immutable security invoker set search_path = '' as $$
+  select encode(sha256(convert_to(p_token, 'UTF8')), 'hex')
+$$;
 
 create or replace function private.set_updated_at() returns trigger
 language plpgsql set search_path = '' as $$
@@ -435,7 +441,8 @@ $$;
 comment on function public.whoami() is 'Who the API takes the caller for, and what it sees: for support.';
 
 revoke all on function
-  private.raise_error(integer, text, jsonb, text), private.set_updated_at(), private.refuse_change(),
+  private.raise_error(integer, text, jsonb, text), private.token_hash(text), private.set_updated_at(),
+  private.refuse_change(),
   private.is_timezone(text), private.is_valid(text, text), private.is_service(), private.require_user(),
   private.my_workspace_ids(), private.my_workspace_ids_as(text[]), private.require_role(uuid, text[], text, jsonb),
   private.personal_rows(), public.resolve_workspace(text), public.create_workspace(text, text), public.whoami()
@@ -447,6 +454,7 @@ grant execute on function
   public.whoami()
   to authenticated, service_role;
 grant execute on function public.create_workspace(text, text) to authenticated;
+grant execute on function private.token_hash(text) to service_role;
 
 ------------------------------------------------------------------------------------------------------------------------
 -- Triggers

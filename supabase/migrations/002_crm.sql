@@ -137,7 +137,7 @@ begin
       update public.%1$I as older
       set name = nullif(left(btrim(older.name), 300), ''), email = private.normal_email(older.email),
         phone = private.normal_phone(older.phone), status_tags = coalesce(older.status_tags, '{}'),
-        tags = coalesce(older.tags, '{}'), source = coalesce(older.source, 'manual'),
+        tags = array_remove(coalesce(older.tags, '{}'), null), source = coalesce(older.source, 'manual'),
         created_by = (select profile.id from public.profiles as profile where profile.id = older.created_by),
         created_at = coalesce(older.created_at, now()), updated_at = coalesce(older.updated_at, now())
     $sql$, v_table);
@@ -517,6 +517,18 @@ begin
   return v_checked;
 end $$;
 
+-- What a contact or candidate is made from. A person without any of these couldn't be told from another.
+create or replace function private.checked_person(p_fields jsonb, p_allowed text[]) returns jsonb
+language plpgsql stable security invoker set search_path = '' as $$
+declare
+  v_fields constant jsonb := private.checked_fields(p_fields, p_allowed);
+begin
+  if num_nonnulls(v_fields ->> 'name', v_fields ->> 'email', v_fields ->> 'phone') = 0 then
+    perform private.raise_error(400, 'invalid_value', '{"field": "name"}', 'Give a name, an e-mail or a phone number.');
+  end if;
+  return v_fields;
+end $$;
+
 create or replace function private.refuse_contact(p_constraint text, p_workspace_id uuid, p_fields jsonb) returns void
 language plpgsql stable security invoker set search_path = '' as $$
 declare
@@ -544,11 +556,8 @@ begin
   perform private.require_role(
     (select workspace.id from public.workspaces as workspace where workspace.id = p_workspace_id),
     array['owner', 'admin', 'member'], 'workspace_not_found', jsonb_build_object('workspace', p_workspace_id));
-  v_fields := private.checked_fields(p_fields,
+  v_fields := private.checked_person(p_fields,
     array['name', 'email', 'phone', 'lead_status', 'tags', 'status_tags', 'source', 'assigned_to']);
-  if num_nonnulls(v_fields ->> 'name', v_fields ->> 'email', v_fields ->> 'phone') = 0 then
-    perform private.raise_error(400, 'invalid_value', '{"field": "name"}', 'Give a name, an e-mail or a phone number.');
-  end if;
   v_contact := jsonb_populate_record(null::public.contacts, v_fields);
   insert into public.contacts (workspace_id, name, email, phone, lead_status, tags, status_tags, source, assigned_to,
     created_by)
@@ -653,10 +662,7 @@ begin
   perform private.require_role(
     (select workspace.id from public.workspaces as workspace where workspace.id = p_workspace_id),
     array['owner', 'admin', 'member'], 'workspace_not_found', jsonb_build_object('workspace', p_workspace_id));
-  v_fields := private.checked_fields(p_fields, array['name', 'email', 'phone', 'tags', 'status_tags', 'source']);
-  if num_nonnulls(v_fields ->> 'name', v_fields ->> 'email', v_fields ->> 'phone') = 0 then
-    perform private.raise_error(400, 'invalid_value', '{"field": "name"}', 'Give a name, an e-mail or a phone number.');
-  end if;
+  v_fields := private.checked_person(p_fields, array['name', 'email', 'phone', 'tags', 'status_tags', 'source']);
   v_candidate := jsonb_populate_record(null::public.tma_candidates, v_fields);
   insert into public.tma_candidates (workspace_id, name, email, phone, tags, status_tags, source, created_by)
   values (p_workspace_id, v_candidate.name, v_candidate.email, v_candidate.phone, coalesce(v_candidate.tags, '{}'),
@@ -795,6 +801,8 @@ begin
       'Give the duration in seconds, at most a day.');
   elsif length(p_note) > 10000 then
     perform private.raise_error(400, 'invalid_value', '{"field": "note"}', 'Write at most 10,000 characters.');
+  elsif p_called_at not between now() - interval '100 years' and now() + interval '1 day' then
+    perform private.raise_error(400, 'invalid_value', '{"field": "called_at"}', 'Give the moment of the call, in the past.');
   end if;
   insert into public.contact_call_logs (workspace_id, contact_id, user_id, outcome, duration_seconds, note, called_at)
   values (v_workspace_id, p_contact_id, (select auth.uid()), p_outcome, p_duration_seconds, nullif(btrim(p_note), ''),
@@ -845,7 +853,7 @@ comment on function public.get_call_logs(uuid[], integer) is
 
 revoke all on function
   private.normal_phone(text), private.normal_email(text), private.checked_fields(jsonb, text[]),
-  private.refuse_contact(text, uuid, jsonb), private.refuse_candidate(text, uuid, jsonb),
+  private.checked_person(jsonb, text[]), private.refuse_contact(text, uuid, jsonb), private.refuse_candidate(text, uuid, jsonb),
   public.create_contact(uuid, jsonb), public.update_contact(uuid, jsonb), public.update_contact_status(uuid, text),
   public.create_candidate(uuid, jsonb), public.update_candidate(uuid, jsonb), public.delete_candidate(uuid),
   public.add_contact_note(uuid, text), public.update_contact_note(uuid, text), public.delete_contact_note(uuid),
@@ -863,6 +871,21 @@ grant execute on function
 ------------------------------------------------------------------------------------------------------------------------
 create or replace trigger contacts_set_updated_at before update on public.contacts
   for each row execute function private.set_updated_at();
+
+-- What a member inserts by table is held to what create_contact asks. Definer: nobody calls what checks the fields. Whoever
+-- writes contacts through a function has checked them there.
+create or replace function private.check_new_contact() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  return jsonb_populate_record(new, private.checked_person(
+    jsonb_strip_nulls(jsonb_build_object('name', new.name, 'email', new.email, 'phone', new.phone,
+      'lead_status', new.lead_status, 'tags', new.tags, 'source', new.source)),
+    array['name', 'email', 'phone', 'lead_status', 'tags', 'source']));
+end $$;
+revoke all on function private.check_new_contact() from public, anon, authenticated, service_role;
+create or replace trigger contacts_check_new_contact before insert on public.contacts
+  for each row when (current_user = 'authenticated') execute function private.check_new_contact();
+
 create or replace trigger contact_notes_set_updated_at before update on public.contact_notes
   for each row execute function private.set_updated_at();
 create or replace trigger tma_candidates_set_updated_at before update on public.tma_candidates

@@ -1,9 +1,9 @@
 -- Purpose:   personal status and follow-ups, one row for each user and contact or candidate; moves what older databases
 --            kept in shared columns to every member who saw it.
 -- Needs:     001_core_identity, 002_crm.
--- Used by:   qero.services.personal, follow_ups; reading contacts and candidates.
+-- Used by:   qero.services.contacts, candidates, follow_ups.
 -- Raises:    PT401 not_authenticated · PT403 role_required · PT404 contact_not_found, candidate_not_found,
---            follow_up_not_found, workspace_not_found · PT400 field_unknown, invalid_value.
+--            follow_up_not_found · PT400 field_unknown, invalid_value.
 -- Roll back: drop the functions below, then tables user_contact_settings and user_tma_settings, which loses everybody's
 --            settings: back up first. What was shared before still stands in the columns legacy_status,
 --            legacy_follow_up_at and legacy_follow_up_note; rename them back.

@@ -1,7 +1,7 @@
 -- Purpose:   numbers messages and changes, and everything that members do in their chats. Messages that stood before get
 --            theirs afterwards, by private.number_chat_messages, while writers go on.
 -- Needs:     20251210000100_migration_01_add_seq_and_status.
--- Used by:   qero.services.chats, qero.chat.
+-- Used by:   qero.services.chats; qero.chat.
 -- Raises:    PT404 chat_not_found, message_not_found, workspace_not_found · PT403 role_required, not_your_message
 --            · PT409 message_deleted, chat_is_direct, already_exists · PT400 body_required, body_too_long,
 --            invalid_value, reference_not_found.
@@ -374,6 +374,16 @@ begin
   on conflict (chat_id, user_id) do nothing;
 end $$;
 
+-- Somebody comes in by themselves. Where everybody had left, or nobody has been yet, they become the owner.
+create or replace function private.enter_chat(p_chat public.chats, p_user_id uuid) returns void
+language plpgsql security invoker set search_path = '' as $$
+begin
+  perform private.add_to_chat(p_chat, array[p_user_id], case
+    when p_chat.kind = 'direct' or exists (
+      select from public.chat_members as member where member.chat_id = p_chat.id and member.role = 'owner')
+    then 'member' else 'owner' end);
+end $$;
+
 create or replace function public.create_chat(
   p_workspace_id uuid, p_kind text, p_title text default null, p_member_ids uuid[] default '{}'
 ) returns public.chats
@@ -405,7 +415,7 @@ begin
   values (p_workspace_id, p_kind, btrim(p_title), v_key, v_user_id)
   on conflict (workspace_id, direct_key) where direct_key is not null do update set direct_key = chat.direct_key
   returning * into v_chat;
-  perform private.add_to_chat(v_chat, array[v_user_id], case p_kind when 'direct' then 'member' else 'owner' end);
+  perform private.enter_chat(v_chat, v_user_id);
   perform private.add_to_chat(v_chat, v_others, 'member');
   return v_chat;
 end $$;
@@ -439,7 +449,7 @@ begin
   select chat.* into v_chat from public.chats as chat where chat.id = p_chat_id and chat.kind = 'channel';
   perform private.require_role(v_chat.workspace_id, array['owner', 'admin', 'member'], 'chat_not_found',
     jsonb_build_object('chat_id', p_chat_id));
-  perform private.add_to_chat(v_chat, array[v_user_id], 'member');
+  perform private.enter_chat(v_chat, v_user_id);
   select member.* into v_member from public.chat_members as member
   where member.chat_id = p_chat_id and member.user_id = v_user_id;
   return v_member;
@@ -876,18 +886,27 @@ create or replace function public.list_chats(
   role text, last_delivered_seq bigint, last_read_seq bigint, muted_until timestamptz, unread_count bigint,
   mention_count integer, other_member_ids uuid[]
 )
-language sql stable security definer set search_path = '' as $$
+language plpgsql stable security definer set search_path = '' as $$
+#variable_conflict use_column
+declare
+  v_user_id constant uuid := private.require_user();
+begin
+  if not coalesce(p_limit between 1 and 1000, false) then
+    perform private.raise_error(400, 'invalid_value', '{"field": "limit", "allowed": "1 to 1000"}',
+      'Ask for 1 to 1,000 chats.');
+  end if;
+  return query
   with page as (
     select chat.*, coalesce(chat.last_message_at, chat.created_at) as active_at, member.role, member.user_id,
       member.last_delivered_seq, member.last_read_seq, member.muted_until, member.unread_deleted_count,
       member.unread_mention_count
     from public.chat_members as member join public.chats as chat on chat.id = member.chat_id
-    where member.user_id = (select private.require_user())
+    where member.user_id = v_user_id
       and (p_workspace_id is null or member.workspace_id = p_workspace_id)
       and (p_before is null or (coalesce(chat.last_message_at, chat.created_at), chat.id)
         < (p_before, coalesce(p_before_id, '00000000-0000-0000-0000-000000000000'::uuid)))
     order by active_at desc, chat.id desc
-    limit least(greatest(p_limit, 1), 1000)
+    limit p_limit
   )
   select page.id, page.workspace_id, page.kind, page.title, page.created_at, page.last_seq, page.last_rev,
     page.last_message_at, page.last_message_sender_id, page.last_message_preview, page.active_at, page.role,
@@ -895,8 +914,8 @@ language sql stable security definer set search_path = '' as $$
     page.last_seq - page.last_read_seq - page.unread_deleted_count, page.unread_mention_count,
     (array_remove(page.first_member_ids, page.user_id))[1 : 3]
   from page
-  order by page.active_at desc, page.id desc
-$$;
+  order by page.active_at desc, page.id desc;
+end $$;
 comment on function public.list_chats(uuid, integer, timestamptz, uuid) is
   'The caller''s chats, newest activity first, each with its last message, unread and mention counts and up to '
   'three other members.';
@@ -911,8 +930,8 @@ revoke all on function
   private.require_chat_member(uuid), private.require_chat_writer(uuid), private.require_message_text(text, boolean),
   private.require_message_parts(uuid, text, jsonb, uuid[], bigint), private.tell_chat(uuid, text, jsonb),
   private.append_message(public.chat_members, text, text, jsonb, uuid[], bigint),
-  private.add_to_chat(public.chats, uuid[], text), private.after_leaving_chat(),
-  private.keep_first_members(),
+  private.add_to_chat(public.chats, uuid[], text), private.enter_chat(public.chats, uuid),
+  private.after_leaving_chat(), private.keep_first_members(),
   private.lock_own_message(uuid, boolean), private.move_cursors(public.chat_members, bigint, boolean),
   private.messages_as_json(uuid, public.chat_messages[]),
   public.create_chat(uuid, text, text, uuid[]), public.add_chat_members(uuid, uuid[]), public.join_chat(uuid),

@@ -1,7 +1,7 @@
 -- Purpose:   shows chats live: every change of a message is broadcast to its chat's private topic, `chat:<uuid>`, and the
 --            tables are published for clients that watch tables.
 -- Needs:     20251210000200_migration_02_triggers_and_functions; realtime.send, realtime.topic, realtime.messages.
--- Used by:   qero.chat, and any client of Supabase's realtime.
+-- Used by:   qero.chat; any client of Supabase's realtime.
 -- Raises:    nothing.
 -- Roll back: drop the trigger, the functions and the policies below, and take the tables out of the publication. Nothing
 --            is lost: whoever asks get_chat_changes learns the same.

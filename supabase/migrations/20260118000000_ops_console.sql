@@ -1,5 +1,5 @@
 -- Purpose:   the ops console: who operates it, what workspaces are entitled to, their tokens, and the audit log.
--- Needs:     001_core_identity, auth.users.
+-- Needs:     001_core_identity, 20251210000100_migration_01_add_seq_and_status, auth.users.
 -- Used by:   20260120_fix_entitlements_value_column, 20260121200000_fix_ambiguous_column_refs and
 --            20260205100000_ops_oversight; qero.services.operators, entitlements, tokens, audit; `qero ops`.
 -- Raises:    PT403 operator_required, role_required · PT404 account_not_found, operator_not_found, workspace_not_found,
@@ -780,10 +780,17 @@ begin
   if not found then
     perform private.raise_error(404, 'member_not_found',
       jsonb_build_object('workspace_id', p_workspace_id, 'user_id', p_user_id), 'Check the id of the user.');
-  elsif not v_is_service and v_member.role = 'owner'
+  elsif not v_is_service and v_member.role = 'owner' and v_member.user_id <> (select auth.uid())
     and p_workspace_id not in (select private.my_workspace_ids_as('owner')) then
     perform private.raise_error(403, 'role_required', '{"needs": ["owner"]}', 'Ask an owner of the workspace.');
   end if;
+  -- Their chats first, as in sending, which may be about to count a mention of the one who leaves.
+  perform 1 from public.chats as chat
+  where chat.id in (
+    select member.chat_id from public.chat_members as member
+    where member.workspace_id = p_workspace_id and member.user_id = p_user_id)
+  order by chat.id
+  for no key update;
   delete from public.workspace_memberships as member
   where member.workspace_id = p_workspace_id and member.user_id = p_user_id;
   return v_member;

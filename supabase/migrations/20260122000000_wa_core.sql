@@ -1,7 +1,7 @@
 -- Purpose:   WhatsApp connections (phone numbers), threads, messages with what changed them, statuses that came early,
 --            templates, and raw webhook events.
 -- Needs:     001_core_identity, 002_crm.
--- Used by:   the routing and reliability migrations; qero.services.whatsapp, webhooks, connections.
+-- Used by:   the routing and reliability migrations; qero.services.connections, threads, events.
 -- Raises:    nothing itself.
 -- Roll back: drop the tables below. Loses every conversation: back up first.
 
@@ -121,6 +121,14 @@ alter table public.wa_threads
 -- What is computed or counted, in one statement for each table, because one with rows is rewritten for it.
 do $$
 begin
+  -- Where threads stood before: of what is unread in them, nobody has seen anything.
+  if not exists (
+    select from pg_attribute
+    where attrelid = 'public.wa_threads'::regclass and attname = 'has_unread' and not attisdropped)
+  then
+    update public.wa_threads as thread set inbound_count = thread.unread_count
+    where thread.inbound_count < thread.unread_count;
+  end if;
   alter table public.wa_threads
     add column if not exists last_message_hour timestamptz generated always as (
       date_bin('1 hour', last_message_at, timestamptz '2000-01-01 00:00:00+00')) stored,

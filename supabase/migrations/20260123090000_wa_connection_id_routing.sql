@@ -1,7 +1,7 @@
 -- Purpose:   finds the connection of a webhook and of a thread, also of threads from before there were several numbers.
 -- Needs:     20260122000000_wa_core.
 -- Used by:   webhook receipt and every send; qero.services.connections.
--- Raises:    PT404 thread_not_found · PT409 connection_not_found, connection_inactive, phone_number_taken.
+-- Raises:    PT404 thread_not_found · PT409 connection_not_found, connection_inactive.
 -- Roll back: drop the functions below; no data is lost.
 
 set lock_timeout = '5s';

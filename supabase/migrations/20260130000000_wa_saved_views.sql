@@ -89,6 +89,15 @@ create policy users_access_own_saved_views on public.wa_saved_views for all to a
   using (user_id = (select auth.uid()) and workspace_id = any (array(select private.my_workspace_ids())))
   with check (user_id = (select auth.uid())
     and workspace_id = any (array(select private.my_workspace_ids_as('owner', 'admin', 'member'))));
+-- As the functions have it: what is shared is an owner's or admin's to change, and a viewer removes nothing.
+drop policy if exists wa_saved_views_update_sharer on public.wa_saved_views;
+create policy wa_saved_views_update_sharer on public.wa_saved_views as restrictive for update to authenticated
+  using (not is_shared or workspace_id = any (array(select private.my_workspace_ids_as('owner', 'admin'))))
+  with check (not is_shared or workspace_id = any (array(select private.my_workspace_ids_as('owner', 'admin'))));
+drop policy if exists wa_saved_views_delete_writer on public.wa_saved_views;
+create policy wa_saved_views_delete_writer on public.wa_saved_views as restrictive for delete to authenticated
+  using (workspace_id = any (array(select private.my_workspace_ids_as('owner', 'admin')))
+    or (not is_shared and workspace_id = any (array(select private.my_workspace_ids_as('member')))));
 
 ------------------------------------------------------------------------------------------------------------------------
 -- Grants

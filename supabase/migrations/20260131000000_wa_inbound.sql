@@ -3,7 +3,7 @@
 --            20260201000000_meta_signup; where a reply ends automation, 20260215000000_lead_automation.
 -- Used by:   qero.services.webhooks, events; connecting a number.
 -- Raises:    PT400 invalid_value · PT409 connection_not_found.
--- Roll back: drop the functions and the type below; no data is lost, and nothing is received until they are back.
+-- Roll back: drop the functions and types below; no data is lost, and nothing is received until they are back.
 --
 -- The effect of a set of items doesn't depend on their order. Where two of them meet, a rule decides that gives the same
 -- answer either way: the furthest status, the latest edit, the latest reaction of each person, content over placeholder.

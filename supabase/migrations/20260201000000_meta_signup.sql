@@ -65,11 +65,6 @@ grant select, insert, update, delete on table public.meta_signup_states to servi
 ------------------------------------------------------------------------------------------------------------------------
 -- Functions: signing up
 ------------------------------------------------------------------------------------------------------------------------
-create or replace function private.signup_state_hash(p_state text) returns text
-language sql immutable security invoker set search_path = '' as $$
-  select encode(sha256(convert_to(p_state, 'UTF8')), 'hex')
-$$;
-
 -- Definer: nobody but the service reaches the states, and a member of the workspace asks.
 create or replace function public.start_meta_signup(
   p_workspace_id uuid, p_redirect_uri text default null, out state text, out expires_at timestamptz
@@ -97,7 +92,7 @@ begin
   start_meta_signup.state := replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', '');
   start_meta_signup.expires_at := now() + interval '10 minutes';
   insert into public.meta_signup_states (state_hash, workspace_id, user_id, redirect_uri, expires_at)
-  values (private.signup_state_hash(start_meta_signup.state), p_workspace_id, v_user_id, p_redirect_uri,
+  values (private.token_hash(start_meta_signup.state), p_workspace_id, v_user_id, p_redirect_uri,
     start_meta_signup.expires_at);
 exception
   when check_violation then
@@ -112,7 +107,7 @@ create or replace function public.use_meta_signup_state(
 )
 language plpgsql security invoker set search_path = '' as $$
 declare
-  v_hash text := private.signup_state_hash(p_state);
+  v_hash text := private.token_hash(p_state);
   v_state public.meta_signup_states;
   v_role text;
 begin
@@ -262,14 +257,13 @@ comment on function public.deauthorize_meta_user(text) is
 -- Grants on functions
 ------------------------------------------------------------------------------------------------------------------------
 revoke all on function
-  private.signup_state_hash(text), private.deactivate_connections(uuid[], text),
-  public.start_meta_signup(uuid, text), public.use_meta_signup_state(text, uuid),
+  private.deactivate_connections(uuid[], text), public.start_meta_signup(uuid, text),
+  public.use_meta_signup_state(text, uuid),
   public.connect_wa_phone_number(uuid, text, text, text, text, text, text),
   public.disconnect_wa_phone_number(uuid, text), public.deauthorize_meta_user(text)
   from public, anon, authenticated, service_role;
 grant execute on function
-  private.signup_state_hash(text), private.deactivate_connections(uuid[], text),
-  public.use_meta_signup_state(text, uuid),
+  private.deactivate_connections(uuid[], text), public.use_meta_signup_state(text, uuid),
   public.connect_wa_phone_number(uuid, text, text, text, text, text, text),
   public.disconnect_wa_phone_number(uuid, text), public.deauthorize_meta_user(text)
   to service_role;

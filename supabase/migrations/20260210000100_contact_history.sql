@@ -3,7 +3,7 @@
 --            20260128231758_m1_reliability, 20260131000000_wa_inbound.
 -- Used by:   qero.services.contacts.
 -- Raises:    PT404 contact_not_found, workspace_not_found · PT403 role_required · PT400 invalid_value.
--- Roll back: drop the functions and the view below; no data is lost. Merges can't be undone.
+-- Roll back: drop the functions, the view and the type below; no data is lost. Merges can't be undone.
 --
 -- Locks are taken in the order that receiving takes them in: people (advisory) · contacts · threads · outbox · messages.
 
@@ -261,6 +261,9 @@ comment on function public.dismiss_contact_duplicate(uuid, uuid) is
 create or replace function private.merge_threads(p_from uuid, p_into uuid) returns void
 language plpgsql security invoker set search_path = '' as $$
 declare
+  -- Of the two states and priorities, the one that asks more of the team.
+  v_statuses constant text[] := array['open', 'pending', 'snoozed', 'closed'];
+  v_priorities constant text[] := array['urgent', 'high', 'normal', 'low'];
   v_waiting uuid[] := private.withdraw_threads(array[p_from]);
 begin
   update public.outbox_messages as outbox set thread_id = p_into where outbox.thread_id = p_from;
@@ -268,8 +271,11 @@ begin
   perform private.queue_outbox(v_waiting) where v_waiting <> '{}';
   update public.wa_messages as message set thread_id = p_into where message.thread_id = p_from;
   update public.wa_threads as thread
-  set status = case when 'open' in (thread.status, old.status) then 'open' else thread.status end,
-    snoozed_until = case when 'open' in (thread.status, old.status) then null else thread.snoozed_until end,
+  set status = v_statuses[least(array_position(v_statuses, thread.status), array_position(v_statuses, old.status))],
+    snoozed_until = case when not array['open', 'pending'] && array[thread.status, old.status]
+      then least(thread.snoozed_until, old.snoozed_until) end,
+    priority = v_priorities[
+      least(array_position(v_priorities, thread.priority), array_position(v_priorities, old.priority))],
     assignee_id = coalesce(thread.assignee_id, old.assignee_id),
     tags = array(select distinct tag from unnest(thread.tags || old.tags) as tag order by tag),
     last_inbound_at = greatest(thread.last_inbound_at, old.last_inbound_at),

@@ -56,10 +56,10 @@ language sql stable security invoker set search_path = '' as $$
       case when given.lead_status not in ('new', 'pending', 'queued', 'contacted', 'engaged', 'qualified', 'lost')
         then 'lead_status: none of new, pending, queued, contacted, engaged, qualified, lost' end,
       case when cardinality(given.tags) > 50 or exists (
-        select from unnest(given.tags) as tag where length(tag) not between 1 and 100)
+        select from unnest(given.tags) as tag where length(tag) between 1 and 100 is not true)
         then 'tags: more than 50, or one that hasn''t 1 to 100 characters' end,
       case when cardinality(given.status_tags) > 50 or exists (
-        select from unnest(given.status_tags) as tag where length(tag) not between 1 and 100)
+        select from unnest(given.status_tags) as tag where length(tag) between 1 and 100 is not true)
         then 'status_tags: more than 50, or one that hasn''t 1 to 100 characters' end
     ], null) as problems
     from given

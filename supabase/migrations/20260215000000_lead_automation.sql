@@ -784,9 +784,12 @@ begin
       returning outbox_messages.id
     ), shown as (
       insert into public.wa_messages (workspace_id, connection_id, thread_id, direction, type, body, content, status,
-        outbox_id, occurred_at)
+        search_language, outbox_id, occurred_at)
       select p_workspace_id, message.connection_id, message.thread_id, 'out', message.payload ->> 'type', message.body,
-        message.payload, 'pending', message.outbox_id, now()
+        message.payload, 'pending',
+        (select nullif(connection.search_languages[cardinality(connection.search_languages)], 'simple')
+         from public.wa_phone_numbers as connection where connection.id = message.connection_id),
+        message.outbox_id, now()
       from message join written on written.id = message.outbox_id
       order by message.place
     ), moved as (

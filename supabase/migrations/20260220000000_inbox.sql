@@ -2,11 +2,11 @@
 --            with them, who is in charge, how long customers wait, and notes among colleagues.
 -- Needs:     20260122000000_wa_core, 20260130000000_wa_saved_views, 20260210000000_contact_lists; for notes,
 --            20251210000200_migration_02_triggers_and_functions.
--- Used by:   qero.services.inbox, inbox_settings, upkeep; the worker.
+-- Used by:   qero.services.inbox, connections, upkeep; the worker.
 -- Raises:    PT404 workspace_not_found, thread_not_found, view_not_found, connection_not_found · PT403 role_required
 --            · PT400 invalid_value, field_unknown, reference_not_found, too_many_ids · PT409 workspace_suspended.
--- Roll back: drop the functions, types and tables below, and the reference of chats. Loses settings of inboxes, who has seen
---            what, and the record of missed targets.
+-- Roll back: drop the functions, the view, types and tables below, and the reference of chats. Loses settings of inboxes, who
+--            has seen what, and the record of missed targets.
 --
 -- Every list and every count, of a view or by hand, is made from private.thread_conditions: they can't differ.
 
@@ -1124,7 +1124,7 @@ begin
   where not exists (select from public.chats as known where known.thread_id = p_thread_id)
   on conflict (thread_id, connection_id, workspace_id) where thread_id is not null do nothing;
   select chat.* into v_chat from public.chats as chat where chat.thread_id = p_thread_id;
-  perform private.add_to_chat(v_chat, array[v_user_id], 'member');
+  perform private.enter_chat(v_chat, v_user_id);
   return v_chat;
 end $$;
 

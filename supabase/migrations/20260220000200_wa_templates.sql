@@ -555,14 +555,21 @@ begin
     returning id, thread_id, connection_id, payload
   ), shown as (
     insert into public.wa_messages (workspace_id, connection_id, thread_id, direction, type, body, content, status,
-      sent_by, outbox_id, occurred_at)
+      search_language, sent_by, outbox_id, occurred_at)
     select p_workspace_id, queued.connection_id, queued.thread_id, 'out', 'template',
-      private.template_text(v_template, given.variables), queued.payload, 'pending', v_user_id, queued.id, now()
+      private.template_text(v_template, given.variables), queued.payload, 'pending',
+      (select nullif(connection.search_languages[cardinality(connection.search_languages)], 'simple')
+       from public.wa_phone_numbers as connection where connection.id = queued.connection_id),
+      v_user_id, queued.id, now()
     from queued join given on given.thread_id = queued.thread_id
     returning thread_id, body
   )
   -- Nobody is answered by it.
-  update public.wa_threads as thread set last_message_at = now(), last_message_body = left(shown.body, 200)
+  update public.wa_threads as thread
+  set last_message_at = greatest(thread.last_message_at, now()),
+    -- Somebody may have written while this waited for the thread.
+    last_message_body = case when thread.last_message_at > now() then thread.last_message_body
+      else left(shown.body, 200) end
   from shown where thread.id = shown.thread_id;
   get diagnostics v_queued = row_count;
   return jsonb_build_object('queued', v_queued, 'repeated', coalesce(cardinality(v_threads), 0) - v_queued,

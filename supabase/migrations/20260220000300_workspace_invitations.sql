@@ -67,11 +67,6 @@ grant select, insert, update, delete on table public.workspace_invitations to se
 ------------------------------------------------------------------------------------------------------------------------
 -- Functions
 ------------------------------------------------------------------------------------------------------------------------
-create or replace function private.invitation_token_hash(p_token text) returns text
-language sql immutable security invoker set search_path = '' as $$
-  select encode(sha256(convert_to(p_token, 'UTF8')), 'hex')
-$$;
-
 -- Definer, all of these: nobody writes invitations or memberships directly.
 create or replace function public.invite_member(
   p_workspace_id uuid, p_email text, p_role text default 'member', p_expires_in_seconds integer default 604800
@@ -108,7 +103,7 @@ begin
   where invitation.workspace_id = p_workspace_id and invitation.email = v_email and invitation.accepted_at is null
     and invitation.revoked_at is null and invitation.expires_at <= now();
   insert into public.workspace_invitations (workspace_id, email, role, token_hash, invited_by, expires_at)
-  values (p_workspace_id, v_email, p_role, private.invitation_token_hash(v_token), (select auth.uid()),
+  values (p_workspace_id, v_email, p_role, private.token_hash(v_token), (select auth.uid()),
     now() + make_interval(secs => p_expires_in_seconds))
   returning * into v_invitation;
   return to_jsonb(v_invitation) - 'token_hash' || jsonb_build_object('token', v_token);
@@ -151,7 +146,7 @@ declare
 begin
   -- Of two requests with one token the second waits here, and finds it used.
   select invitation.* into v_invitation from public.workspace_invitations as invitation
-  where invitation.token_hash = private.invitation_token_hash(p_token) for no key update;
+  where invitation.token_hash = private.token_hash(p_token) for no key update;
   if not found then
     perform private.raise_error(404, 'invitation_not_found', '{"field": "token"}',
       'Check the link, or ask for another invitation.');
@@ -219,8 +214,8 @@ end $$;
 comment on function public.list_members(uuid) is 'Who is in a workspace, as what: owners first.';
 
 revoke all on function
-  private.invitation_token_hash(text), public.invite_member(uuid, text, text, integer),
-  public.revoke_invitation(uuid), public.accept_invitation(text), public.list_members(uuid)
+  public.invite_member(uuid, text, text, integer), public.revoke_invitation(uuid),
+  public.accept_invitation(text), public.list_members(uuid)
   from public, anon, authenticated, service_role;
 grant execute on function
   public.invite_member(uuid, text, text, integer), public.revoke_invitation(uuid), public.list_members(uuid)

@@ -102,10 +102,15 @@ async def test_a_status_that_is_none_is_refused_by_its_own_code_and_names_those_
         await routes.get(
             "/api/contacts", params={"workspace": workspace.slug, "lead_status": "booked"}, headers=of(bob)
         ),
+        await routes.get("/api/leads", params={"workspace": workspace.slug, "status": "booked"}, headers=of(bob)),
+        await routes.patch(f"/api/leads/{uuid4()}", json={"status": "booked"}, headers=of(bob)),
     ]
 
     for answer in answers:
         assert "'qualified'" in problem(answer, 400, "lead_status_invalid")["errors"]["fields"][0]["problem"]
+    # Another thing's status is its own.
+    other = {"workspace": workspace.slug, "status": "booked"}
+    problem(await routes.get("/api/inbox/threads", params=other, headers=of(bob)), 400, "invalid_value")
 
 
 async def test_what_is_wrong_with_a_request_is_named_as_its_sender_knows_it(

@@ -171,6 +171,38 @@ def test_conversations_get_their_number_where_there_is_no_doubt_and_the_others_a
     require_schema(cluster, bare)
 
 
+def test_what_was_unread_is_unread_for_everybody_and_counted_as_it_is_listed(
+    cluster: Cluster, bare: str, tmp_path: Path
+) -> None:
+    with psycopg.connect(bare) as connection:
+        connection.execute(SHAPES["conversations from before there were several numbers"].sql)
+        connection.execute(
+            """
+            alter table public.wa_threads add column unread_count integer not null default 0;
+            update public.wa_threads set unread_count = 3 where id in (select id from public.wa_threads limit 4)
+            """
+        )
+
+    upgrade(Runs(cluster, project(tmp_path), bare))
+
+    with psycopg.connect(bare) as connection:
+        connection.execute(
+            """
+            insert into public.workspace_memberships (workspace_id, user_id, role)
+              select id, '00000000-0000-0000-0000-000000000001', 'member' from public.workspaces;
+            set request.jwt.claims = '{"sub": "00000000-0000-0000-0000-000000000001", "role": "authenticated"}'
+            """
+        )
+        told = connection.execute(
+            """
+            select public.get_inbox_counts(id) ->> 'unread', public.count_threads(id, '{"unread": true}') ->> 'count',
+              array(select my_unread_count from public.list_threads(id, '{"unread": true}'))
+            from public.workspaces
+            """
+        )
+        assert told.fetchall() == [("4", "4", [3, 3, 3, 3])]
+
+
 def test_a_reply_finds_the_number_of_a_conversation_that_had_none(in_migrated: psycopg.Connection[Any]) -> None:
     in_migrated.execute(
         """

@@ -117,6 +117,8 @@ async def test_the_latest_calls_come_first_and_foreign_contacts_have_none(world:
         ({"outcome": "busy", "duration_seconds": -1}, "duration_seconds"),
         ({"outcome": "busy", "duration_seconds": 86401}, "duration_seconds"),
         ({"outcome": "busy", "note": "x" * 10001}, "note"),
+        ({"outcome": "busy", "called_at": datetime(1, 1, 1, tzinfo=UTC)}, "called_at"),
+        ({"outcome": "busy", "called_at": datetime(9999, 1, 1, tzinfo=UTC)}, "called_at"),
     ],
 )
 async def test_a_call_says_what_is_wrong_with_it(arguments: dict[str, Any], field: str, world: World) -> None:

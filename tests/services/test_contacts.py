@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+import httpx
 import pytest
 
 from qero import CallLogs, Candidates, Conflict, Contacts, FollowUps, InvalidInput, Notes, NotFound, Threads
@@ -13,8 +15,9 @@ from qero.models.candidate import CandidatePatch
 from qero.models.contact import ContactFilter, ContactPatch, MyContact
 from qero.models.imports import ImportRow
 from qero.models.personal import CandidateSettingsPatch, ContactSettingsPatch
+from qero.models.workspace import Workspace
 from tests.services.people import candidate_of, contact_of, personal_rows, shared_rows
-from tests.support import World, digits, post_rpc
+from tests.support import User, World, digits, post_rpc
 
 SOON = datetime(2030, 5, 1, 9, 30, tzinfo=UTC)
 
@@ -216,6 +219,52 @@ async def test_a_bad_patch_changes_nothing_and_names_the_field(patch: Any, code:
     assert await shared_rows(world, workspace.id) == before
 
 
+@pytest.mark.parametrize(
+    ("fields", "code", "field"),
+    [
+        ({"name": "Ada", "tags": [None]}, "invalid_value", "tags"),
+        ({"name": "Ada", "tags": ["x" * 101]}, "invalid_value", "tags"),
+        ({"name": "Ada", "tags": [f"{n}" for n in range(51)]}, "invalid_value", "tags"),
+        ({"name": "Ada", "source": ""}, "invalid_value", "source"),
+        ({"name": " "}, "invalid_value", "name"),
+        ({"phone": "0170"}, "invalid_value", "phone"),
+        ({"name": "Ada", "lead_status": "booked"}, "lead_status_invalid", "lead_status"),
+        ({}, "invalid_value", "name"),
+    ],
+)
+async def test_a_contact_inserted_by_table_is_held_to_the_same_rules(
+    fields: dict[str, Any], code: str, field: str, world: World
+) -> None:
+    workspace, olga = await world.workspace(), await world.user("olga")
+
+    answer = await insert_contact(world, olga, workspace, **fields)
+
+    assert (answer.status_code, answer.json()["message"]) == (400, code)
+    assert json.loads(answer.json()["details"])["field"] == field
+    assert (await Contacts(olga.client).list(workspace.id)).items == []
+
+
+async def test_a_contact_inserted_by_table_is_brought_to_its_normal_form(world: World) -> None:
+    workspace, olga = await world.workspace(), await world.user("olga")
+
+    await insert_contact(
+        world, olga, workspace, name=" Ada ", email=" ADA@Example.com", phone="0049 170 1234567", tags=["vip"]
+    )
+
+    [ada] = (await Contacts(olga.client).list(workspace.id)).items
+    assert (ada.name, ada.email, ada.phone, ada.tags) == ("Ada", "ada@example.com", "+491701234567", ["vip"])
+    assert (ada.lead_status, ada.source, ada.created_by) == ("new", "manual", olga.id)
+
+
+async def insert_contact(world: World, user: User, workspace: Workspace, **fields: Any) -> httpx.Response:
+    """Past every function, as row security lets members do."""
+    return await world.clients.http.post(
+        f"{world.settings.supabase_url}/rest/v1/contacts",
+        headers={"apikey": world.settings.require("publishable_key"), "authorization": f"Bearer {user.access_token}"},
+        json={"workspace_id": str(workspace.id), "created_by": str(user.id), **fields},
+    )
+
+
 async def test_what_is_another_contacts_is_refused_with_its_id(world: World) -> None:
     workspace, olga = await world.workspace(), await world.user("olga")
     phone = f"+1{digits(10)}"
@@ -361,6 +410,42 @@ async def test_merging_moves_everything_to_the_survivor(world: World) -> None:
     rows = [ImportRow(email="ada@example.com", phone=phones[1], name="Ada")]
     outcomes = await contacts.import_rows(workspace.id, rows, dry_run=False)
     assert [(outcome.outcome, outcome.id) for outcome in outcomes] == [("skipped", survivor)]
+
+
+@pytest.mark.parametrize(
+    ("kept", "lost", "expected"),
+    [
+        (("closed", "low", None), ("pending", "urgent", None), ("pending", "urgent", None)),
+        (("closed", "normal", None), ("snoozed", "low", SOON), ("snoozed", "normal", SOON)),
+        (("snoozed", "high", SOON + timedelta(days=1)), ("snoozed", "high", SOON), ("snoozed", "high", SOON)),
+        (("snoozed", "normal", SOON), ("closed", "normal", None), ("snoozed", "normal", SOON)),
+        (("snoozed", "normal", SOON), ("pending", "normal", None), ("pending", "normal", None)),
+        (("pending", "normal", None), ("open", "normal", None), ("open", "normal", None)),
+        (("closed", "normal", None), ("closed", "normal", None), ("closed", "normal", None)),
+    ],
+)
+async def test_of_two_conversations_that_become_one_the_state_that_asks_more_stays(
+    world: World, kept: tuple[Any, ...], lost: tuple[Any, ...], expected: tuple[Any, ...]
+) -> None:
+    workspace, olga = await world.workspace(), await world.user("olga")
+    number = await world.number(workspace)
+    threads = [await world.thread(number) for _ in range(2)]
+    for thread, state in zip(threads, (kept, lost), strict=True):
+        await world.rows(
+            "update wa_threads set (status, priority, snoozed_until) = (%s, %s, %s) where id = %s returning 1",
+            *state,
+            thread.id,
+        )
+    survivor, duplicate = (thread.contact_id for thread in threads)
+    assert survivor is not None
+    assert duplicate is not None
+
+    await Contacts(olga.client).merge(survivor, duplicate)
+
+    found = await world.rows(
+        "select status, priority, snoozed_until from wa_threads where workspace_id = %s", workspace.id
+    )
+    assert found == [expected]
 
 
 async def test_a_merge_knows_every_table_that_refers_to_contacts(world: World) -> None:

@@ -15,7 +15,7 @@ from qero.models.table_file import PeopleFile, international
 from qero.models.workspace import Workspace
 from qero.services.imports import import_all
 from tests.services.people import contact_of, shared_rows
-from tests.support import User, World, digits
+from tests.support import User, World, digits, post_rpc
 
 
 @pytest.fixture
@@ -87,6 +87,21 @@ async def test_each_row_has_its_outcome_and_a_dry_run_says_the_same(
     again = await contacts.import_rows(workspace.id, rows, dry_run=False)
     assert {outcome.outcome for outcome in again} == {"skipped", "invalid"}
     assert await shared_rows(world, workspace.id) == settled, "repeating it changes nothing, not even a time"
+
+
+@pytest.mark.parametrize("function", ["import_contacts", "import_candidates"])
+@pytest.mark.parametrize("field", ["tags", "status_tags"])
+async def test_a_tag_that_is_nothing_is_refused(
+    world: World, olga: User, workspace: Workspace, function: str, field: str
+) -> None:
+    answer = await post_rpc(
+        world.clients.http, world.settings, function, olga.access_token, p_workspace_id=str(workspace.id),
+        p_rows=[{"email": "ada@example.com", field: ["A", None]}], p_dry_run=False,
+    )  # fmt: skip
+
+    [outcome] = answer.json()
+    assert (outcome["outcome"], outcome["problems"][0][: len(field)]) == ("invalid", field)
+    assert await shared_rows(world, workspace.id) == []
 
 
 async def test_two_rows_that_name_one_contact_in_two_ways_count_once(olga: User, workspace: Workspace) -> None:

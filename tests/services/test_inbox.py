@@ -510,13 +510,7 @@ async def test_a_change_that_lost_a_deadlock_is_made_once_more(world: World) -> 
         await other.execute("select from wa_threads where id = %s for update", [second])
         change = asyncio.create_task(inbox.tag([first, second], add=["late"]))
         async with asyncio.timeout(20):
-            for _ in range(500):
-                if await world.scalar(
-                    "select count(*) from pg_stat_activity where %s = any (pg_blocking_pids(pid))",
-                    other.info.backend_pid,
-                ):
-                    break
-                await asyncio.sleep(0.02)
+            await world.until_waiting()
             # The change holds it until it is undone.
             await other.execute("select from wa_threads where id = %s for update", [first])
         assert not change.done()
@@ -562,6 +556,9 @@ async def test_notes_are_a_channel_that_customers_never_see(world: World) -> Non
     chats = Chats(bob.client)
     [chat] = [chat for chat in await chats.list(workspace.id) if chat.id == note.chat_id]
     assert (chat.kind, chat.mention_count) == ("channel", 1)
+    assert {member.user_id: member.role for member in await chats.members(chat.id)} == {
+        olga.id: "owner", bob.id: "member",
+    }  # fmt: skip
     await chats.send(chat.id, "Done")
     opened = await asyncio.gather(*(Inbox(user.client).chat(thread.id) for user in (olga, bob) * 3))
     assert {one.id for one in opened} == {note.chat_id}

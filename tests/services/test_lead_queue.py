@@ -12,7 +12,9 @@ from uuid import uuid4
 import pytest
 
 from qero import (
+    Connections,
     Contacts,
+    Inbox,
     InvalidInput,
     InvalidState,
     LeadFields,
@@ -348,6 +350,23 @@ async def test_free_text_outside_the_window_fails_with_that_reason(
     assert (started.started, started.failed, started.problems) == (0, 1, {"window_closed": 1})
     assert await statuses(world, lead_id) == ("pending", "human", None, "failed", None)
     assert await world.scalar("select count(*) from outbox_messages where workspace_id = %s", workspace.id) == 0
+
+
+async def test_what_automation_writes_is_found_in_the_numbers_language(
+    world: World, olga: User, workspace: Workspace
+) -> None:
+    number = await world.number(workspace)
+    await Connections(olga.client).set_language(number.connection.id, "german")
+    thread = await world.thread(number)
+    assert thread.contact_id is not None
+    await Leads(olga.client).create(workspace.id, [thread.contact_id], LeadFields(user_id=olga.id))
+    await queue_of(olga, workspace, steps=[{"body": "Ihre Rechnungen sind da"}])
+    await LeadQueue(olga.client).prepare(workspace.id, day=today())
+
+    assert (await LeadQueue(olga.client).start(workspace.id)).started == 1
+
+    page = await Inbox(olga.client).search(workspace.id, "Rechnung")
+    assert [message.thread_id for message in page.items] == [thread.id]
 
 
 # --- Taking ---

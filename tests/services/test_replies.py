@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 
 from qero import (
@@ -14,8 +16,10 @@ from qero import (
     CannedResponses,
     Choice,
     ChoiceList,
+    Connections,
     ContactCard,
     ContactCards,
+    Inbox,
     InvalidInput,
     InvalidState,
     LinkButton,
@@ -636,6 +640,42 @@ async def test_a_contact_who_never_wrote_is_written_to_by_template(office: Offic
     await office.work()
 
     assert office.graph.sent[-1].to == phone
+
+
+async def test_what_is_sent_to_many_is_found_in_the_numbers_language(office: Office) -> None:
+    world = office.world
+    workspace, olga = await world.workspace(), await world.user("olga")
+    number = await office.number(workspace)
+    await Connections(olga.client).set_language(number.connection.id, "german")
+    template = await office.template(number, components=[{"type": "BODY", "text": "Ihre Rechnungen sind da"}])
+    thread = await world.thread(number)
+
+    await Templates(olga.client).send(workspace.id, template.id)
+
+    page = await Inbox(olga.client).search(workspace.id, "Rechnung")
+    assert [message.thread_id for message in page.items] == [thread.id]
+
+
+async def test_sending_to_many_leaves_the_newest_message_on_top(office: Office) -> None:
+    world = office.world
+    workspace, olga = await world.workspace(), await world.user("olga")
+    number = await office.number(workspace)
+    template = await office.template(number, components=[{"type": "BODY", "text": "Hello!"}])
+    thread = await world.thread(number)
+    async with await psycopg.AsyncConnection.connect(world.settings.require("db_url")) as other:
+        await other.execute("select from wa_threads where id = %s for update", [thread.id])
+        sending = asyncio.create_task(Templates(olga.client).send(workspace.id, template.id))
+        await world.until_waiting()
+        newest = await other.execute(
+            "update wa_threads set (last_message_at, last_message_body) = (clock_timestamp(), 'Wait!') where id = %s"
+            " returning last_message_at",
+            [thread.id],
+        )
+        [newest_at] = await newest.fetchone() or [None]
+    assert (await sending).queued == 1
+
+    shown = await Inbox(olga.client).get(thread.id)
+    assert (shown.last_message_body, shown.last_message_at) == ("Wait!", newest_at)
 
 
 async def test_sending_to_many_does_what_the_preview_says_and_only_once(office: Office) -> None:

@@ -136,6 +136,39 @@ async def test_admins_share_views_and_me_is_whoever_applies_them(world: World) -
     assert (await olga.rename(shared.id, "For everybody")).user_id == shared.user_id, "owners look after shared ones"
 
 
+async def test_what_one_shared_is_no_longer_ones_own_to_change_without_the_role(world: World) -> None:
+    workspace = await world.workspace(anna="admin")
+    anna, views = await world.user("anna"), await views_of(world, "anna")
+    shared = await views.create(workspace.id, "For all", shared=True)
+    mine = await views.create(workspace.id, "Mine")
+    set_role = "update workspace_memberships set role = %s where workspace_id = %s and user_id = %s returning 1"
+    table = anna.client.table("wa_saved_views")
+
+    async def written(view_id: Any) -> tuple[int, int]:
+        """How many rows a change and a removal by table reach."""
+        changed = await table.update({"name": f"{view_id}"}).eq("id", str(view_id)).execute()
+        return len(changed.data), len((await table.delete().eq("id", str(view_id)).execute()).data)
+
+    await world.rows(set_role, "member", workspace.id, anna.id)
+    assert await written(shared.id) == (0, 0)
+    assert await written(mine.id) == (1, 1)
+    await world.rows(set_role, "admin", workspace.id, anna.id)
+    assert await written(shared.id) == (1, 1)
+
+
+async def test_a_viewer_removes_no_view_by_table(world: World) -> None:
+    workspace = await world.workspace(bob="member")
+    bob = await world.user("bob")
+    view = await (await views_of(world, "bob")).create(workspace.id, "Mine")
+    await world.rows(
+        "update workspace_memberships set role = 'viewer' where workspace_id = %s and user_id = %s returning 1",
+        workspace.id,
+        bob.id,
+    )
+    answer = await bob.client.table("wa_saved_views").delete().eq("id", str(view.id)).execute()
+    assert answer.data == []
+
+
 async def test_one_view_is_the_default(world: World) -> None:
     workspace = await world.workspace()
     olga = await views_of(world, "olga")

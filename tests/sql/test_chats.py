@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 
 from qero import Chats, NotAuthenticated, NotFound
 from qero.errors import InvalidInput, InvalidState, PermissionDenied
 from qero.models.chat import Attachment, Chat, ChatMessage, NewMessage
-from tests.support import World
+from tests.support import World, post_rpc
 
 
 @pytest.fixture
@@ -270,6 +272,10 @@ async def test_channels_are_joined_and_left_and_never_stay_without_an_owner(offi
     with pytest.raises(NotFound):
         await bob.messages(channel.id)
 
+    await dave.leave(channel.id)
+    assert (await bob.join(channel.id)).role == "owner", "nobody was there"
+    assert (await olga.join(channel.id)).role == "member"
+
 
 async def test_muting_is_ones_own(office: Office) -> None:
     until = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=8)
@@ -294,6 +300,41 @@ async def test_who_leaves_the_workspace_leaves_its_chats(office: Office) -> None
     assert gone.value.code == "chat_not_found"
     [message] = (await (await office.chats("olga")).messages(office.chat.id)).messages
     assert message.sender_id == await office.id("bob")
+
+
+async def test_removing_a_member_and_mentioning_them_at_the_same_moment_do_not_deadlock(office: Office) -> None:
+    world, workspace_id = office.world, str(office.chat.workspace_id)
+    bob = await office.id("bob")
+    token = {name: (await world.user(name)).access_token for name in ("olga", "dave")}
+    http, settings = world.clients.http, world.settings
+    async with await psycopg.AsyncConnection.connect(settings.require("db_url")) as other:
+        await other.execute(
+            "select from chat_members where chat_id = %s and user_id = %s for update", [office.chat.id, bob]
+        )
+        # Past the clients, which would make a call that lost a deadlock once more.
+        removing = asyncio.create_task(
+            post_rpc(http, settings, "remove_member", token["dave"], p_workspace_id=workspace_id, p_user_id=str(bob))
+        )
+        await world.until_waiting(1)
+        mentioning = asyncio.create_task(
+            post_rpc(
+                http, settings, "send_message", token["olga"], p_chat_id=str(office.chat.id), p_body="Bob?",
+                p_client_generated_id="bob", p_mentions=[str(bob)],
+            )
+        )  # fmt: skip
+        await world.until_waiting(2)
+        await other.rollback()
+
+    assert [answer.status_code for answer in (await removing, await mentioning)] == [200, 200]
+
+
+@pytest.mark.parametrize("limit", [0, -1, 1001, None])
+async def test_a_list_refuses_a_limit_that_it_cannot_keep(office: Office, limit: int | None) -> None:
+    olga = await office.world.user("olga")
+    answer = await post_rpc(
+        office.world.clients.http, office.world.settings, "list_chats", olga.access_token, p_limit=limit
+    )
+    assert (answer.status_code, answer.json()["message"]) == (400, "invalid_value")
 
 
 @pytest.mark.parametrize("name", ["dave", "mallory"])

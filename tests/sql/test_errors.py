@@ -1176,6 +1176,12 @@ PROVOKED: list[tuple[str, str, Provocation, dict[str, Any]]] = [
         {"fields": ..., "allowed": "1 to 1000"},
     ),
     (
+        "list_chats",
+        "invalid_value",
+        calling("member", "list_chats", p_limit=1001),
+        {"field": "limit", "allowed": "1 to 1000"},
+    ),
+    (
         "require_operator",
         "operator_required",
         calling("owner", "list_operators"),
@@ -1535,8 +1541,8 @@ PROVOKED: list[tuple[str, str, Provocation, dict[str, Any]]] = [
         of_contact("update_contact", p_patch={"nmae": "Ada"}),
         {"field": "nmae", "allowed": ...},
     ),
-    ("create_contact", "invalid_value", in_workspace("create_contact", p_fields={}), {"field": "name"}),
-    ("create_candidate", "invalid_value", in_workspace("create_candidate", p_fields={}), {"field": "name"}),
+    ("checked_person", "invalid_value", in_workspace("create_contact", p_fields={}), {"field": "name"}),
+    ("checked_person", "invalid_value", in_workspace("create_candidate", p_fields={}), {"field": "name"}),
     (
         "refuse_contact",
         "contact_exists",

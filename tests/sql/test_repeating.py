@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
 import psycopg
 
+import qero
 from qero.local.toolchain import ensure_tools
 
 MIGRATIONS = sorted((Path(__file__).parents[2] / "supabase" / "migrations").glob("*.sql"))
@@ -64,3 +66,18 @@ def test_every_migration_bounds_its_locks_and_says_what_it_is() -> None:
         text = file.read_text()
         for part in ("-- Purpose:", "-- Needs:", "-- Used by:", "-- Raises:", "-- Roll back:", "set lock_timeout ="):
             assert part in text, f"{file.name} lacks {part}"
+
+
+def test_what_a_migrations_head_names_is_there() -> None:
+    package = Path(qero.__file__).parent
+    for file in MIGRATIONS:
+        head, _, body = file.read_text().partition("\n\n")
+        said = dict(re.findall(r"(\w[\w ]*): +(.*)", re.sub(r"\n--  +", " ", head)))
+        for used in re.findall(r"(?<![\w`])qero\.[^;]+", said["Used by"]):
+            where, _, names = used.rstrip(".").rpartition(".")
+            for name in names.split(", "):
+                path = package.parent.joinpath(*where.split("."), name)
+                assert path.is_dir() or path.with_suffix(".py").is_file(), f"{file.name} is used by {where}.{name}"
+        raised = set(re.findall(r"private\.raise_error\(\s*\d+, '(\w+)'", body))
+        listed = set(re.findall(r"\w+", said["Raises"]))
+        assert raised <= listed, f"{file.name} raises {raised - listed}, which its head doesn't say"
