@@ -1900,57 +1900,59 @@ end $$;
 comment on function public.purge_outbox(text, interval, uuid, integer) is
   'Deletes messages that ended badly, the oldest first; returns how many. What the team saw of them stays.';
 
+-- Planned for what is asked: a workspace pays for none of the others.
 create or replace function public.get_outbox_stats(p_workspace_id uuid default null) returns jsonb
-language sql stable security invoker set search_path = '' as $$
-  with lane as materialized (
-    select lane.lane_id, lane.workspace_id, lane.channel, lane.connection_id, lane.paused_until, lane.pause_reason,
-      coalesce(connection.status, 'active') as connection_status
-    from private.outbox_lanes as lane
-    left join public.wa_phone_numbers as connection on connection.id = lane.connection_id
-    where p_workspace_id is null or lane.workspace_id = p_workspace_id
-  ), waiting as (
-    select waiting.lane_id, count(*) as waiting from private.outbox_waiting as waiting
-    where waiting.lane_id in (select lane.lane_id from lane) group by waiting.lane_id
-  ), depth as (
-    select lane.*, ready.due, ready.scheduled, coalesce(waiting.waiting, 0) as waiting,
-      greatest(ready.oldest_seconds, 0) as oldest_seconds
-    from lane
-    -- Each by the index, so that a workspace pays for none of the others.
-    cross join lateral (
-      select count(*) filter (where ready.run_at <= now()) as due,
-        count(*) filter (where ready.run_at > now()) as scheduled,
-        extract(epoch from now() - min(ready.run_at)) as oldest_seconds
-      from private.outbox_ready as ready where ready.lane_id = lane.lane_id) as ready
-    left join waiting on waiting.lane_id = lane.lane_id
-  ), problem as (
-    select problem.status, coalesce(problem.error_code, '') as error_code, count(*) as count
-    from private.outbox_problems as problem
-    where p_workspace_id is null or problem.workspace_id = p_workspace_id
-    group by 1, 2
-  )
-  select jsonb_build_object(
-    'due', coalesce(sum(depth.due), 0), 'scheduled', coalesce(sum(depth.scheduled), 0),
-    'waiting', coalesce(sum(depth.waiting), 0),
-    'oldest_due_seconds', coalesce(max(depth.oldest_seconds) filter (where depth.due > 0), 0),
-    'processing', (
-      select count(*) from private.outbox_leases as lease cross join unnest(lease.ids) as held (id)
-      where p_workspace_id is null or exists (
-        select 1 from public.outbox_messages as outbox
-        where outbox.id = held.id and outbox.workspace_id = p_workspace_id)),
-    'lanes', coalesce(jsonb_agg(jsonb_build_object(
-      'workspace_id', depth.workspace_id, 'channel', depth.channel, 'connection_id', depth.connection_id,
-      'due', depth.due, 'scheduled', depth.scheduled, 'waiting', depth.waiting,
-      'oldest_due_seconds', case when depth.due > 0 then depth.oldest_seconds else 0 end,
-      'connection_status', depth.connection_status,
-      'paused_until', case when depth.paused_until > now() then depth.paused_until end,
-      'pause_reason', case when depth.paused_until > now() then depth.pause_reason end)
-      order by depth.due desc, depth.lane_id)
-      filter (where depth.due + depth.scheduled + depth.waiting > 0 or depth.paused_until > now()), '[]'::jsonb),
-    'problems', (
-      select coalesce(jsonb_agg(to_jsonb(problem) order by problem.count desc, problem.status, problem.error_code),
-        '[]'::jsonb) from problem))
-  from depth
-$$;
+language plpgsql stable security invoker set search_path = '' set plan_cache_mode = force_custom_plan as $$
+begin
+  return (
+    with lane as materialized (
+      select lane.lane_id, lane.workspace_id, lane.channel, lane.connection_id, lane.paused_until, lane.pause_reason,
+        coalesce(connection.status, 'active') as connection_status
+      from private.outbox_lanes as lane
+      left join public.wa_phone_numbers as connection on connection.id = lane.connection_id
+      where p_workspace_id is null or lane.workspace_id = p_workspace_id
+    ), waiting as (
+      select waiting.lane_id, count(*) as waiting from private.outbox_waiting as waiting
+      where waiting.lane_id in (select lane.lane_id from lane) group by waiting.lane_id
+    ), depth as (
+      select lane.*, ready.due, ready.scheduled, coalesce(waiting.waiting, 0) as waiting,
+        greatest(ready.oldest_seconds, 0) as oldest_seconds
+      from lane
+      cross join lateral (
+        select count(*) filter (where ready.run_at <= now()) as due,
+          count(*) filter (where ready.run_at > now()) as scheduled,
+          extract(epoch from now() - min(ready.run_at)) as oldest_seconds
+        from private.outbox_ready as ready where ready.lane_id = lane.lane_id) as ready
+      left join waiting on waiting.lane_id = lane.lane_id
+    ), problem as (
+      select problem.status, coalesce(problem.error_code, '') as error_code, count(*) as count
+      from private.outbox_problems as problem
+      where p_workspace_id is null or problem.workspace_id = p_workspace_id
+      group by 1, 2
+    )
+    select jsonb_build_object(
+      'due', coalesce(sum(depth.due), 0), 'scheduled', coalesce(sum(depth.scheduled), 0),
+      'waiting', coalesce(sum(depth.waiting), 0),
+      'oldest_due_seconds', coalesce(max(depth.oldest_seconds) filter (where depth.due > 0), 0),
+      'processing', (
+        select count(*) from private.outbox_leases as lease cross join unnest(lease.ids) as held (id)
+        where p_workspace_id is null or exists (
+          select 1 from public.outbox_messages as outbox
+          where outbox.id = held.id and outbox.workspace_id = p_workspace_id)),
+      'lanes', coalesce(jsonb_agg(jsonb_build_object(
+        'workspace_id', depth.workspace_id, 'channel', depth.channel, 'connection_id', depth.connection_id,
+        'due', depth.due, 'scheduled', depth.scheduled, 'waiting', depth.waiting,
+        'oldest_due_seconds', case when depth.due > 0 then depth.oldest_seconds else 0 end,
+        'connection_status', depth.connection_status,
+        'paused_until', case when depth.paused_until > now() then depth.paused_until end,
+        'pause_reason', case when depth.paused_until > now() then depth.pause_reason end)
+        order by depth.due desc, depth.lane_id)
+        filter (where depth.due + depth.scheduled + depth.waiting > 0 or depth.paused_until > now()), '[]'::jsonb),
+      'problems', (
+        select coalesce(jsonb_agg(to_jsonb(problem) order by problem.count desc, problem.status, problem.error_code),
+          '[]'::jsonb) from problem))
+    from depth);
+end $$;
 comment on function public.get_outbox_stats(uuid) is
   'Depth, age of the oldest due message, what is in workers'' hands, per lane too; and what ended badly, by code.';
 
