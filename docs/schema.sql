@@ -2390,10 +2390,21 @@ CREATE FUNCTION private.delete_outbox_lane() RETURNS trigger
     SET search_path TO ''
     AS $$
 begin
-  delete from private.outbox_ready as ready where ready.lane_id = old.lane_id;
-  delete from public.outbox_messages as outbox
-  where outbox.workspace_id = old.workspace_id and outbox.channel = old.channel
-    and (outbox.connection_id = old.connection_id or (outbox.connection_id is null and old.connection_id is null));
+  with ready as (
+    delete from private.outbox_ready as ready where ready.lane_id = old.lane_id returning ready.line_id
+  ), waiting as (
+    delete from private.outbox_waiting as waiting where waiting.lane_id = old.lane_id returning waiting.line_id
+  ), message as (
+    delete from public.outbox_messages as outbox
+    where outbox.workspace_id = old.workspace_id and outbox.channel = old.channel
+      and (outbox.connection_id = old.connection_id or (outbox.connection_id is null and old.connection_id is null))
+    returning outbox.line_id
+  )
+  delete from private.outbox_lines as line
+  where line.line_id in (
+    select ready.line_id from ready
+    union select waiting.line_id from waiting
+    union select message.line_id from message);
   return null;
 end $$;
 
@@ -2443,6 +2454,9 @@ begin
   if p_outbox_ids <> '{}' then
     perform private.cancel_queued_outbox(p_outbox_ids, p_reason);
   end if;
+  -- Before the leads, as whoever starts or settles messages does.
+  perform 1 from public.whatsapp_message_queue as message
+  where message.lead_id = any (p_lead_ids) and message.status = 'queued' order by message.id for no key update;
   perform 1 from public.leads as lead where lead.id = any (p_lead_ids) order by lead.id for no key update;
   update public.leads as lead
   set control = 'human', status = case when lead.status in ('qualified', 'lost') then lead.status else 'engaged' end,
@@ -2478,9 +2492,9 @@ CREATE FUNCTION private.end_outbox_leases() RETURNS void
     AS $$
 declare
   v_ids uuid[];
-  v_line_ids bigint[];
-  v_heads bigint[];
   v_again uuid[];
+  v_left_lines bigint[];
+  v_left_heads bigint[];
 begin
   with ended as (
     delete from private.outbox_leases as lease
@@ -2489,37 +2503,39 @@ begin
       where stale.expires_at <= clock_timestamp() for update skip locked)
     returning lease.ids
   ), held as materialized (
-    select distinct held.id from ended cross join unnest(ended.ids) as held (id) order by held.id
-  ), unknown as (
+    select outbox.id, outbox.channel = 'web_push' or outbox.payload ? 'status' as is_repeatable
+    from (select distinct unnest(ended.ids) as id from ended) as held
+    join public.outbox_messages as outbox on outbox.id = held.id
+    order by outbox.id
+  ), settled as (
     update public.outbox_messages as outbox
-    set status = 'unknown', attempts = outbox.attempts + 1, lease_token = null, error_code = 'lease_expired',
-      error_text = 'The worker stopped answering while this message was in its hands.'
-    from held where outbox.id = held.id and outbox.status = 'queued' and outbox.channel <> 'web_push'
-    returning outbox.id, outbox.line_id, outbox.sequence
-  ), notification as (
-    update public.outbox_messages as outbox
-    set status = case when outbox.attempts + 1 < outbox.max_attempts then 'queued' else 'dead' end,
+    set status = case
+        when not held.is_repeatable then 'unknown'
+        when outbox.attempts + 1 < outbox.max_attempts then 'queued'
+        else 'dead'
+      end,
       attempts = outbox.attempts + 1, lease_token = null, error_code = 'lease_expired',
       error_text = 'The worker stopped answering while this message was in its hands.',
-      settled_at = case when outbox.attempts + 1 >= outbox.max_attempts then clock_timestamp() end
-    from held where outbox.id = held.id and outbox.status = 'queued' and outbox.channel = 'web_push'
-    returning outbox.id
+      settled_at = case
+        when held.is_repeatable and outbox.attempts + 1 >= outbox.max_attempts then clock_timestamp()
+      end
+    from held where outbox.id = held.id and outbox.status = 'queued'
+    returning outbox.id, outbox.status, outbox.line_id, outbox.sequence
   ), shown as (
     update public.wa_messages as message set status = 'unknown'
-    from unknown where message.outbox_id = unknown.id and message.status = 'pending'
+    from settled where message.outbox_id = settled.id and settled.status = 'unknown' and message.status = 'pending'
   )
-  select array_agg(unknown.id), array_agg(unknown.line_id), array_agg(unknown.sequence),
-    (select array_agg(notification.id) from notification)
-  into v_ids, v_line_ids, v_heads, v_again from unknown;
-  if v_ids is not null then
-    perform private.note_outbox_problems(v_ids);
-    perform private.leave_outbox_lines(v_line_ids, v_heads, true);
-    perform private.follow_lead_messages(v_ids);
+  select array_agg(settled.id), array_agg(settled.id) filter (where settled.status = 'queued'),
+    array_agg(settled.line_id) filter (where settled.status <> 'queued'),
+    array_agg(settled.sequence) filter (where settled.status <> 'queued')
+  into v_ids, v_again, v_left_lines, v_left_heads from settled;
+  if v_ids is null then
+    return;
   end if;
-  if v_again is not null then
-    perform private.return_outbox(v_again);
-    perform private.note_outbox_problems(v_again);
-  end if;
+  perform private.note_outbox_problems(v_ids);
+  perform private.leave_outbox_lines(v_left_lines, v_left_heads, true);
+  perform private.follow_lead_messages(v_ids);
+  perform private.return_outbox(v_again) where v_again is not null;
 end $$;
 
 ALTER FUNCTION private.end_outbox_leases() OWNER TO postgres;
@@ -3173,6 +3189,36 @@ end $_$;
 ALTER FUNCTION private.forget_vault_secret() OWNER TO postgres;
 
 --
+-- Name: give_up_lead_messages(uuid[]); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.give_up_lead_messages(p_outbox_ids uuid[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET enable_seqscan TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+declare
+  v_failed uuid[];
+begin
+  with given_up as (
+    update public.whatsapp_message_queue as message
+    set status = 'failed', reason = 'Its message of the outbox is gone.', updated_at = now()
+    from (
+      select sending.id from public.whatsapp_message_queue as sending
+      where sending.outbox_id = any (p_outbox_ids) and sending.status = 'sending'
+      order by sending.id for no key update
+    ) as locked
+    where message.id = locked.id
+    returning message.id
+  )
+  select array_agg(given_up.id) into v_failed from given_up;
+  perform private.advance_leads(v_failed) where v_failed is not null;
+end $$;
+
+ALTER FUNCTION private.give_up_lead_messages(p_outbox_ids uuid[]) OWNER TO postgres;
+
+--
 -- Name: has_vault(); Type: FUNCTION; Schema: private; Owner: postgres
 --
 
@@ -3203,34 +3249,22 @@ ALTER FUNCTION private.has_vault() OWNER TO postgres;
 --
 
 CREATE FUNCTION private.hold_back_outbox(p_ids uuid[], p_error_codes integer[], p_error_texts text[]) RETURNS void
-    LANGUAGE plpgsql
+    LANGUAGE sql
     SET search_path TO ''
     AS $$
-declare
-  v_connection_ids uuid[];
-  v_scopes text[];
-  v_reasons text[];
-begin
-  select array_agg(outbox.connection_id), array_agg(private.whatsapp_error_scope(failure.error_code)),
-    array_agg(concat_ws(': ', failure.error_code, failure.error_text))
-  into v_connection_ids, v_scopes, v_reasons
+  update public.wa_phone_numbers as connection set status = 'paused',
+    status_reason = left(concat_ws(': ', failure.error_code, failure.error_text), 500)
   from unnest(p_ids, p_error_codes, p_error_texts) as failure (id, error_code, error_text)
   join public.outbox_messages as outbox on outbox.id = failure.id
-  where private.whatsapp_error_scope(failure.error_code) is not null;
-  if v_connection_ids is null then
-    return;
-  end if;
-  perform private.pause_outbox_lanes(v_connection_ids, v_scopes, v_reasons);
-  update public.wa_phone_numbers as connection set status = 'paused', status_reason = left(cause.reason, 500)
-  from unnest(v_connection_ids, v_scopes, v_reasons) as cause (connection_id, scope, reason)
-  where cause.scope = 'connection' and connection.id = cause.connection_id and connection.status = 'active';
-  -- This recipient has had too much: as if its burst were used up, and a little more.
+  where private.whatsapp_error_scope(failure.error_code) = 'connection' and connection.id = outbox.connection_id
+    and connection.status = 'active';
+  -- As if the recipient's burst were used up, and a little more.
   update private.outbox_lines as line
   set next_at = greatest(line.next_at, clock_timestamp() + (private.outbox_pace()).p_lead + interval '16 s')
   from public.outbox_messages as outbox
   join unnest(p_ids, p_error_codes) as failure (id, error_code) on failure.id = outbox.id
   where private.whatsapp_error_scope(failure.error_code) = 'recipient' and line.line_id = outbox.line_id;
-end $$;
+$$;
 
 ALTER FUNCTION private.hold_back_outbox(p_ids uuid[], p_error_codes integer[], p_error_texts text[]) OWNER TO postgres;
 
@@ -3770,11 +3804,28 @@ declare
 begin
   perform private.stop_threads(private.lead_threads(p_lead_ids));
   v_ids := private.lead_outbox(p_lead_ids);
-  perform private.lock_unsettled_outbox(v_ids) where v_ids <> '{}';
+  perform private.lock_open_outbox(v_ids) where v_ids <> '{}';
   return v_ids;
 end $$;
 
 ALTER FUNCTION private.lock_automation(p_lead_ids uuid[]) OWNER TO postgres;
+
+--
+-- Name: lock_open_outbox(uuid[]); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.lock_open_outbox(p_ids uuid[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+begin
+  perform 1 from public.outbox_messages as outbox
+  where outbox.id = any (p_ids) and outbox.status in ('unknown', 'queued', 'processing', 'sent')
+  order by outbox.id
+  for no key update;
+end $$;
+
+ALTER FUNCTION private.lock_open_outbox(p_ids uuid[]) OWNER TO postgres;
 
 --
 -- Name: lock_own_message(uuid, boolean); Type: FUNCTION; Schema: private; Owner: postgres
@@ -3890,23 +3941,6 @@ begin
 end $$;
 
 ALTER FUNCTION private.lock_token_balance(p_workspace_id uuid) OWNER TO postgres;
-
---
--- Name: lock_unsettled_outbox(uuid[]); Type: FUNCTION; Schema: private; Owner: postgres
---
-
-CREATE FUNCTION private.lock_unsettled_outbox(p_ids uuid[]) RETURNS void
-    LANGUAGE plpgsql
-    SET search_path TO ''
-    AS $$
-begin
-  perform 1 from public.outbox_messages as outbox
-  where outbox.id = any (p_ids) and outbox.status in ('unknown', 'queued', 'processing')
-  order by outbox.id
-  for no key update;
-end $$;
-
-ALTER FUNCTION private.lock_unsettled_outbox(p_ids uuid[]) OWNER TO postgres;
 
 --
 -- Name: wrong_view_filter(jsonb); Type: FUNCTION; Schema: private; Owner: postgres
@@ -4030,8 +4064,16 @@ begin
   if p_lead_ids <> '{}' then
     v_ids := v_ids || private.lead_outbox(p_lead_ids);
   end if;
+  perform private.pause_for_statuses(array_agg(failure.outbox_id), array_agg(failure.error_code),
+    array_agg(failure.error_text))
+  from (
+    select message.outbox_id, item.error_code, item.error_text from unnest(p_items) as item
+    join public.wa_messages as message on message.id = item.message_id and message.outbox_id = item.outbox_id
+    where item.kind = 'status' and item.status = 'failed' and item.error_code is not null
+  ) as failure
+  having count(*) > 0;
   if v_automated is not null or v_ids <> '{}' then
-    perform private.lock_unsettled_outbox(v_ids || v_automated);
+    perform private.lock_open_outbox(v_ids || v_automated);
   end if;
   return v_threads;
 end $$;
@@ -4957,6 +4999,25 @@ begin
 end $_$;
 
 ALTER FUNCTION private.page_of_contacts(p_workspace_id uuid, p_filter jsonb, p_without uuid[], p_sort text, p_descending boolean, p_after text, p_limit integer) OWNER TO postgres;
+
+--
+-- Name: pause_for_statuses(uuid[], integer[], text[]); Type: FUNCTION; Schema: private; Owner: postgres
+--
+
+CREATE FUNCTION private.pause_for_statuses(p_ids uuid[], p_error_codes integer[], p_error_texts text[]) RETURNS void
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $$
+  select private.pause_outbox_lanes(array_agg(outbox.connection_id),
+    array_agg(private.whatsapp_error_scope(failure.error_code)),
+    array_agg(concat_ws(': ', failure.error_code, failure.error_text)))
+  from unnest(p_ids, p_error_codes, p_error_texts) as failure (id, error_code, error_text)
+  join public.outbox_messages as outbox on outbox.id = failure.id
+  where private.whatsapp_error_scope(failure.error_code) in ('number', 'account', 'app')
+  having count(*) > 0
+$$;
+
+ALTER FUNCTION private.pause_for_statuses(p_ids uuid[], p_error_codes integer[], p_error_texts text[]) OWNER TO postgres;
 
 --
 -- Name: pause_outbox_lanes(uuid[], text[], text[]); Type: FUNCTION; Schema: private; Owner: postgres
@@ -7704,8 +7765,8 @@ begin
     item.kind, item.direction, item.occurred_at, item.wa_message_id, item.target_id, item.wa_id, item.user_id,
     item.new_wa_id, item.new_user_id, item.group_id, item.profile_name, item.type, item.body, item.content,
     item.context, coalesce(item.is_placeholder, false), item.status, item.error_code, item.error_text,
-    -- Only a send whose outcome isn't known here has anything to learn from a status.
-    case when message.is_unsettled then item.outbox_id end, item.pricing,
+    -- A send whose outcome isn't known here has something to learn from a status; so has each whose status is a failure.
+    case when message.is_unsettled or item.status = 'failed' then item.outbox_id end, item.pricing,
     coalesce(person.by_wa_id, person.by_user_id), thread.id, message.id,
     -- Who is gone from a phone's address book is made no contact for that.
     case when item.kind in ('message', 'echo', 'history', 'call', 'preference')
@@ -10289,55 +10350,60 @@ ALTER FUNCTION public.get_latest_seq(p_chat_id uuid) OWNER TO postgres;
 --
 
 CREATE FUNCTION public.get_outbox_stats(p_workspace_id uuid DEFAULT NULL::uuid) RETURNS jsonb
-    LANGUAGE sql STABLE
+    LANGUAGE plpgsql STABLE
     SET search_path TO ''
+    SET plan_cache_mode TO 'force_custom_plan'
     AS $$
-  with lane as materialized (
-    select lane.lane_id, lane.workspace_id, lane.channel, lane.connection_id, lane.paused_until, lane.pause_reason,
-      coalesce(connection.status, 'active') as connection_status
-    from private.outbox_lanes as lane
-    left join public.wa_phone_numbers as connection on connection.id = lane.connection_id
-    where p_workspace_id is null or lane.workspace_id = p_workspace_id
-  ), ready as (
-    select ready.lane_id, count(*) filter (where ready.run_at <= now()) as due,
-      count(*) filter (where ready.run_at > now()) as scheduled,
-      extract(epoch from now() - min(ready.run_at)) as oldest_seconds
-    from private.outbox_ready as ready group by ready.lane_id
-  ), waiting as (
-    select waiting.lane_id, count(*) as waiting from private.outbox_waiting as waiting group by waiting.lane_id
-  ), depth as (
-    select lane.*, coalesce(ready.due, 0) as due, coalesce(ready.scheduled, 0) as scheduled,
-      coalesce(waiting.waiting, 0) as waiting, greatest(ready.oldest_seconds, 0) as oldest_seconds
-    from lane left join ready on ready.lane_id = lane.lane_id left join waiting on waiting.lane_id = lane.lane_id
-  ), problem as (
-    select problem.status, coalesce(problem.error_code, '') as error_code, count(*) as count
-    from private.outbox_problems as problem
-    where p_workspace_id is null or problem.workspace_id = p_workspace_id
-    group by 1, 2
-  )
-  select jsonb_build_object(
-    'due', coalesce(sum(depth.due), 0), 'scheduled', coalesce(sum(depth.scheduled), 0),
-    'waiting', coalesce(sum(depth.waiting), 0),
-    'oldest_due_seconds', coalesce(max(depth.oldest_seconds) filter (where depth.due > 0), 0),
-    'processing', (
-      select count(*) from private.outbox_leases as lease cross join unnest(lease.ids) as held (id)
-      where p_workspace_id is null or exists (
-        select 1 from public.outbox_messages as outbox
-        where outbox.id = held.id and outbox.workspace_id = p_workspace_id)),
-    'lanes', coalesce(jsonb_agg(jsonb_build_object(
-      'workspace_id', depth.workspace_id, 'channel', depth.channel, 'connection_id', depth.connection_id,
-      'due', depth.due, 'scheduled', depth.scheduled, 'waiting', depth.waiting,
-      'oldest_due_seconds', case when depth.due > 0 then depth.oldest_seconds else 0 end,
-      'connection_status', depth.connection_status,
-      'paused_until', case when depth.paused_until > now() then depth.paused_until end,
-      'pause_reason', case when depth.paused_until > now() then depth.pause_reason end)
-      order by depth.due desc, depth.lane_id)
-      filter (where depth.due + depth.scheduled + depth.waiting > 0 or depth.paused_until > now()), '[]'::jsonb),
-    'problems', (
-      select coalesce(jsonb_agg(to_jsonb(problem) order by problem.count desc, problem.status, problem.error_code),
-        '[]'::jsonb) from problem))
-  from depth
-$$;
+begin
+  return (
+    with lane as materialized (
+      select lane.lane_id, lane.workspace_id, lane.channel, lane.connection_id, lane.paused_until, lane.pause_reason,
+        coalesce(connection.status, 'active') as connection_status
+      from private.outbox_lanes as lane
+      left join public.wa_phone_numbers as connection on connection.id = lane.connection_id
+      where p_workspace_id is null or lane.workspace_id = p_workspace_id
+    ), waiting as (
+      select waiting.lane_id, count(*) as waiting from private.outbox_waiting as waiting
+      where waiting.lane_id in (select lane.lane_id from lane) group by waiting.lane_id
+    ), depth as (
+      select lane.*, ready.due, ready.scheduled, coalesce(waiting.waiting, 0) as waiting,
+        greatest(ready.oldest_seconds, 0) as oldest_seconds
+      from lane
+      cross join lateral (
+        select count(*) filter (where ready.run_at <= now()) as due,
+          count(*) filter (where ready.run_at > now()) as scheduled,
+          extract(epoch from now() - min(ready.run_at)) as oldest_seconds
+        from private.outbox_ready as ready where ready.lane_id = lane.lane_id) as ready
+      left join waiting on waiting.lane_id = lane.lane_id
+    ), problem as (
+      select problem.status, coalesce(problem.error_code, '') as error_code, count(*) as count
+      from private.outbox_problems as problem
+      where p_workspace_id is null or problem.workspace_id = p_workspace_id
+      group by 1, 2
+    )
+    select jsonb_build_object(
+      'due', coalesce(sum(depth.due), 0), 'scheduled', coalesce(sum(depth.scheduled), 0),
+      'waiting', coalesce(sum(depth.waiting), 0),
+      'oldest_due_seconds', coalesce(max(depth.oldest_seconds) filter (where depth.due > 0), 0),
+      'processing', (
+        select count(*) from private.outbox_leases as lease cross join unnest(lease.ids) as held (id)
+        where p_workspace_id is null or exists (
+          select 1 from public.outbox_messages as outbox
+          where outbox.id = held.id and outbox.workspace_id = p_workspace_id)),
+      'lanes', coalesce(jsonb_agg(jsonb_build_object(
+        'workspace_id', depth.workspace_id, 'channel', depth.channel, 'connection_id', depth.connection_id,
+        'due', depth.due, 'scheduled', depth.scheduled, 'waiting', depth.waiting,
+        'oldest_due_seconds', case when depth.due > 0 then depth.oldest_seconds else 0 end,
+        'connection_status', depth.connection_status,
+        'paused_until', case when depth.paused_until > now() then depth.paused_until end,
+        'pause_reason', case when depth.paused_until > now() then depth.pause_reason end)
+        order by depth.due desc, depth.lane_id)
+        filter (where depth.due + depth.scheduled + depth.waiting > 0 or depth.paused_until > now()), '[]'::jsonb),
+      'problems', (
+        select coalesce(jsonb_agg(to_jsonb(problem) order by problem.count desc, problem.status, problem.error_code),
+          '[]'::jsonb) from problem))
+    from depth);
+end $$;
 
 ALTER FUNCTION public.get_outbox_stats(p_workspace_id uuid) OWNER TO postgres;
 
@@ -11548,14 +11614,16 @@ end $$;
 ALTER FUNCTION public.list_operators() OWNER TO postgres;
 
 --
--- Name: list_outbox(text, uuid, uuid, integer, timestamp with time zone); Type: FUNCTION; Schema: public; Owner: postgres
+-- Name: list_outbox(text, uuid, uuid, integer, timestamp with time zone, uuid); Type: FUNCTION; Schema: public; Owner: postgres
 --
 
-CREATE FUNCTION public.list_outbox(p_status text, p_workspace_id uuid DEFAULT NULL::uuid, p_connection_id uuid DEFAULT NULL::uuid, p_limit integer DEFAULT 50, p_before timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS SETOF public.outbox_messages
+CREATE FUNCTION public.list_outbox(p_status text, p_workspace_id uuid DEFAULT NULL::uuid, p_connection_id uuid DEFAULT NULL::uuid, p_limit integer DEFAULT 50, p_before timestamp with time zone DEFAULT NULL::timestamp with time zone, p_before_id uuid DEFAULT NULL::uuid) RETURNS SETOF public.outbox_messages
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
     AS $$
 #variable_conflict use_column
+declare
+  v_before_id constant uuid := coalesce(p_before_id, '00000000-0000-0000-0000-000000000000');
 begin
   if p_status is null or p_status not in ('queued', 'processing', 'failed', 'dead', 'unknown')
     or p_limit is null or p_limit not between 1 and 1000
@@ -11572,7 +11640,8 @@ begin
     cross join jsonb_populate_record(outbox, '{"status": "processing"}') as shown
     where outbox.workspace_id = coalesce(p_workspace_id, outbox.workspace_id)
       and (p_connection_id is null or outbox.connection_id = p_connection_id)
-    order by outbox.scheduled_at desc, outbox.sequence desc limit p_limit;
+      and (p_before is null or (outbox.scheduled_at, outbox.id) < (p_before, v_before_id))
+    order by outbox.scheduled_at desc, outbox.id desc limit p_limit;
   elsif p_status = 'queued' then
     return query
     select outbox.*
@@ -11584,24 +11653,26 @@ begin
     join public.outbox_messages as outbox on outbox.id = found.id and outbox.status = 'queued'
     where (p_workspace_id is null or lane.workspace_id = p_workspace_id)
       and (p_connection_id is null or lane.connection_id = p_connection_id)
-      and (p_before is null or outbox.scheduled_at < p_before)
-    order by outbox.scheduled_at desc, outbox.sequence desc limit p_limit;
+      and (p_before is null or (outbox.scheduled_at, outbox.id) < (p_before, v_before_id))
+    order by outbox.scheduled_at desc, outbox.id desc limit p_limit;
   else
     return query
-    select outbox.* from private.outbox_problems as problem
+    select shown.* from private.outbox_problems as problem
     -- One by one, until there are enough.
     cross join lateral (
-      select message.* from public.outbox_messages as message
+      select message from public.outbox_messages as message
       where message.id = problem.id and message.status = problem.status
+        and (p_connection_id is null or message.connection_id = p_connection_id)
       offset 0) as outbox
+    cross join jsonb_populate_record(
+      outbox.message, jsonb_build_object('settled_at', problem.settled_at)) as shown
     where problem.status = p_status and (p_workspace_id is null or problem.workspace_id = p_workspace_id)
-      and (p_connection_id is null or outbox.connection_id = p_connection_id)
-      and (p_before is null or problem.settled_at < p_before)
+      and (p_before is null or (problem.settled_at, problem.id) < (p_before, v_before_id))
     order by problem.settled_at desc, problem.id desc limit p_limit;
   end if;
 end $$;
 
-ALTER FUNCTION public.list_outbox(p_status text, p_workspace_id uuid, p_connection_id uuid, p_limit integer, p_before timestamp with time zone) OWNER TO postgres;
+ALTER FUNCTION public.list_outbox(p_status text, p_workspace_id uuid, p_connection_id uuid, p_limit integer, p_before timestamp with time zone, p_before_id uuid) OWNER TO postgres;
 
 --
 -- Name: list_saved_views(uuid); Type: FUNCTION; Schema: public; Owner: postgres
@@ -12330,55 +12401,65 @@ begin
       select older.id from public.whatsapp_message_queue as older
       where older.workspace_id = p_workspace_id and older.user_id = v_user_id and older.status = 'queued'
         and older.queue_day < v_today
-      order by older.queue_day, older.priority desc, older.id limit v_room)) and message.status = 'queued'
+      order by older.queue_day, older.priority desc, older.id limit v_room
+      for no key update skip locked))
     returning message.id
   )
   select count(*) into v_carried from carried;
   v_room := v_room - v_carried;
 
-  with due as materialized (
-    select run.id, run.lead_id, run.client_id, run.step + 1 as step, lead.score,
-      v_settings.steps -> run.step as content, case
-        when contact.id is null or contact.deleted_at is not null then 'contact_missing'
-        when contact.marketing_opted_out then 'opted_out'
-        when contact.phone is null and not exists (
-          select from public.contact_identities as identity
-          where identity.workspace_id = p_workspace_id and identity.contact_id = contact.id) then 'recipient_missing'
-        when exists (
-          select from public.whatsapp_message_queue as message
-          where message.lead_id = lead.id and message.status in ('queued', 'sending')) then 'already_queued'
-      end as refusal
-    from (
+  -- Whoever can't be written to any more leaves automation's steps, and its room to the next.
+  while v_followed < v_room loop
+    with run as materialized (
       select waiting.* from public.lead_processing_queue as waiting
       where waiting.workspace_id = p_workspace_id and waiting.user_id = v_user_id and waiting.status = 'waiting'
-        and waiting.next_on <= v_day
-      order by waiting.next_on, waiting.id limit v_room
-    ) as run
-    join public.leads as lead on lead.id = run.lead_id and lead.control = 'automation'
-    left join public.contacts as contact
-      on contact.workspace_id = lead.workspace_id and contact.id = lead.contact_id
-  ), ended as (
-    update public.lead_processing_queue as run set status = 'completed', next_on = null, reason = 'No step is left.'
-    from due where run.id = due.id and due.content is null
-  ), continued as (
-    update public.lead_processing_queue as run
-    set status = 'queued', next_on = null, reason = 'No reply to step ' || run.step || '.'
-    from due where run.id = due.id and due.content is not null and due.refusal is null and run.status = 'waiting'
-    returning due.*
-  ), queued as (
-    insert into public.whatsapp_message_queue (workspace_id, lead_id, user_id, client_id, queue_day, step, priority,
-      body, template, scheduled_for, reason)
-    select p_workspace_id, continued.lead_id, v_user_id, continued.client_id, v_day, continued.step,
-      least(greatest(continued.score, -100), 100), continued.content ->> 'body', continued.content -> 'template',
-      v_opens_at, 'Follow-up for ' || v_day || '.'
-    from continued
-    on conflict (lead_id) where status in ('queued', 'sending') do nothing
-    returning id
-  )
-  select (select count(*) from queued),
-    (select coalesce(jsonb_agg(jsonb_build_object('lead_id', due.lead_id, 'reason', due.refusal)), '[]')
-     from due where due.refusal is not null and due.content is not null)
-  into v_followed, v_refused;
+        and waiting.next_on <= v_day and not exists (
+          select from public.whatsapp_message_queue as message
+          where message.lead_id = waiting.lead_id and message.status in ('queued', 'sending'))
+      order by waiting.next_on, waiting.id limit v_room - v_followed
+      for no key update skip locked
+    ), due as materialized (
+      select run.id, run.lead_id, run.client_id, run.step + 1 as step, lead.score,
+        v_settings.steps -> run.step as content, case
+          when lead.control <> 'automation' then 'not_automated'
+          when contact.id is null or contact.deleted_at is not null then 'contact_missing'
+          when contact.marketing_opted_out then 'opted_out'
+          when contact.phone is null and not exists (
+            select from public.contact_identities as identity
+            where identity.workspace_id = p_workspace_id and identity.contact_id = contact.id) then 'recipient_missing'
+        end as refusal
+      from run
+      join public.leads as lead on lead.id = run.lead_id
+      left join public.contacts as contact
+        on contact.workspace_id = lead.workspace_id and contact.id = lead.contact_id
+    ), ended as (
+      update public.lead_processing_queue as run
+      set status = case when due.content is null then 'completed' else 'cancelled' end, next_on = null,
+        reason = case when due.content is null then 'No step is left.' else due.refusal end
+      from due where run.id = due.id and (due.content is null or due.refusal is not null)
+    ), continued as (
+      update public.lead_processing_queue as run
+      set status = 'queued', next_on = null, reason = 'No reply to step ' || run.step || '.'
+      from due where run.id = due.id and due.content is not null and due.refusal is null
+      returning due.*
+    ), queued as (
+      insert into public.whatsapp_message_queue (workspace_id, lead_id, user_id, client_id, queue_day, step, priority,
+        body, template, scheduled_for, reason)
+      select p_workspace_id, continued.lead_id, v_user_id, continued.client_id, v_day, continued.step,
+        least(greatest(continued.score, -100), 100), continued.content ->> 'body', continued.content -> 'template',
+        v_opens_at, 'Follow-up for ' || v_day || '.'
+      from continued
+      on conflict (lead_id) where status in ('queued', 'sending') do nothing
+      returning id
+    )
+    select (select count(*) from due) as found, (select count(*) from queued) as queued,
+      (select coalesce(jsonb_agg(jsonb_build_object('lead_id', due.lead_id, 'reason', due.refusal)), '[]')
+       from due where due.refusal is not null and due.content is not null) as refused
+    into v_page;
+    exit when v_page.found = 0;
+    v_followed := v_followed + v_page.queued;
+    v_refused := v_refused || v_page.refused;
+  end loop;
   v_room := v_room - v_followed;
 
   while cardinality(v_ids) < v_room loop
@@ -12439,12 +12520,16 @@ begin
     v_id := v_page.id;
   end loop;
 
-  -- Whoever was taken or replied meanwhile isn't queued.
-  with queued as (
-    update public.leads as lead
-    set status = 'queued', user_id = v_user_id, reason = 'Prepared for ' || v_day || '.', updated_at = now()
+  -- Whoever was taken or replied meanwhile, or is about to, isn't queued.
+  with free as materialized (
+    select lead.id from public.leads as lead
     where lead.workspace_id = p_workspace_id and lead.id = any (v_ids) and lead.control = 'automation'
       and lead.status in ('new', 'pending')
+    for no key update skip locked
+  ), queued as (
+    update public.leads as lead
+    set status = 'queued', user_id = v_user_id, reason = 'Prepared for ' || v_day || '.', updated_at = now()
+    where lead.id = any (array(select free.id from free))
     returning lead.id, lead.client_id, lead.project_id, lead.score
   ), run as (
     insert into public.lead_processing_queue (workspace_id, lead_id, user_id, client_id, project_id)
@@ -12524,7 +12609,7 @@ CREATE FUNCTION public.purge_outbox(p_status text, p_older_than interval DEFAULT
     SET search_path TO ''
     AS $$
 declare
-  v_count integer;
+  v_ids uuid[];
 begin
   if p_status is null or p_status not in ('failed', 'dead', 'unknown') or p_limit is null
     or p_limit not between 1 and 10000
@@ -12533,16 +12618,19 @@ begin
       '{"fields": ["p_status", "p_limit"], "allowed": ["failed", "dead", "unknown"]}',
       'Purge one of the allowed statuses, 1 to 10000 messages at once.');
   end if;
-  with chosen as (
-    select problem.id from private.outbox_problems as problem
-    where problem.status = p_status and problem.settled_at <= now() - p_older_than
-      and (p_workspace_id is null or problem.workspace_id = p_workspace_id)
-    order by problem.settled_at limit p_limit
-  )
-  delete from public.outbox_messages as outbox using chosen
-  where outbox.id = chosen.id and outbox.status = p_status;
-  get diagnostics v_count = row_count;
-  return v_count;
+  v_ids := array(
+    select outbox.id from public.outbox_messages as outbox
+    where outbox.id = any (array(
+        select problem.id from private.outbox_problems as problem
+        where problem.status = p_status and problem.settled_at <= now() - p_older_than
+          and (p_workspace_id is null or problem.workspace_id = p_workspace_id)
+        order by problem.settled_at limit p_limit))
+      and outbox.status = p_status
+    order by outbox.id
+    for update);
+  perform private.give_up_lead_messages(v_ids) where p_status = 'unknown';
+  delete from public.outbox_messages as outbox where outbox.id = any (v_ids);
+  return cardinality(v_ids);
 end $$;
 
 ALTER FUNCTION public.purge_outbox(p_status text, p_older_than interval, p_workspace_id uuid, p_limit integer) OWNER TO postgres;
@@ -13095,6 +13183,9 @@ CREATE FUNCTION public.resume_connection(p_connection_id uuid) RETURNS public.wa
 declare
   v_connection public.wa_phone_numbers;
 begin
+  -- Lanes first, as in a worker's report.
+  update private.outbox_lanes as lane set paused_until = '-infinity', pause_count = 0, pause_reason = null
+  where lane.connection_id = p_connection_id;
   update public.wa_phone_numbers as connection set status = 'active', status_reason = null
   where connection.id = p_connection_id and connection.deleted_at is null and connection.status <> 'inactive'
   returning * into v_connection;
@@ -13102,8 +13193,6 @@ begin
     perform private.raise_error(409, 'connection_not_found', jsonb_build_object('connection_id', p_connection_id),
       'Check the id; a number that was disconnected has to be connected again.');
   end if;
-  update private.outbox_lanes as lane set paused_until = '-infinity', pause_count = 0, pause_reason = null
-  where lane.connection_id = p_connection_id;
   perform private.wake_outbox_workers();
   return v_connection;
 end $$;
@@ -13131,6 +13220,8 @@ begin
     from public.outbox_messages as outbox
     where outbox.id in (select asked.id from unnest(p_ids) as asked (id))
       and outbox.status in ('failed', 'dead', 'unknown', 'cancelled')
+      -- What an older database held for no number in particular can't leave by any.
+      and (outbox.connection_id is not null or outbox.channel <> 'whatsapp')
   ), locked as materialized (
     select outbox.id, chosen.place from public.outbox_messages as outbox join chosen on chosen.id = outbox.id
     where outbox.status in ('failed', 'dead', 'unknown', 'cancelled')
@@ -13154,7 +13245,12 @@ begin
     perform private.follow_lead_messages(v_ids);
   end if;
   return query
-  select asked.id, coalesce(outbox.status, 'not_found')
+  select asked.id, case
+      when outbox.id is null then 'not_found'
+      when outbox.channel = 'whatsapp' and outbox.connection_id is null and outbox.status <> 'sent'
+        then 'not_attributable'
+      else outbox.status
+    end
   from unnest(p_ids) as asked (id) left join public.outbox_messages as outbox on outbox.id = asked.id;
 end $$;
 
@@ -14310,12 +14406,6 @@ begin
       ) as due
     ) as judged;
   end if;
-  if v_put_off <> '{}' and not v_dry then
-    update public.whatsapp_message_queue as message
-    set scheduled_for = private.local_moment(v_zone, v_today + 1, v_settings.sends_from),
-      reason = 'Put off: another lead of the same contact is written to today.', updated_at = now()
-    where message.id = any (v_put_off) and message.status = 'queued';
-  end if;
 
   if v_dry then
     select coalesce(sum(counted.count) filter (where counted.problem is null), 0),
@@ -14327,7 +14417,7 @@ begin
       group by message.problem
     ) as counted;
     v_failed := array_fill(null::uuid, array[cardinality(v_ids) - v_started - v_cancelled]);
-  elsif v_ids <> '{}' then
+  elsif v_ids || v_put_off <> '{}' then
     -- A conversation that automation begins asks nobody for an answer.
     insert into public.wa_threads (workspace_id, connection_id, contact_id, status)
     select distinct p_workspace_id, message.connection_id, message.contact_id, 'closed'
@@ -14342,7 +14432,11 @@ begin
     order by thread.id
     for no key update;
     perform 1 from public.whatsapp_message_queue as message
-    where message.id = any (v_ids) order by message.id for no key update;
+    where message.id = any (v_ids || v_put_off) order by message.id for no key update;
+    update public.whatsapp_message_queue as message
+    set queue_day = v_today + 1, scheduled_for = private.local_moment(v_zone, v_today + 1, v_settings.sends_from),
+      reason = 'Put off: another lead of the same contact is written to today.', updated_at = now()
+    where message.id = any (v_put_off) and message.status = 'queued';
 
     -- Whoever has replied until here is out; whoever replies from here on cancels what is written now.
     with message as materialized (
@@ -20136,6 +20230,13 @@ GRANT ALL ON FUNCTION private.follow_up_range(p_due text, OUT p_from timestamp w
 REVOKE ALL ON FUNCTION private.forget_vault_secret() FROM PUBLIC;
 
 --
+-- Name: FUNCTION give_up_lead_messages(p_outbox_ids uuid[]); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.give_up_lead_messages(p_outbox_ids uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.give_up_lead_messages(p_outbox_ids uuid[]) TO service_role;
+
+--
 -- Name: FUNCTION has_vault(); Type: ACL; Schema: private; Owner: postgres
 --
 
@@ -20312,6 +20413,13 @@ GRANT ALL ON FUNCTION private.local_moment(p_timezone text, p_day date, p_time t
 REVOKE ALL ON FUNCTION private.lock_automation(p_lead_ids uuid[]) FROM PUBLIC;
 
 --
+-- Name: FUNCTION lock_open_outbox(p_ids uuid[]); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.lock_open_outbox(p_ids uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.lock_open_outbox(p_ids uuid[]) TO service_role;
+
+--
 -- Name: FUNCTION lock_own_message(p_message_id uuid, p_for_all_owners boolean); Type: ACL; Schema: private; Owner: postgres
 --
 
@@ -20329,13 +20437,6 @@ GRANT SELECT ON TABLE public.workspace_token_balance TO service_role;
 --
 
 REVOKE ALL ON FUNCTION private.lock_token_balance(p_workspace_id uuid) FROM PUBLIC;
-
---
--- Name: FUNCTION lock_unsettled_outbox(p_ids uuid[]); Type: ACL; Schema: private; Owner: postgres
---
-
-REVOKE ALL ON FUNCTION private.lock_unsettled_outbox(p_ids uuid[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION private.lock_unsettled_outbox(p_ids uuid[]) TO service_role;
 
 --
 -- Name: FUNCTION wrong_view_filter(p_filters jsonb); Type: ACL; Schema: private; Owner: postgres
@@ -20618,6 +20719,13 @@ GRANT ALL ON FUNCTION private.page_of_candidates(p_workspace_id uuid, p_filter j
 
 REVOKE ALL ON FUNCTION private.page_of_contacts(p_workspace_id uuid, p_filter jsonb, p_without uuid[], p_sort text, p_descending boolean, p_after text, p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.page_of_contacts(p_workspace_id uuid, p_filter jsonb, p_without uuid[], p_sort text, p_descending boolean, p_after text, p_limit integer) TO authenticated;
+
+--
+-- Name: FUNCTION pause_for_statuses(p_ids uuid[], p_error_codes integer[], p_error_texts text[]); Type: ACL; Schema: private; Owner: postgres
+--
+
+REVOKE ALL ON FUNCTION private.pause_for_statuses(p_ids uuid[], p_error_codes integer[], p_error_texts text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.pause_for_statuses(p_ids uuid[], p_error_codes integer[], p_error_texts text[]) TO service_role;
 
 --
 -- Name: FUNCTION pause_outbox_lanes(p_connection_ids uuid[], p_scopes text[], p_reasons text[]); Type: ACL; Schema: private; Owner: postgres
@@ -21855,11 +21963,11 @@ GRANT ALL ON FUNCTION public.list_operators() TO authenticated;
 GRANT ALL ON FUNCTION public.list_operators() TO service_role;
 
 --
--- Name: FUNCTION list_outbox(p_status text, p_workspace_id uuid, p_connection_id uuid, p_limit integer, p_before timestamp with time zone); Type: ACL; Schema: public; Owner: postgres
+-- Name: FUNCTION list_outbox(p_status text, p_workspace_id uuid, p_connection_id uuid, p_limit integer, p_before timestamp with time zone, p_before_id uuid); Type: ACL; Schema: public; Owner: postgres
 --
 
-REVOKE ALL ON FUNCTION public.list_outbox(p_status text, p_workspace_id uuid, p_connection_id uuid, p_limit integer, p_before timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.list_outbox(p_status text, p_workspace_id uuid, p_connection_id uuid, p_limit integer, p_before timestamp with time zone) TO service_role;
+REVOKE ALL ON FUNCTION public.list_outbox(p_status text, p_workspace_id uuid, p_connection_id uuid, p_limit integer, p_before timestamp with time zone, p_before_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.list_outbox(p_status text, p_workspace_id uuid, p_connection_id uuid, p_limit integer, p_before timestamp with time zone, p_before_id uuid) TO service_role;
 
 --
 -- Name: FUNCTION list_saved_views(p_workspace_id uuid); Type: ACL; Schema: public; Owner: postgres

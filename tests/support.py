@@ -39,6 +39,11 @@ update outbox_messages as outbox set scheduled_at = now() from moved where outbo
 """Makes everything due that waits for its time."""
 
 
+async def waits_for_a_lock(world: World, connection: psycopg.AsyncConnection[Any]) -> bool:
+    """Whether a statement on that connection waits for somebody's lock."""
+    return bool(await world.scalar("select cardinality(pg_blocking_pids(%s)) > 0", connection.info.backend_pid))
+
+
 def digits(count: int) -> str:
     """A random number of that many digits, without a leading zero."""
     return str(secrets.randbelow(9 * 10 ** (count - 1)) + 10 ** (count - 1))

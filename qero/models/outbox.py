@@ -126,8 +126,9 @@ class Settlement(Row):
 
     id: UUID
     outcome: Literal[
-        "sent", "queued", "failed", "dead", "cancelled", "unknown", "processing", "lease_lost", "not_found"
-    ]
+        "sent", "queued", "failed", "dead", "cancelled", "unknown", "processing", "lease_lost", "not_found",
+        "not_attributable",
+    ]  # fmt: skip
 
 
 class LaneStats(Row):

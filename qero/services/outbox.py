@@ -28,7 +28,8 @@ class Outbox:
         """Lease up to `limit` due messages to `worker`, whose name must be unique among living processes.
 
         Not idempotent: each call leases other messages. Messages whose lease ended unreported become
-        `unknown` rather than being handed out again, because they may have been sent.
+        `unknown` rather than being handed out again, because they may have been sent; notifications and read receipts,
+        which do no harm twice, are handed out again.
 
         Raises:
             InvalidInput: `invalid_value`, the limit or the name can't be used.
@@ -186,13 +187,15 @@ class Outbox:
         workspace_id: UUID | None = None,
         connection_id: UUID | None = None,
         limit: int = 50,
-        before: datetime | None = None,
+        before: QueuedMessage | None = None,
     ) -> builtins.list[QueuedMessage]:
         """Messages of one status, the latest first, at most `limit` (1 to 1000).
 
+        By `scheduled_at` what is queued or processing; else by `settled_at`, which says of each, of `unknown` ones too,
+        since when it is known to have ended so.
+
         Args:
-            before: for the next page, the time of the last one seen: `scheduled_at` of queued messages, else
-                `settled_at`.
+            before: for the next page, the last message of the one before.
 
         Raises:
             InvalidInput: `invalid_value`, the status or the limit.
@@ -207,7 +210,8 @@ class Outbox:
             p_workspace_id=workspace_id,
             p_connection_id=connection_id,
             p_limit=limit,
-            p_before=before,
+            p_before=before and (before.scheduled_at if status in ("queued", "processing") else before.settled_at),
+            p_before_id=before and before.id,
         )
 
     async def cancel(self, message_ids: Sequence[UUID], reason: str = "Cancelled.") -> builtins.list[Settlement]:
@@ -227,7 +231,8 @@ class Outbox:
         """Queue settled messages again with all their attempts, spread evenly over `spread_seconds` (at most a day).
 
         One whose outcome is unknown may reach the customer twice: name it only when a person has decided so. Sent
-        messages stay sent. Idempotent: what is queued stays so.
+        messages stay sent. One of an older database that belongs to no number is answered `not_attributable` and stays
+        as it is. Idempotent: what is queued stays so.
 
         Raises:
             InvalidInput: `invalid_value`, the spread.

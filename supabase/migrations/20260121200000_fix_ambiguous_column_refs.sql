@@ -29,6 +29,28 @@ begin
   end loop;
 end $$;
 
+-- A limit of an older database that isn't a number, as "unlimited", or a period that is none, would stop every check:
+-- without them there is no limit. The rows are set aside as they stood.
+with judged as (
+  select entitlement.workspace_id, entitlement.key, to_jsonb(entitlement) as contents,
+    case
+      when entitlement.payload ->> 'limit' is null then true
+      when jsonb_typeof(entitlement.payload -> 'limit') = 'number'
+        then (entitlement.payload ->> 'limit')::numeric between 0 and 9007199254740991
+      -- One in quotes can be read.
+      else entitlement.payload ->> 'limit' ~ '^[0-9]{1,15}$'
+    end and coalesce(rtrim(lower(entitlement.payload ->> 'period'), 's') in (
+      'minute', 'hour', 'day', 'week', 'month', 'quarter', 'year'), true) as is_readable
+  from public.workspace_entitlements as entitlement
+), cleared as (
+  update public.workspace_entitlements as entitlement set payload = entitlement.payload - array['limit', 'period']
+  from judged
+  where not judged.is_readable and (entitlement.workspace_id, entitlement.key) = (judged.workspace_id, judged.key)
+  returning judged.contents
+)
+insert into private.migration_rejects (source, reason, contents)
+select 'public.workspace_entitlements', 'a limit or period that nobody can read', cleared.contents from cleared;
+
 ------------------------------------------------------------------------------------------------------------------------
 -- Entitlements
 ------------------------------------------------------------------------------------------------------------------------

@@ -640,10 +640,21 @@ end $$;
 create or replace function private.delete_outbox_lane() returns trigger
 language plpgsql security invoker set search_path = '' as $$
 begin
-  delete from private.outbox_ready as ready where ready.lane_id = old.lane_id;
-  delete from public.outbox_messages as outbox
-  where outbox.workspace_id = old.workspace_id and outbox.channel = old.channel
-    and (outbox.connection_id = old.connection_id or (outbox.connection_id is null and old.connection_id is null));
+  with ready as (
+    delete from private.outbox_ready as ready where ready.lane_id = old.lane_id returning ready.line_id
+  ), waiting as (
+    delete from private.outbox_waiting as waiting where waiting.lane_id = old.lane_id returning waiting.line_id
+  ), message as (
+    delete from public.outbox_messages as outbox
+    where outbox.workspace_id = old.workspace_id and outbox.channel = old.channel
+      and (outbox.connection_id = old.connection_id or (outbox.connection_id is null and old.connection_id is null))
+    returning outbox.line_id
+  )
+  delete from private.outbox_lines as line
+  where line.line_id in (
+    select ready.line_id from ready
+    union select waiting.line_id from waiting
+    union select message.line_id from message);
   return null;
 end $$;
 
@@ -740,14 +751,15 @@ begin
 end $$;
 
 -- A worker died or stalled with these in hand. They may have left, so they are never sent again blindly: a status with
--- the opaque id settles them, or a person decides. Notifications are sent again: one shown twice replaces itself.
+-- the opaque id settles them, or a person decides. Notifications, and read receipts, which carry a status, are sent
+-- again: one shown twice replaces itself, and what was read stays read.
 create or replace function private.end_outbox_leases() returns void
 language plpgsql security invoker set search_path = '' as $$
 declare
   v_ids uuid[];
-  v_line_ids bigint[];
-  v_heads bigint[];
   v_again uuid[];
+  v_left_lines bigint[];
+  v_left_heads bigint[];
 begin
   with ended as (
     delete from private.outbox_leases as lease
@@ -756,37 +768,39 @@ begin
       where stale.expires_at <= clock_timestamp() for update skip locked)
     returning lease.ids
   ), held as materialized (
-    select distinct held.id from ended cross join unnest(ended.ids) as held (id) order by held.id
-  ), unknown as (
+    select outbox.id, outbox.channel = 'web_push' or outbox.payload ? 'status' as is_repeatable
+    from (select distinct unnest(ended.ids) as id from ended) as held
+    join public.outbox_messages as outbox on outbox.id = held.id
+    order by outbox.id
+  ), settled as (
     update public.outbox_messages as outbox
-    set status = 'unknown', attempts = outbox.attempts + 1, lease_token = null, error_code = 'lease_expired',
-      error_text = 'The worker stopped answering while this message was in its hands.'
-    from held where outbox.id = held.id and outbox.status = 'queued' and outbox.channel <> 'web_push'
-    returning outbox.id, outbox.line_id, outbox.sequence
-  ), notification as (
-    update public.outbox_messages as outbox
-    set status = case when outbox.attempts + 1 < outbox.max_attempts then 'queued' else 'dead' end,
+    set status = case
+        when not held.is_repeatable then 'unknown'
+        when outbox.attempts + 1 < outbox.max_attempts then 'queued'
+        else 'dead'
+      end,
       attempts = outbox.attempts + 1, lease_token = null, error_code = 'lease_expired',
       error_text = 'The worker stopped answering while this message was in its hands.',
-      settled_at = case when outbox.attempts + 1 >= outbox.max_attempts then clock_timestamp() end
-    from held where outbox.id = held.id and outbox.status = 'queued' and outbox.channel = 'web_push'
-    returning outbox.id
+      settled_at = case
+        when held.is_repeatable and outbox.attempts + 1 >= outbox.max_attempts then clock_timestamp()
+      end
+    from held where outbox.id = held.id and outbox.status = 'queued'
+    returning outbox.id, outbox.status, outbox.line_id, outbox.sequence
   ), shown as (
     update public.wa_messages as message set status = 'unknown'
-    from unknown where message.outbox_id = unknown.id and message.status = 'pending'
+    from settled where message.outbox_id = settled.id and settled.status = 'unknown' and message.status = 'pending'
   )
-  select array_agg(unknown.id), array_agg(unknown.line_id), array_agg(unknown.sequence),
-    (select array_agg(notification.id) from notification)
-  into v_ids, v_line_ids, v_heads, v_again from unknown;
-  if v_ids is not null then
-    perform private.note_outbox_problems(v_ids);
-    perform private.leave_outbox_lines(v_line_ids, v_heads, true);
-    perform private.follow_lead_messages(v_ids);
+  select array_agg(settled.id), array_agg(settled.id) filter (where settled.status = 'queued'),
+    array_agg(settled.line_id) filter (where settled.status <> 'queued'),
+    array_agg(settled.sequence) filter (where settled.status <> 'queued')
+  into v_ids, v_again, v_left_lines, v_left_heads from settled;
+  if v_ids is null then
+    return;
   end if;
-  if v_again is not null then
-    perform private.return_outbox(v_again);
-    perform private.note_outbox_problems(v_again);
-  end if;
+  perform private.note_outbox_problems(v_ids);
+  perform private.leave_outbox_lines(v_left_lines, v_left_heads, true);
+  perform private.follow_lead_messages(v_ids);
+  perform private.return_outbox(v_again) where v_again is not null;
 end $$;
 
 create or replace function public.claim_outbox(p_limit integer, p_worker text)
@@ -1603,12 +1617,12 @@ begin
 end $$;
 
 -- What statuses prove about sends. Outbox rows are locked before their messages and by id, as every report of a worker
--- locks them: a status often comes while its send is being reported.
-create or replace function private.lock_unsettled_outbox(p_ids uuid[]) returns void
+-- locks them: a status often comes while its send is being reported. Sent ones may fail by it.
+create or replace function private.lock_open_outbox(p_ids uuid[]) returns void
 language plpgsql security invoker set search_path = '' as $$
 begin
   perform 1 from public.outbox_messages as outbox
-  where outbox.id = any (p_ids) and outbox.status in ('unknown', 'queued', 'processing')
+  where outbox.id = any (p_ids) and outbox.status in ('unknown', 'queued', 'processing', 'sent')
   order by outbox.id
   for no key update;
 end $$;
@@ -1660,36 +1674,6 @@ begin
   perform private.leave_outbox_lines(v_line_ids, v_sequences, true);
 end $$;
 
--- Errors that Meta reports by webhook only, after it accepted the message: the same classes as in its answers.
-create or replace function private.hold_back_outbox(p_ids uuid[], p_error_codes integer[], p_error_texts text[])
-returns void
-language plpgsql security invoker set search_path = '' as $$
-declare
-  v_connection_ids uuid[];
-  v_scopes text[];
-  v_reasons text[];
-begin
-  select array_agg(outbox.connection_id), array_agg(private.whatsapp_error_scope(failure.error_code)),
-    array_agg(concat_ws(': ', failure.error_code, failure.error_text))
-  into v_connection_ids, v_scopes, v_reasons
-  from unnest(p_ids, p_error_codes, p_error_texts) as failure (id, error_code, error_text)
-  join public.outbox_messages as outbox on outbox.id = failure.id
-  where private.whatsapp_error_scope(failure.error_code) is not null;
-  if v_connection_ids is null then
-    return;
-  end if;
-  perform private.pause_outbox_lanes(v_connection_ids, v_scopes, v_reasons);
-  update public.wa_phone_numbers as connection set status = 'paused', status_reason = left(cause.reason, 500)
-  from unnest(v_connection_ids, v_scopes, v_reasons) as cause (connection_id, scope, reason)
-  where cause.scope = 'connection' and connection.id = cause.connection_id and connection.status = 'active';
-  -- This recipient has had too much: as if its burst were used up, and a little more.
-  update private.outbox_lines as line
-  set next_at = greatest(line.next_at, clock_timestamp() + (private.outbox_pace()).p_lead + interval '16 s')
-  from public.outbox_messages as outbox
-  join unnest(p_ids, p_error_codes) as failure (id, error_code) on failure.id = outbox.id
-  where private.whatsapp_error_scope(failure.error_code) = 'recipient' and line.line_id = outbox.line_id;
-end $$;
-
 -- How far the cause of a failed status reaches: connection (pause it until somebody mends it), number, account and app
 -- (a pause), recipient; null: the message alone.
 create or replace function private.whatsapp_error_scope(p_code integer) returns text
@@ -1702,6 +1686,38 @@ language sql immutable security invoker set search_path = '' as $$
     when p_code = 4 then 'app'
     when p_code = 131056 then 'recipient'
   end
+$$;
+
+-- Errors that Meta reports by webhook only, after it accepted the message: the same classes as in its answers. Numbers
+-- pause before the outbox's rows are locked, as in the reports of workers.
+create or replace function private.pause_for_statuses(p_ids uuid[], p_error_codes integer[], p_error_texts text[])
+returns void
+language sql security invoker set search_path = '' as $$
+  select private.pause_outbox_lanes(array_agg(outbox.connection_id),
+    array_agg(private.whatsapp_error_scope(failure.error_code)),
+    array_agg(concat_ws(': ', failure.error_code, failure.error_text)))
+  from unnest(p_ids, p_error_codes, p_error_texts) as failure (id, error_code, error_text)
+  join public.outbox_messages as outbox on outbox.id = failure.id
+  where private.whatsapp_error_scope(failure.error_code) in ('number', 'account', 'app')
+  having count(*) > 0
+$$;
+
+-- What else would meet the same: a number that somebody has to mend, a recipient who has had too much.
+create or replace function private.hold_back_outbox(p_ids uuid[], p_error_codes integer[], p_error_texts text[])
+returns void
+language sql security invoker set search_path = '' as $$
+  update public.wa_phone_numbers as connection set status = 'paused',
+    status_reason = left(concat_ws(': ', failure.error_code, failure.error_text), 500)
+  from unnest(p_ids, p_error_codes, p_error_texts) as failure (id, error_code, error_text)
+  join public.outbox_messages as outbox on outbox.id = failure.id
+  where private.whatsapp_error_scope(failure.error_code) = 'connection' and connection.id = outbox.connection_id
+    and connection.status = 'active';
+  -- As if the recipient's burst were used up, and a little more.
+  update private.outbox_lines as line
+  set next_at = greatest(line.next_at, clock_timestamp() + (private.outbox_pace()).p_lead + interval '16 s')
+  from public.outbox_messages as outbox
+  join unnest(p_ids, p_error_codes) as failure (id, error_code) on failure.id = outbox.id
+  where private.whatsapp_error_scope(failure.error_code) = 'recipient' and line.line_id = outbox.line_id;
 $$;
 
 create or replace function public.find_outbox_message(p_id uuid) returns jsonb
@@ -1740,12 +1756,16 @@ end $$;
 comment on function public.find_outbox_message(uuid) is
   'One message with where it stands: processing while a worker has it, behind which message it waits, until when its lane is paused.';
 
+-- p_before and p_before_id are of the last message of the page before: its scheduled_at where it is queued or
+-- processing, else its settled_at, which says here of each since when it is known to have ended badly.
 create or replace function public.list_outbox(
   p_status text, p_workspace_id uuid default null, p_connection_id uuid default null, p_limit integer default 50,
-  p_before timestamptz default null
+  p_before timestamptz default null, p_before_id uuid default null
 ) returns setof public.outbox_messages
 language plpgsql stable security invoker set search_path = '' as $$
 #variable_conflict use_column
+declare
+  v_before_id constant uuid := coalesce(p_before_id, '00000000-0000-0000-0000-000000000000');
 begin
   if p_status is null or p_status not in ('queued', 'processing', 'failed', 'dead', 'unknown')
     or p_limit is null or p_limit not between 1 and 1000
@@ -1762,7 +1782,8 @@ begin
     cross join jsonb_populate_record(outbox, '{"status": "processing"}') as shown
     where outbox.workspace_id = coalesce(p_workspace_id, outbox.workspace_id)
       and (p_connection_id is null or outbox.connection_id = p_connection_id)
-    order by outbox.scheduled_at desc, outbox.sequence desc limit p_limit;
+      and (p_before is null or (outbox.scheduled_at, outbox.id) < (p_before, v_before_id))
+    order by outbox.scheduled_at desc, outbox.id desc limit p_limit;
   elsif p_status = 'queued' then
     return query
     select outbox.*
@@ -1774,23 +1795,25 @@ begin
     join public.outbox_messages as outbox on outbox.id = found.id and outbox.status = 'queued'
     where (p_workspace_id is null or lane.workspace_id = p_workspace_id)
       and (p_connection_id is null or lane.connection_id = p_connection_id)
-      and (p_before is null or outbox.scheduled_at < p_before)
-    order by outbox.scheduled_at desc, outbox.sequence desc limit p_limit;
+      and (p_before is null or (outbox.scheduled_at, outbox.id) < (p_before, v_before_id))
+    order by outbox.scheduled_at desc, outbox.id desc limit p_limit;
   else
     return query
-    select outbox.* from private.outbox_problems as problem
+    select shown.* from private.outbox_problems as problem
     -- One by one, until there are enough.
     cross join lateral (
-      select message.* from public.outbox_messages as message
+      select message from public.outbox_messages as message
       where message.id = problem.id and message.status = problem.status
+        and (p_connection_id is null or message.connection_id = p_connection_id)
       offset 0) as outbox
+    cross join jsonb_populate_record(
+      outbox.message, jsonb_build_object('settled_at', problem.settled_at)) as shown
     where problem.status = p_status and (p_workspace_id is null or problem.workspace_id = p_workspace_id)
-      and (p_connection_id is null or outbox.connection_id = p_connection_id)
-      and (p_before is null or problem.settled_at < p_before)
+      and (p_before is null or (problem.settled_at, problem.id) < (p_before, v_before_id))
     order by problem.settled_at desc, problem.id desc limit p_limit;
   end if;
 end $$;
-comment on function public.list_outbox(text, uuid, uuid, integer, timestamptz) is
+comment on function public.list_outbox(text, uuid, uuid, integer, timestamptz, uuid) is
   'Messages that are queued, in a worker''s hands, or ended badly; the latest first.';
 
 create or replace function public.retry_outbox(p_ids uuid[], p_spread_seconds integer default 0)
@@ -1809,6 +1832,8 @@ begin
     from public.outbox_messages as outbox
     where outbox.id in (select asked.id from unnest(p_ids) as asked (id))
       and outbox.status in ('failed', 'dead', 'unknown', 'cancelled')
+      -- What an older database held for no number in particular can't leave by any.
+      and (outbox.connection_id is not null or outbox.channel <> 'whatsapp')
   ), locked as materialized (
     select outbox.id, chosen.place from public.outbox_messages as outbox join chosen on chosen.id = outbox.id
     where outbox.status in ('failed', 'dead', 'unknown', 'cancelled')
@@ -1832,7 +1857,12 @@ begin
     perform private.follow_lead_messages(v_ids);
   end if;
   return query
-  select asked.id, coalesce(outbox.status, 'not_found')
+  select asked.id, case
+      when outbox.id is null then 'not_found'
+      when outbox.channel = 'whatsapp' and outbox.connection_id is null and outbox.status <> 'sent'
+        then 'not_attributable'
+      else outbox.status
+    end
   from unnest(p_ids) as asked (id) left join public.outbox_messages as outbox on outbox.id = asked.id;
 end $$;
 comment on function public.retry_outbox(uuid[], integer) is
@@ -1844,7 +1874,7 @@ create or replace function public.purge_outbox(
 ) returns integer
 language plpgsql security invoker set search_path = '' as $$
 declare
-  v_count integer;
+  v_ids uuid[];
 begin
   if p_status is null or p_status not in ('failed', 'dead', 'unknown') or p_limit is null
     or p_limit not between 1 and 10000
@@ -1853,68 +1883,76 @@ begin
       '{"fields": ["p_status", "p_limit"], "allowed": ["failed", "dead", "unknown"]}',
       'Purge one of the allowed statuses, 1 to 10000 messages at once.');
   end if;
-  with chosen as (
-    select problem.id from private.outbox_problems as problem
-    where problem.status = p_status and problem.settled_at <= now() - p_older_than
-      and (p_workspace_id is null or problem.workspace_id = p_workspace_id)
-    order by problem.settled_at limit p_limit
-  )
-  delete from public.outbox_messages as outbox using chosen
-  where outbox.id = chosen.id and outbox.status = p_status;
-  get diagnostics v_count = row_count;
-  return v_count;
+  v_ids := array(
+    select outbox.id from public.outbox_messages as outbox
+    where outbox.id = any (array(
+        select problem.id from private.outbox_problems as problem
+        where problem.status = p_status and problem.settled_at <= now() - p_older_than
+          and (p_workspace_id is null or problem.workspace_id = p_workspace_id)
+        order by problem.settled_at limit p_limit))
+      and outbox.status = p_status
+    order by outbox.id
+    for update);
+  perform private.give_up_lead_messages(v_ids) where p_status = 'unknown';
+  delete from public.outbox_messages as outbox where outbox.id = any (v_ids);
+  return cardinality(v_ids);
 end $$;
 comment on function public.purge_outbox(text, interval, uuid, integer) is
   'Deletes messages that ended badly, the oldest first; returns how many. What the team saw of them stays.';
 
+-- Planned for what is asked: a workspace pays for none of the others.
 create or replace function public.get_outbox_stats(p_workspace_id uuid default null) returns jsonb
-language sql stable security invoker set search_path = '' as $$
-  with lane as materialized (
-    select lane.lane_id, lane.workspace_id, lane.channel, lane.connection_id, lane.paused_until, lane.pause_reason,
-      coalesce(connection.status, 'active') as connection_status
-    from private.outbox_lanes as lane
-    left join public.wa_phone_numbers as connection on connection.id = lane.connection_id
-    where p_workspace_id is null or lane.workspace_id = p_workspace_id
-  ), ready as (
-    select ready.lane_id, count(*) filter (where ready.run_at <= now()) as due,
-      count(*) filter (where ready.run_at > now()) as scheduled,
-      extract(epoch from now() - min(ready.run_at)) as oldest_seconds
-    from private.outbox_ready as ready group by ready.lane_id
-  ), waiting as (
-    select waiting.lane_id, count(*) as waiting from private.outbox_waiting as waiting group by waiting.lane_id
-  ), depth as (
-    select lane.*, coalesce(ready.due, 0) as due, coalesce(ready.scheduled, 0) as scheduled,
-      coalesce(waiting.waiting, 0) as waiting, greatest(ready.oldest_seconds, 0) as oldest_seconds
-    from lane left join ready on ready.lane_id = lane.lane_id left join waiting on waiting.lane_id = lane.lane_id
-  ), problem as (
-    select problem.status, coalesce(problem.error_code, '') as error_code, count(*) as count
-    from private.outbox_problems as problem
-    where p_workspace_id is null or problem.workspace_id = p_workspace_id
-    group by 1, 2
-  )
-  select jsonb_build_object(
-    'due', coalesce(sum(depth.due), 0), 'scheduled', coalesce(sum(depth.scheduled), 0),
-    'waiting', coalesce(sum(depth.waiting), 0),
-    'oldest_due_seconds', coalesce(max(depth.oldest_seconds) filter (where depth.due > 0), 0),
-    'processing', (
-      select count(*) from private.outbox_leases as lease cross join unnest(lease.ids) as held (id)
-      where p_workspace_id is null or exists (
-        select 1 from public.outbox_messages as outbox
-        where outbox.id = held.id and outbox.workspace_id = p_workspace_id)),
-    'lanes', coalesce(jsonb_agg(jsonb_build_object(
-      'workspace_id', depth.workspace_id, 'channel', depth.channel, 'connection_id', depth.connection_id,
-      'due', depth.due, 'scheduled', depth.scheduled, 'waiting', depth.waiting,
-      'oldest_due_seconds', case when depth.due > 0 then depth.oldest_seconds else 0 end,
-      'connection_status', depth.connection_status,
-      'paused_until', case when depth.paused_until > now() then depth.paused_until end,
-      'pause_reason', case when depth.paused_until > now() then depth.pause_reason end)
-      order by depth.due desc, depth.lane_id)
-      filter (where depth.due + depth.scheduled + depth.waiting > 0 or depth.paused_until > now()), '[]'::jsonb),
-    'problems', (
-      select coalesce(jsonb_agg(to_jsonb(problem) order by problem.count desc, problem.status, problem.error_code),
-        '[]'::jsonb) from problem))
-  from depth
-$$;
+language plpgsql stable security invoker set search_path = '' set plan_cache_mode = force_custom_plan as $$
+begin
+  return (
+    with lane as materialized (
+      select lane.lane_id, lane.workspace_id, lane.channel, lane.connection_id, lane.paused_until, lane.pause_reason,
+        coalesce(connection.status, 'active') as connection_status
+      from private.outbox_lanes as lane
+      left join public.wa_phone_numbers as connection on connection.id = lane.connection_id
+      where p_workspace_id is null or lane.workspace_id = p_workspace_id
+    ), waiting as (
+      select waiting.lane_id, count(*) as waiting from private.outbox_waiting as waiting
+      where waiting.lane_id in (select lane.lane_id from lane) group by waiting.lane_id
+    ), depth as (
+      select lane.*, ready.due, ready.scheduled, coalesce(waiting.waiting, 0) as waiting,
+        greatest(ready.oldest_seconds, 0) as oldest_seconds
+      from lane
+      cross join lateral (
+        select count(*) filter (where ready.run_at <= now()) as due,
+          count(*) filter (where ready.run_at > now()) as scheduled,
+          extract(epoch from now() - min(ready.run_at)) as oldest_seconds
+        from private.outbox_ready as ready where ready.lane_id = lane.lane_id) as ready
+      left join waiting on waiting.lane_id = lane.lane_id
+    ), problem as (
+      select problem.status, coalesce(problem.error_code, '') as error_code, count(*) as count
+      from private.outbox_problems as problem
+      where p_workspace_id is null or problem.workspace_id = p_workspace_id
+      group by 1, 2
+    )
+    select jsonb_build_object(
+      'due', coalesce(sum(depth.due), 0), 'scheduled', coalesce(sum(depth.scheduled), 0),
+      'waiting', coalesce(sum(depth.waiting), 0),
+      'oldest_due_seconds', coalesce(max(depth.oldest_seconds) filter (where depth.due > 0), 0),
+      'processing', (
+        select count(*) from private.outbox_leases as lease cross join unnest(lease.ids) as held (id)
+        where p_workspace_id is null or exists (
+          select 1 from public.outbox_messages as outbox
+          where outbox.id = held.id and outbox.workspace_id = p_workspace_id)),
+      'lanes', coalesce(jsonb_agg(jsonb_build_object(
+        'workspace_id', depth.workspace_id, 'channel', depth.channel, 'connection_id', depth.connection_id,
+        'due', depth.due, 'scheduled', depth.scheduled, 'waiting', depth.waiting,
+        'oldest_due_seconds', case when depth.due > 0 then depth.oldest_seconds else 0 end,
+        'connection_status', depth.connection_status,
+        'paused_until', case when depth.paused_until > now() then depth.paused_until end,
+        'pause_reason', case when depth.paused_until > now() then depth.pause_reason end)
+        order by depth.due desc, depth.lane_id)
+        filter (where depth.due + depth.scheduled + depth.waiting > 0 or depth.paused_until > now()), '[]'::jsonb),
+      'problems', (
+        select coalesce(jsonb_agg(to_jsonb(problem) order by problem.count desc, problem.status, problem.error_code),
+          '[]'::jsonb) from problem))
+    from depth);
+end $$;
 comment on function public.get_outbox_stats(uuid) is
   'Depth, age of the oldest due message, what is in workers'' hands, per lane too; and what ended badly, by code.';
 
@@ -1941,6 +1979,9 @@ language plpgsql security invoker set search_path = '' as $$
 declare
   v_connection public.wa_phone_numbers;
 begin
+  -- Lanes first, as in a worker's report.
+  update private.outbox_lanes as lane set paused_until = '-infinity', pause_count = 0, pause_reason = null
+  where lane.connection_id = p_connection_id;
   update public.wa_phone_numbers as connection set status = 'active', status_reason = null
   where connection.id = p_connection_id and connection.deleted_at is null and connection.status <> 'inactive'
   returning * into v_connection;
@@ -1948,8 +1989,6 @@ begin
     perform private.raise_error(409, 'connection_not_found', jsonb_build_object('connection_id', p_connection_id),
       'Check the id; a number that was disconnected has to be connected again.');
   end if;
-  update private.outbox_lanes as lane set paused_until = '-infinity', pause_count = 0, pause_reason = null
-  where lane.connection_id = p_connection_id;
   perform private.wake_outbox_workers();
   return v_connection;
 end $$;
@@ -2053,10 +2092,11 @@ revoke all on function
   public.release_lost_claims(text, bigint[]), public.get_outbox_wait(), public.send_whatsapp_text(uuid, text, text, uuid),
   public.enqueue_outbox(uuid, text, text[], jsonb[], text[], uuid, uuid[], integer, timestamptz, boolean, integer),
   public.cancel_outbox(uuid[], text), private.cancel_queued_outbox(uuid[], text),
-  private.cancel_automated_outbox(uuid[], text), private.lock_unsettled_outbox(uuid[]),
+  private.cancel_automated_outbox(uuid[], text), private.lock_open_outbox(uuid[]),
   private.settle_outbox_from_statuses(uuid[], text[], boolean[], integer[], text[]),
-  private.hold_back_outbox(uuid[], integer[], text[]), private.whatsapp_error_scope(integer),
-  public.find_outbox_message(uuid), public.list_outbox(text, uuid, uuid, integer, timestamptz),
+  private.pause_for_statuses(uuid[], integer[], text[]), private.hold_back_outbox(uuid[], integer[], text[]),
+  private.whatsapp_error_scope(integer),
+  public.find_outbox_message(uuid), public.list_outbox(text, uuid, uuid, integer, timestamptz, uuid),
   public.retry_outbox(uuid[], integer), public.purge_outbox(text, interval, uuid, integer),
   public.get_outbox_stats(uuid), public.pause_connection(uuid, text), public.resume_connection(uuid),
   public.maintain_outbox(interval), public.take_rate_limit_slot(text, integer, integer)
@@ -2072,10 +2112,11 @@ grant execute on function
   public.release_lost_claims(text, bigint[]), public.get_outbox_wait(), public.send_whatsapp_text(uuid, text, text, uuid),
   public.enqueue_outbox(uuid, text, text[], jsonb[], text[], uuid, uuid[], integer, timestamptz, boolean, integer),
   public.cancel_outbox(uuid[], text), private.cancel_queued_outbox(uuid[], text),
-  private.cancel_automated_outbox(uuid[], text), private.lock_unsettled_outbox(uuid[]),
+  private.cancel_automated_outbox(uuid[], text), private.lock_open_outbox(uuid[]),
   private.settle_outbox_from_statuses(uuid[], text[], boolean[], integer[], text[]),
-  private.hold_back_outbox(uuid[], integer[], text[]), private.whatsapp_error_scope(integer),
-  public.find_outbox_message(uuid), public.list_outbox(text, uuid, uuid, integer, timestamptz),
+  private.pause_for_statuses(uuid[], integer[], text[]), private.hold_back_outbox(uuid[], integer[], text[]),
+  private.whatsapp_error_scope(integer),
+  public.find_outbox_message(uuid), public.list_outbox(text, uuid, uuid, integer, timestamptz, uuid),
   public.retry_outbox(uuid[], integer), public.purge_outbox(text, interval, uuid, integer),
   public.get_outbox_stats(uuid), public.pause_connection(uuid, text), public.resume_connection(uuid),
   public.maintain_outbox(interval), public.take_rate_limit_slot(text, integer, integer)

@@ -178,8 +178,8 @@ begin
     item.kind, item.direction, item.occurred_at, item.wa_message_id, item.target_id, item.wa_id, item.user_id,
     item.new_wa_id, item.new_user_id, item.group_id, item.profile_name, item.type, item.body, item.content,
     item.context, coalesce(item.is_placeholder, false), item.status, item.error_code, item.error_text,
-    -- Only a send whose outcome isn't known here has anything to learn from a status.
-    case when message.is_unsettled then item.outbox_id end, item.pricing,
+    -- A send whose outcome isn't known here has something to learn from a status; so has each whose status is a failure.
+    case when message.is_unsettled or item.status = 'failed' then item.outbox_id end, item.pricing,
     coalesce(person.by_wa_id, person.by_user_id), thread.id, message.id,
     -- Who is gone from a phone's address book is made no contact for that.
     case when item.kind in ('message', 'echo', 'history', 'call', 'preference')
@@ -1030,7 +1030,8 @@ begin
 end $$;
 
 -- Locks what waits in the outbox and is about to be settled by a status, or cancelled by a reply, all of it in one order;
--- answers the threads in which something is to be cancelled. These threads are locked.
+-- numbers that a status shows to be throttled pause first, because a worker's report pauses before it settles. Answers
+-- the threads in which something is to be cancelled. These threads are locked.
 create or replace function private.lock_whatsapp_outbox(p_items private.whatsapp_item[], p_lead_ids uuid[])
 returns uuid[]
 language plpgsql security invoker set search_path = '' as $$
@@ -1048,8 +1049,16 @@ begin
   if p_lead_ids <> '{}' then
     v_ids := v_ids || private.lead_outbox(p_lead_ids);
   end if;
+  perform private.pause_for_statuses(array_agg(failure.outbox_id), array_agg(failure.error_code),
+    array_agg(failure.error_text))
+  from (
+    select message.outbox_id, item.error_code, item.error_text from unnest(p_items) as item
+    join public.wa_messages as message on message.id = item.message_id and message.outbox_id = item.outbox_id
+    where item.kind = 'status' and item.status = 'failed' and item.error_code is not null
+  ) as failure
+  having count(*) > 0;
   if v_automated is not null or v_ids <> '{}' then
-    perform private.lock_unsettled_outbox(v_ids || v_automated);
+    perform private.lock_open_outbox(v_ids || v_automated);
   end if;
   return v_threads;
 end $$;

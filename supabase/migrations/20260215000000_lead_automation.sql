@@ -402,7 +402,8 @@ comment on function public.assign_leads(uuid, integer) is
 ------------------------------------------------------------------------------------------------------------------------
 -- Functions: preparing a day
 ------------------------------------------------------------------------------------------------------------------------
--- Definer: members write no queue. In order of the array, which is that of the index, leads are locked by id.
+-- Definer: members write no queue. It waits for nobody who has a row just now, because a customer replies or somebody
+-- changes a lead: that lead is for another day.
 create or replace function public.prepare_queue(
   p_workspace_id uuid, p_day date default null, p_limit integer default null, p_user_id uuid default null
 ) returns jsonb
@@ -461,55 +462,65 @@ begin
       select older.id from public.whatsapp_message_queue as older
       where older.workspace_id = p_workspace_id and older.user_id = v_user_id and older.status = 'queued'
         and older.queue_day < v_today
-      order by older.queue_day, older.priority desc, older.id limit v_room)) and message.status = 'queued'
+      order by older.queue_day, older.priority desc, older.id limit v_room
+      for no key update skip locked))
     returning message.id
   )
   select count(*) into v_carried from carried;
   v_room := v_room - v_carried;
 
-  with due as materialized (
-    select run.id, run.lead_id, run.client_id, run.step + 1 as step, lead.score,
-      v_settings.steps -> run.step as content, case
-        when contact.id is null or contact.deleted_at is not null then 'contact_missing'
-        when contact.marketing_opted_out then 'opted_out'
-        when contact.phone is null and not exists (
-          select from public.contact_identities as identity
-          where identity.workspace_id = p_workspace_id and identity.contact_id = contact.id) then 'recipient_missing'
-        when exists (
-          select from public.whatsapp_message_queue as message
-          where message.lead_id = lead.id and message.status in ('queued', 'sending')) then 'already_queued'
-      end as refusal
-    from (
+  -- Whoever can't be written to any more leaves automation's steps, and its room to the next.
+  while v_followed < v_room loop
+    with run as materialized (
       select waiting.* from public.lead_processing_queue as waiting
       where waiting.workspace_id = p_workspace_id and waiting.user_id = v_user_id and waiting.status = 'waiting'
-        and waiting.next_on <= v_day
-      order by waiting.next_on, waiting.id limit v_room
-    ) as run
-    join public.leads as lead on lead.id = run.lead_id and lead.control = 'automation'
-    left join public.contacts as contact
-      on contact.workspace_id = lead.workspace_id and contact.id = lead.contact_id
-  ), ended as (
-    update public.lead_processing_queue as run set status = 'completed', next_on = null, reason = 'No step is left.'
-    from due where run.id = due.id and due.content is null
-  ), continued as (
-    update public.lead_processing_queue as run
-    set status = 'queued', next_on = null, reason = 'No reply to step ' || run.step || '.'
-    from due where run.id = due.id and due.content is not null and due.refusal is null and run.status = 'waiting'
-    returning due.*
-  ), queued as (
-    insert into public.whatsapp_message_queue (workspace_id, lead_id, user_id, client_id, queue_day, step, priority,
-      body, template, scheduled_for, reason)
-    select p_workspace_id, continued.lead_id, v_user_id, continued.client_id, v_day, continued.step,
-      least(greatest(continued.score, -100), 100), continued.content ->> 'body', continued.content -> 'template',
-      v_opens_at, 'Follow-up for ' || v_day || '.'
-    from continued
-    on conflict (lead_id) where status in ('queued', 'sending') do nothing
-    returning id
-  )
-  select (select count(*) from queued),
-    (select coalesce(jsonb_agg(jsonb_build_object('lead_id', due.lead_id, 'reason', due.refusal)), '[]')
-     from due where due.refusal is not null and due.content is not null)
-  into v_followed, v_refused;
+        and waiting.next_on <= v_day and not exists (
+          select from public.whatsapp_message_queue as message
+          where message.lead_id = waiting.lead_id and message.status in ('queued', 'sending'))
+      order by waiting.next_on, waiting.id limit v_room - v_followed
+      for no key update skip locked
+    ), due as materialized (
+      select run.id, run.lead_id, run.client_id, run.step + 1 as step, lead.score,
+        v_settings.steps -> run.step as content, case
+          when lead.control <> 'automation' then 'not_automated'
+          when contact.id is null or contact.deleted_at is not null then 'contact_missing'
+          when contact.marketing_opted_out then 'opted_out'
+          when contact.phone is null and not exists (
+            select from public.contact_identities as identity
+            where identity.workspace_id = p_workspace_id and identity.contact_id = contact.id) then 'recipient_missing'
+        end as refusal
+      from run
+      join public.leads as lead on lead.id = run.lead_id
+      left join public.contacts as contact
+        on contact.workspace_id = lead.workspace_id and contact.id = lead.contact_id
+    ), ended as (
+      update public.lead_processing_queue as run
+      set status = case when due.content is null then 'completed' else 'cancelled' end, next_on = null,
+        reason = case when due.content is null then 'No step is left.' else due.refusal end
+      from due where run.id = due.id and (due.content is null or due.refusal is not null)
+    ), continued as (
+      update public.lead_processing_queue as run
+      set status = 'queued', next_on = null, reason = 'No reply to step ' || run.step || '.'
+      from due where run.id = due.id and due.content is not null and due.refusal is null
+      returning due.*
+    ), queued as (
+      insert into public.whatsapp_message_queue (workspace_id, lead_id, user_id, client_id, queue_day, step, priority,
+        body, template, scheduled_for, reason)
+      select p_workspace_id, continued.lead_id, v_user_id, continued.client_id, v_day, continued.step,
+        least(greatest(continued.score, -100), 100), continued.content ->> 'body', continued.content -> 'template',
+        v_opens_at, 'Follow-up for ' || v_day || '.'
+      from continued
+      on conflict (lead_id) where status in ('queued', 'sending') do nothing
+      returning id
+    )
+    select (select count(*) from due) as found, (select count(*) from queued) as queued,
+      (select coalesce(jsonb_agg(jsonb_build_object('lead_id', due.lead_id, 'reason', due.refusal)), '[]')
+       from due where due.refusal is not null and due.content is not null) as refused
+    into v_page;
+    exit when v_page.found = 0;
+    v_followed := v_followed + v_page.queued;
+    v_refused := v_refused || v_page.refused;
+  end loop;
   v_room := v_room - v_followed;
 
   while cardinality(v_ids) < v_room loop
@@ -570,12 +581,16 @@ begin
     v_id := v_page.id;
   end loop;
 
-  -- Whoever was taken or replied meanwhile isn't queued.
-  with queued as (
-    update public.leads as lead
-    set status = 'queued', user_id = v_user_id, reason = 'Prepared for ' || v_day || '.', updated_at = now()
+  -- Whoever was taken or replied meanwhile, or is about to, isn't queued.
+  with free as materialized (
+    select lead.id from public.leads as lead
     where lead.workspace_id = p_workspace_id and lead.id = any (v_ids) and lead.control = 'automation'
       and lead.status in ('new', 'pending')
+    for no key update skip locked
+  ), queued as (
+    update public.leads as lead
+    set status = 'queued', user_id = v_user_id, reason = 'Prepared for ' || v_day || '.', updated_at = now()
+    where lead.id = any (array(select free.id from free))
     returning lead.id, lead.client_id, lead.project_id, lead.score
   ), run as (
     insert into public.lead_processing_queue (workspace_id, lead_id, user_id, client_id, project_id)
@@ -734,12 +749,6 @@ begin
       ) as due
     ) as judged;
   end if;
-  if v_put_off <> '{}' and not v_dry then
-    update public.whatsapp_message_queue as message
-    set scheduled_for = private.local_moment(v_zone, v_today + 1, v_settings.sends_from),
-      reason = 'Put off: another lead of the same contact is written to today.', updated_at = now()
-    where message.id = any (v_put_off) and message.status = 'queued';
-  end if;
 
   if v_dry then
     select coalesce(sum(counted.count) filter (where counted.problem is null), 0),
@@ -751,7 +760,7 @@ begin
       group by message.problem
     ) as counted;
     v_failed := array_fill(null::uuid, array[cardinality(v_ids) - v_started - v_cancelled]);
-  elsif v_ids <> '{}' then
+  elsif v_ids || v_put_off <> '{}' then
     -- A conversation that automation begins asks nobody for an answer.
     insert into public.wa_threads (workspace_id, connection_id, contact_id, status)
     select distinct p_workspace_id, message.connection_id, message.contact_id, 'closed'
@@ -766,7 +775,11 @@ begin
     order by thread.id
     for no key update;
     perform 1 from public.whatsapp_message_queue as message
-    where message.id = any (v_ids) order by message.id for no key update;
+    where message.id = any (v_ids || v_put_off) order by message.id for no key update;
+    update public.whatsapp_message_queue as message
+    set queue_day = v_today + 1, scheduled_for = private.local_moment(v_zone, v_today + 1, v_settings.sends_from),
+      reason = 'Put off: another lead of the same contact is written to today.', updated_at = now()
+    where message.id = any (v_put_off) and message.status = 'queued';
 
     -- Whoever has replied until here is out; whoever replies from here on cancels what is written now.
     with message as materialized (
@@ -926,6 +939,29 @@ begin
   perform private.advance_leads(v_settled) where v_settled is not null;
 end $$;
 
+-- Messages of the outbox are about to be deleted, which the caller has locked: what nobody knows the outcome of by now
+-- failed for the queue, whose lead is left to a person.
+create or replace function private.give_up_lead_messages(p_outbox_ids uuid[]) returns void
+language plpgsql security invoker set search_path = ''
+set enable_seqscan = off set plan_cache_mode = force_generic_plan as $$
+declare
+  v_failed uuid[];
+begin
+  with given_up as (
+    update public.whatsapp_message_queue as message
+    set status = 'failed', reason = 'Its message of the outbox is gone.', updated_at = now()
+    from (
+      select sending.id from public.whatsapp_message_queue as sending
+      where sending.outbox_id = any (p_outbox_ids) and sending.status = 'sending'
+      order by sending.id for no key update
+    ) as locked
+    where message.id = locked.id
+    returning message.id
+  )
+  select array_agg(given_up.id) into v_failed from given_up;
+  perform private.advance_leads(v_failed) where v_failed is not null;
+end $$;
+
 -- Cancelled by a person who looks after the outbox: the leads wait for the next day that is prepared.
 create or replace function private.put_back_leads(p_outbox_ids uuid[]) returns void
 language plpgsql security invoker set search_path = ''
@@ -1009,7 +1045,7 @@ declare
 begin
   perform private.stop_threads(private.lead_threads(p_lead_ids));
   v_ids := private.lead_outbox(p_lead_ids);
-  perform private.lock_unsettled_outbox(v_ids) where v_ids <> '{}';
+  perform private.lock_open_outbox(v_ids) where v_ids <> '{}';
   return v_ids;
 end $$;
 
@@ -1036,6 +1072,9 @@ begin
   if p_outbox_ids <> '{}' then
     perform private.cancel_queued_outbox(p_outbox_ids, p_reason);
   end if;
+  -- Before the leads, as whoever starts or settles messages does.
+  perform 1 from public.whatsapp_message_queue as message
+  where message.lead_id = any (p_lead_ids) and message.status = 'queued' order by message.id for no key update;
   perform 1 from public.leads as lead where lead.id = any (p_lead_ids) order by lead.id for no key update;
   update public.leads as lead
   set control = 'human', status = case when lead.status in ('qualified', 'lost') then lead.status else 'engaged' end,
@@ -1383,9 +1422,10 @@ revoke all on function
   public.prepare_queue(uuid, date, integer, uuid), private.first_connection(uuid),
   private.sendable_messages(public.user_queue_settings, uuid[]),
   public.start_automation(uuid, integer, boolean, uuid), private.advance_leads(uuid[]),
-  private.follow_lead_messages(uuid[]), private.put_back_leads(uuid[]), private.cancel_ended_automation(uuid[]),
-  private.automated_leads(uuid[]), private.lead_threads(uuid[]), private.lead_outbox(uuid[]),
-  private.lock_automation(uuid[]), private.stop_threads(uuid[]), private.end_automation(uuid[], uuid[], text, uuid, timestamptz),
+  private.follow_lead_messages(uuid[]), private.give_up_lead_messages(uuid[]), private.put_back_leads(uuid[]),
+  private.cancel_ended_automation(uuid[]), private.automated_leads(uuid[]), private.lead_threads(uuid[]),
+  private.lead_outbox(uuid[]), private.lock_automation(uuid[]), private.stop_threads(uuid[]),
+  private.end_automation(uuid[], uuid[], text, uuid, timestamptz),
   private.begin_takeover(uuid),
   public.take_lead(uuid, text), public.release_lead(uuid, text),
   public.export_queue(uuid, date, date, uuid, text, integer), public.get_queue_status(uuid, date), public.audit_queue()
@@ -1399,9 +1439,9 @@ grant execute on function
 grant execute on function public.take_lead(uuid, text), public.release_lead(uuid, text) to authenticated;
 -- What the outbox and receiving call, as the service.
 grant execute on function
-  private.advance_leads(uuid[]), private.follow_lead_messages(uuid[]), private.put_back_leads(uuid[]),
-  private.cancel_ended_automation(uuid[]), private.automated_leads(uuid[]), private.lead_threads(uuid[]),
-  private.lead_outbox(uuid[]), private.stop_threads(uuid[]),
+  private.advance_leads(uuid[]), private.follow_lead_messages(uuid[]), private.give_up_lead_messages(uuid[]),
+  private.put_back_leads(uuid[]), private.cancel_ended_automation(uuid[]), private.automated_leads(uuid[]),
+  private.lead_threads(uuid[]), private.lead_outbox(uuid[]), private.stop_threads(uuid[]),
   private.end_automation(uuid[], uuid[], text, uuid, timestamptz), public.audit_queue()
   to service_role;
 

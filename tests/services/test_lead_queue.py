@@ -6,10 +6,13 @@ import asyncio
 import csv
 import io
 from datetime import date, timedelta
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
+import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 
 from qero import (
     Connections,
@@ -25,12 +28,15 @@ from qero import (
     PermissionDenied,
     QueueSettingsPatch,
 )
+from qero.local.graph import text_webhook
 from qero.models.contact import ContactPatch
 from qero.models.workspace import Workspace
 from qero.services.lead_queue import export_all
-from tests.services.leads import AGAIN, HELLO, leads_of, queue_of, statuses, today
+from tests.services.leads import AGAIN, HELLO, leads_of, phone_of, queue_of, statuses, today
 from tests.services.people import contact_of
-from tests.support import User, World, post_rpc
+from tests.sql.inbound import events
+from tests.support import User, World, post_rpc, waits_for_a_lock
+from tests.worker.support import until
 
 Rows = list[tuple[Any, ...]]
 
@@ -203,6 +209,65 @@ async def test_leads_that_cannot_be_written_to_are_refused_with_the_reason_and_k
     assert [(await statuses(world, lead_id))[0] for lead_id in lead_ids[4:]] == ["queued"] * 3 + ["new"]
 
 
+async def test_follow_ups_that_cannot_be_written_end_and_leave_their_room_to_the_next(
+    world: World, olga: User, workspace: Workspace
+) -> None:
+    await queue_of(olga, workspace, steps=[HELLO, AGAIN], daily_capacity=2)
+    lead_ids = await leads_of(world, workspace, 8, olga)
+    await world.rows("update leads set status = 'contacted' where id = any(%s) returning 1", lead_ids[:6])
+    await world.rows(
+        "insert into lead_processing_queue (workspace_id, lead_id, user_id, status, next_on)"
+        " select %s, id, %s, 'waiting', current_date - 100 + place::integer"
+        " from unnest(%s::uuid[]) with ordinality as lead (id, place) returning 1",
+        workspace.id, olga.id, lead_ids[:6],
+    )  # fmt: skip
+    change = "update contacts set {} where id = (select contact_id from leads where id = %s) returning 1"
+    for lead_id in lead_ids[:4]:
+        await world.rows(change.format("marketing_opted_out = true"), lead_id)
+    await world.rows(change.format("phone = null"), lead_ids[4])
+
+    prepared = await LeadQueue(olga.client).prepare(workspace.id)
+
+    assert (prepared.follow_ups, prepared.prepared) == (1, 1), "the last of them, then a new lead"
+    assert {refusal.lead_id: refusal.reason for refusal in prepared.refusals} == {
+        **dict.fromkeys(lead_ids[:4], "opted_out"),
+        lead_ids[4]: "recipient_missing",
+    }
+    assert [(await statuses(world, lead_id))[4] for lead_id in lead_ids[:6]] == ["cancelled"] * 5 + ["queued"]
+
+
+async def test_preparing_waits_for_nobody_who_is_just_replying(world: World, olga: User, workspace: Workspace) -> None:
+    """Neither for their lead, nor for their step, nor for what the day before left over."""
+    number = await world.number(workspace)
+    await queue_of(olga, workspace, steps=[HELLO, AGAIN])
+    new, follow_up, left_over, other = await leads_of(world, workspace, 4, olga)
+    await world.rows("update leads set status = 'contacted' where id = any(%s) returning 1", [follow_up, left_over])
+    await world.rows(
+        "insert into lead_processing_queue (workspace_id, lead_id, user_id, status, next_on)"
+        " values (%s, %s, %s, 'waiting', current_date) returning 1",
+        workspace.id, follow_up, olga.id,
+    )  # fmt: skip
+    await world.rows(
+        "insert into whatsapp_message_queue (workspace_id, lead_id, user_id, queue_day, body, scheduled_for)"
+        " values (%s, %s, %s, current_date - 3, 'Hi', now()) returning 1",
+        workspace.id, left_over, olga.id,
+    )  # fmt: skip
+    replies = [
+        text_webhook(number.at_meta, await phone_of(world, lead_id), "Yes") for lead_id in (new, follow_up, left_over)
+    ]
+
+    async with await psycopg.AsyncConnection.connect(world.settings.require("db_url")) as webhook:
+        await webhook.execute("select ingest_whatsapp_events(%s)", [events(*replies)])
+        async with asyncio.timeout(10):
+            prepared = await LeadQueue(olga.client).prepare(workspace.id)
+        await webhook.commit()
+
+    assert (prepared.prepared, prepared.follow_ups, prepared.carried_over) == (1, 0, 0)
+    assert await statuses(world, other) == ("queued", "automation", None, "queued", "queued")
+    for lead_id in (new, follow_up, left_over):
+        assert (await statuses(world, lead_id))[:2] == ("engaged", "human")
+
+
 async def test_a_lead_that_somebody_set_back_begins_anew(world: World, olga: User, workspace: Workspace) -> None:
     lead_id, *_ = await leads_of(world, workspace, 2, olga)
     await world.rows(
@@ -329,11 +394,11 @@ async def test_a_contact_with_several_leads_is_written_to_once_a_day(
     assert sorted([(await statuses(world, lead_id))[3] for lead_id in (mine, other)]) == ["queued", "sending"]
     assert (await statuses(world, colleagues))[3] == "queued"
     await world.rows(
-        "update whatsapp_message_queue set queue_day = queue_day - 1 where workspace_id = %s returning id", workspace.id
+        "update whatsapp_message_queue set queue_day = queue_day - 1, scheduled_for = scheduled_for - interval '1 day'"
+        " where workspace_id = %s returning id",
+        workspace.id,
     )
-    next_day = await LeadQueue(olga.client).prepare(workspace.id, day=today())
-    assert next_day.carried_over == 1
-    assert (await LeadQueue(olga.client).start(workspace.id)).started == 1
+    assert (await LeadQueue(olga.client).start(workspace.id)).started == 1, "the next day's without preparing it again"
 
 
 async def test_free_text_outside_the_window_fails_with_that_reason(
@@ -367,6 +432,35 @@ async def test_what_automation_writes_is_found_in_the_numbers_language(
 
     page = await Inbox(olga.client).search(workspace.id, "Rechnung")
     assert [message.thread_id for message in page.items] == [thread.id]
+
+
+async def test_starting_and_a_reply_do_not_deadlock(world: World, olga: User, workspace: Workspace) -> None:
+    """What can't be sent fails together with its lead, while the other one's customer replies."""
+    number = await world.number(workspace)
+    await queue_of(olga, workspace, steps=[{"body": "Hi!"}])
+    first, second = sorted(await leads_of(world, workspace, 2, olga))
+    await LeadQueue(olga.client).prepare(workspace.id, day=today())
+    reply = events(text_webhook(number.at_meta, await phone_of(world, second), "Yes"))
+    url = world.settings.require("db_url")
+
+    async with (
+        await psycopg.AsyncConnection.connect(url) as somebody,
+        await psycopg.AsyncConnection.connect(url, autocommit=True) as user,
+        await psycopg.AsyncConnection.connect(url, autocommit=True) as webhook,
+    ):
+        await somebody.execute("select from leads where id = %s for update", [first])
+        claims = Jsonb({"sub": str(olga.id), "role": "authenticated"})
+        await user.execute("select set_config('request.jwt.claims', %s::text, false)", [claims])
+        starting = asyncio.create_task(user.execute("select start_automation(%s)", [workspace.id]))
+        await until(partial(waits_for_a_lock, world, user))
+        receiving = asyncio.create_task(webhook.execute("select ingest_whatsapp_events(%s)", [reply]))
+        await until(partial(waits_for_a_lock, world, webhook))
+        await somebody.rollback()
+        async with asyncio.timeout(10):
+            await asyncio.gather(starting, receiving)
+
+    assert (await statuses(world, first))[:4] == ("pending", "human", None, "failed")
+    assert (await statuses(world, second))[1] == "human"
 
 
 # --- Taking ---

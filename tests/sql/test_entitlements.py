@@ -280,6 +280,48 @@ async def test_older_values_become_enabled_and_payload(
         ).fetchone() == (False, False)
 
 
+UNREADABLE: dict[str, dict[str, Any]] = {
+    "a word": {"limit": "unlimited", "seats": 3},
+    "less than none": {"limit": -1},
+    "an object": {"limit": {"seats": 3}},
+    "more than can be counted": {"limit": 10**30},
+    "no period": {"limit": 5, "period": "forever"},
+}
+READABLE: dict[str, dict[str, Any]] = {
+    "a number": {"limit": 5, "period": "month"}, "in quotes": {"limit": "5"},
+    "of a week": {"limit": 5, "period": "week"}, "none": {"seats": 3}, "null": {"limit": None},
+}  # fmt: skip
+
+
+async def test_a_limit_that_nobody_can_read_is_set_aside_and_stops_no_check(
+    workspace: Workspace, rolled_back: RolledBack
+) -> None:
+    with rolled_back() as connection:
+        for key, payload in (UNREADABLE | READABLE).items():
+            connection.execute(
+                "insert into workspace_entitlements (workspace_id, key, enabled, payload) values (%s, %s, true, %s)",
+                [workspace.id, key, Jsonb(payload)],
+            )
+        for _ in range(2):
+            migrate(connection)
+
+        payloads = dict(
+            connection.execute(
+                "select key, payload from workspace_entitlements where workspace_id = %s", [workspace.id]
+            ).fetchall()
+        )
+        assert payloads == READABLE | {key: {} for key in UNREADABLE} | {"a word": {"seats": 3}}
+        rejects = connection.execute(
+            "select contents ->> 'key', contents -> 'payload' from private.migration_rejects"
+            " where source = 'public.workspace_entitlements' and contents ->> 'workspace_id' = %s",
+            [str(workspace.id)],
+        ).fetchall()
+        assert sorted(rejects) == sorted(UNREADABLE.items())
+        for key in payloads:
+            checked = connection.execute("select granted from check_entitlement(%s, %s)", [workspace.id, key])
+            assert checked.fetchone() == (True,), key
+
+
 def migrate(connection: psycopg.Connection[Any]) -> None:
     for file in OPS_MIGRATIONS:
         connection.execute(file.read_bytes())

@@ -54,6 +54,20 @@ async def queued(world: World, thread: Thread, count: int = 1, **columns: Any) -
     return ids
 
 
+async def read_receipt(world: World, thread: Thread, *, max_attempts: int) -> UUID:
+    receipt: UUID = await world.scalar(
+        "insert into outbox_messages (workspace_id, channel, connection_id, thread_id, recipient, payload,"
+        " idempotency_key, max_attempts) values (%s, 'whatsapp', %s, %s, '+1', %s, %s, %s) returning id",
+        thread.workspace_id, thread.connection_id, thread.id, Jsonb({"status": "read", "message_id": "wamid.1"}),
+        str(uuid4()), max_attempts,
+    )  # fmt: skip
+    return receipt
+
+
+async def end_leases(world: World) -> None:
+    await world.rows("update private.outbox_leases set expires_at = now() returning 1")
+
+
 async def claim(world: World, limit: int = 100, worker: str = "w") -> list[tuple[int, UUID]]:
     rows = await world.rows("select lease_token, id from claim_outbox(%s, %s)", limit, worker)
     return [(token, message_id) for token, message_id in rows]
@@ -217,6 +231,37 @@ async def test_a_worker_that_vanishes_leaves_unknown_outcomes_behind(world: Worl
     assert error.value.diag.message_primary == "lease_lost"
     assert await state(world, message_id) == ("unknown", "unknown", 1), "a lost lease changes nothing"
     assert await world.rows("select 1 from private.outbox_leases where token = %s", token) == []
+
+
+async def test_a_read_receipt_whose_worker_vanished_is_sent_again_and_keeps_its_place(
+    world: World, thread: Thread
+) -> None:
+    """Twice does no harm, and no status will ever settle it."""
+    receipt = await read_receipt(world, thread, max_attempts=3)
+    [behind] = await queued(world, thread)
+    for _ in range(2):
+        assert (await claim_one(world))[1] == receipt
+        await end_leases(world)
+
+    token, again = await claim_one(world)
+
+    assert again == receipt
+    assert await complete(world, token, receipt) == "sent"
+    assert await world.scalar("select attempts from outbox_messages where id = %s", receipt) == 3
+    assert (await claim_one(world))[1] == behind
+
+
+async def test_a_read_receipt_that_no_worker_survives_lets_its_thread_go_on(world: World, thread: Thread) -> None:
+    receipt = await read_receipt(world, thread, max_attempts=1)
+    [behind] = await queued(world, thread)
+    assert (await claim_one(world))[1] == receipt
+    await end_leases(world)
+
+    assert (await claim_one(world))[1] == behind
+
+    assert await world.rows("select status, error_code from outbox_messages where id = %s", receipt) == [
+        ("dead", "lease_expired")
+    ]
 
 
 async def test_a_lease_that_is_extended_holds(world: World, thread: Thread) -> None:

@@ -6,7 +6,8 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 from uuid import UUID, uuid4
 
 import psycopg
@@ -15,8 +16,9 @@ from psycopg.types.json import Jsonb
 
 from qero import Conflict, InvalidInput, NotFound, Outbox, RateLimits
 from qero.clients.graph import ERROR_CLASSES
-from qero.models.outbox import FailureAction, Scope
-from tests.support import EMPTY_OUTBOX, HURRY, Number, World, digits
+from qero.models.outbox import FailureAction, QueuedMessage, Scope
+from tests.sql.inbound import Meta, Webhook, events
+from tests.support import EMPTY_OUTBOX, HURRY, Number, World, digits, waits_for_a_lock
 from tests.worker.support import until
 
 
@@ -76,6 +78,21 @@ async def complete(world: World, token: int, ids: list[UUID]) -> set[str]:
     return {
         outcome for (outcome,) in await world.rows("select outcome from complete_outbox(%s, %s)", token, Jsonb(results))
     }
+
+
+async def show(world: World, ids: list[UUID]) -> None:
+    """What the team sees of messages in threads, as sending writes it."""
+    await world.rows(
+        "insert into wa_messages (workspace_id, connection_id, thread_id, direction, type, status, outbox_id,"
+        " occurred_at) select workspace_id, connection_id, thread_id, 'out', 'text', 'pending', id, now()"
+        " from outbox_messages where id = any(%s) returning 1",
+        ids,
+    )
+
+
+def failed_status(number: Number, id_: UUID, code: int) -> Webhook:
+    errors = [{"code": code, "title": "Not delivered"}]
+    return Meta(number.at_meta).status(f"wamid.{id_}", "failed", 2, biz_opaque_callback_data=str(id_), errors=errors)
 
 
 async def columns(world: World, id_: UUID, *names: str) -> tuple[Any, ...]:
@@ -301,19 +318,17 @@ async def test_a_pause_by_hand_keeps_the_queue_and_a_resume_lets_it_go(outbox: O
 async def test_an_error_that_comes_by_status_only_holds_back_what_would_meet_the_same(
     world: World, outbox: Outbox, number: Number, code: int
 ) -> None:
-    recipient = f"+{digits(11)}"
-    [first] = await enqueue(outbox, number, to=recipient)
+    thread = await world.thread(number)
+    [first] = await enqueue(outbox, number, thread_ids=[thread.id])
+    await show(world, [first])
     token, ids = await claim(outbox)
     await complete(world, token, ids)
 
-    await world.rows(
-        "select private.settle_outbox_from_statuses(%s, %s, %s, %s, %s)",
-        [first], [f"wamid.{first}"], [True], [code], ["Not delivered"],
-    )  # fmt: skip
+    await world.receive(failed_status(number, first, code))
 
     assert await columns(world, first, "status", "error_code") == ("failed", str(code))
     assert [message.id for message in await outbox.list("failed", connection_id=number.connection.id)] == [first]
-    await enqueue(outbox, number, to=recipient)
+    await enqueue(outbox, number, thread_ids=[thread.id])
     others = await enqueue(outbox, number, 2)
     claimed = (await claim(outbox))[1]
     assert sorted(claimed) == (sorted(others) if code == 131056 else [])
@@ -394,6 +409,20 @@ async def test_a_deleted_number_takes_what_is_queued_along(world: World, outbox:
     )
 
 
+async def test_a_deleted_number_leaves_no_lines_behind(world: World, outbox: Outbox, number: Number) -> None:
+    thread = await world.thread(number)
+    await enqueue(outbox, number, 3, thread_ids=[thread.id] * 3)
+    await enqueue(outbox, number, 3, to=f"+{digits(11)}")
+    await enqueue(outbox, number)
+    other = await fast_number(world)
+    await enqueue(outbox, other, 2, to=f"+{digits(11)}")
+
+    await world.rows("delete from wa_phone_numbers where id = %s returning 1", number.connection.id)
+
+    assert await world.scalar("select count(*) from private.outbox_waiting") == 1
+    assert await world.rows("select has_waiting from private.outbox_lines") == [(True,)], "those of the other number"
+
+
 # --- People ---
 
 
@@ -466,16 +495,90 @@ async def test_dead_letters_are_listed_retried_over_time_and_purged(
         await outbox.get(ids[9])
 
 
+async def pages(outbox: Outbox, number: Number, status: Literal["queued", "processing", "unknown"]) -> list[UUID]:
+    """Every message of that status, read two by two."""
+    found: list[QueuedMessage] = []
+    while page := await outbox.list(
+        status, connection_id=number.connection.id, limit=2, before=found[-1] if found else None
+    ):
+        found += page
+    return [message.id for message in found]
+
+
+async def test_pages_of_any_status_leave_out_and_repeat_nothing(world: World, outbox: Outbox, number: Number) -> None:
+    ids = sorted(await enqueue(outbox, number, 7))
+    assert len(await world.rows("select distinct scheduled_at from outbox_messages where id = any(%s)", ids)) == 1
+    assert sorted(await pages(outbox, number, "queued")) == ids
+
+    token, _ = await claim(outbox)
+    assert sorted(await pages(outbox, number, "processing")) == ids
+
+    await fail(world, token, ids, "unknown")
+    assert sorted(await pages(outbox, number, "unknown")) == ids
+    assert None not in {message.settled_at for message in await outbox.list("unknown")}
+
+
+async def test_what_belongs_to_no_number_stays_dead_and_keeps_nobody_from_being_retried(
+    world: World, outbox: Outbox, number: Number
+) -> None:
+    """An older database held it; it can't leave by any number."""
+    [dead] = await enqueue(outbox, number)
+    token, ids = await claim(outbox)
+    await fail(world, token, ids, "dead")
+    nobodys = await world.scalar(
+        "insert into outbox_messages (workspace_id, channel, recipient, payload, idempotency_key, status, error_code)"
+        " values (%s, 'whatsapp', '+1', '{}', 'older', 'dead', 'not_attributable') returning id",
+        number.connection.workspace_id,
+    )
+
+    settled = await outbox.retry([nobodys, dead])
+
+    assert [(item.id, item.outcome) for item in settled] == [(nobodys, "not_attributable"), (dead, "queued")]
+    assert (await columns(world, nobodys, "status")) == ("dead",)
+    assert (await claim(outbox))[1] == [dead]
+
+
+async def test_a_status_and_a_report_that_pause_the_same_number_do_not_deadlock(
+    world: World, outbox: Outbox, number: Number
+) -> None:
+    """Meta throttles a number: the worker hears it in its answers, and a status tells of a message in its hands."""
+    threads = [await world.thread(number) for _ in range(2)]
+    first, second = sorted(await enqueue(outbox, number, 2, thread_ids=[thread.id for thread in threads]))
+    await show(world, [first, second])
+    token, ids = await claim(outbox)
+    assert sorted(ids) == [first, second]
+    failures = [
+        {"id": str(id_), "action": "retry", "error_code": "130429", "error_text": "Slower", "scope": "number"}
+        for id_ in (first, second)
+    ]
+    status = events(failed_status(number, second, 130429))
+    url = world.settings.require("db_url")
+    async with (
+        await psycopg.AsyncConnection.connect(url) as somebody,
+        await psycopg.AsyncConnection.connect(url, autocommit=True) as worker,
+        await psycopg.AsyncConnection.connect(url, autocommit=True) as webhook,
+    ):
+        await somebody.execute("select from outbox_messages where id = %s for update", [first])
+        report = asyncio.create_task(worker.execute("select * from fail_outbox(%s, %s)", [token, Jsonb(failures)]))
+        await until(partial(waits_for_a_lock, world, worker))
+        receipt = asyncio.create_task(webhook.execute("select ingest_whatsapp_events(%s)", [status]))
+        await until(partial(waits_for_a_lock, world, webhook))
+        await somebody.rollback()
+        async with asyncio.timeout(10):
+            await asyncio.gather(report, receipt)
+
+    assert (await outbox.get(first)).status == "queued"
+    assert (await outbox.get(second)).status == "failed"
+    [lane] = (await outbox.stats(number.connection.workspace_id)).lanes
+    assert lane.paused_until is not None
+
+
 async def test_a_retried_message_shows_as_pending_again_and_a_sent_one_stays_sent(
     world: World, outbox: Outbox, number: Number
 ) -> None:
     thread = await world.thread(number)
     [id_] = await enqueue(outbox, number, thread_ids=[thread.id])
-    await world.rows(
-        "insert into wa_messages (workspace_id, connection_id, thread_id, direction, type, status, outbox_id,"
-        " occurred_at) values (%s, %s, %s, 'out', 'text', 'pending', %s, now()) returning 1",
-        thread.workspace_id, thread.connection_id, thread.id, id_,
-    )  # fmt: skip
+    await show(world, [id_])
     token, ids = await claim(outbox)
     await fail(world, token, ids, "fail")
     shown = "select status, error_text from wa_messages where outbox_id = %s"

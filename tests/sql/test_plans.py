@@ -63,6 +63,12 @@ def test_a_page_of_threads_reads_no_more_than_a_busy_hour_beyond_it(large: Large
     assert busy <= rows_read(nodes, "wa_threads") <= busy + 64
 
 
+def test_the_figures_of_an_idle_workspace_read_nothing_of_the_others(large: Large) -> None:
+    nodes = large.ask("select get_outbox_stats(gen_random_uuid())", "service_role")
+
+    assert rows_read(nodes, "outbox_ready") == rows_read(nodes, "outbox_problems") == 0
+
+
 def test_a_word_that_was_common_once_is_looked_up_after_a_short_walk(large: Large) -> None:
     found = 10_000
     large.connection.execute(

@@ -365,6 +365,27 @@ async def test_an_unknown_outcome_stays_sending_until_it_is_known(post: Post) ->
     assert (await statuses(world, lead_id))[:4] == ("contacted", "automation", None, "sent")
 
 
+async def test_an_unknown_outcome_that_is_purged_is_left_to_a_person_and_the_lead_can_be_queued_again(
+    post: Post,
+) -> None:
+    world = post.world
+    workspace, _, olga = await team(post, steps=[HELLO, AGAIN])
+    [lead_id] = await leads_of(world, workspace, 1)
+    queue = LeadQueue(olga.client)
+    await queue.prepare(workspace.id, day=today())
+    await start_all(queue, workspace)
+    post.graph.next_answer(Hang())
+    await post.worker().run_once()
+
+    assert await Outbox(world.service).purge("unknown", workspace_id=workspace.id) == 1
+
+    assert await statuses(world, lead_id) == ("pending", "human", None, "failed", "failed")
+    [failed] = await world.rows("select last_error from whatsapp_message_queue where lead_id = %s", lead_id)
+    assert failed == ("outcome_unknown",)
+    await Leads(olga.client).release(lead_id)
+    assert (await queue.prepare(workspace.id)).prepared == 1
+
+
 async def test_what_is_cancelled_in_the_outbox_waits_for_another_day_and_what_is_retried_follows(post: Post) -> None:
     world = post.world
     workspace, _, olga = await team(post)
