@@ -11801,7 +11801,8 @@ begin
   elsif length(p_note) > 10000 then
     perform private.raise_error(400, 'invalid_value', '{"field": "note"}', 'Write at most 10,000 characters.');
   elsif p_called_at not between now() - interval '100 years' and now() + interval '1 day' then
-    perform private.raise_error(400, 'invalid_value', '{"field": "called_at"}', 'Give the moment of the call, in the past.');
+    perform private.raise_error(400, 'invalid_value', '{"field": "called_at"}',
+      'Give the moment of the call, in the last 100 years.');
   end if;
   insert into public.contact_call_logs (workspace_id, contact_id, user_id, outcome, duration_seconds, note, called_at)
   values (v_workspace_id, p_contact_id, (select auth.uid()), p_outcome, p_duration_seconds, nullif(btrim(p_note), ''),
