@@ -27,8 +27,7 @@ EXIT_CODES = (
     "Exit codes: 0 done · 1 refused or failed · 2 wrong usage · 3 a setting is missing or wrong · "
     "4 something needed doesn't answer (repeat later) · 130 interrupted. Of qero db: 5 migrations need a change "
     "first · 6 no backup could be made · 7 a migration failed or a program took too long · 8 the database isn't as the "
-    "migrations make it · "
-    "9 another run is going on · 10 a tool is missing"
+    "migrations make it · 9 another run is going on · 10 a tool is missing"
 )
 _EXIT_CODES = {
     5: ("migration_refused", "migration_edited", "migration_file_missing", "migration_name_invalid",

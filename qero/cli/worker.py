@@ -123,7 +123,7 @@ async def _work(
             log.info("metrics_served", host=host, port=metrics.serve(port, host))
             beside.append(asyncio.create_task(_watch(outbox, metrics)))
         for task in beside:
-            # None ends by itself: what is sent meanwhile is finished, and the error ends the command.
+            # They go on until they are cancelled. One that ends failed: what is being sent is finished, then all ends.
             task.add_done_callback(lambda _: stop.set())
         try:
             summary = await sender.run(stop)

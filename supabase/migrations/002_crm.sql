@@ -802,7 +802,8 @@ begin
   elsif length(p_note) > 10000 then
     perform private.raise_error(400, 'invalid_value', '{"field": "note"}', 'Write at most 10,000 characters.');
   elsif p_called_at not between now() - interval '100 years' and now() + interval '1 day' then
-    perform private.raise_error(400, 'invalid_value', '{"field": "called_at"}', 'Give the moment of the call, in the past.');
+    perform private.raise_error(400, 'invalid_value', '{"field": "called_at"}',
+      'Give the moment of the call, in the last 100 years.');
   end if;
   insert into public.contact_call_logs (workspace_id, contact_id, user_id, outcome, duration_seconds, note, called_at)
   values (v_workspace_id, p_contact_id, (select auth.uid()), p_outcome, p_duration_seconds, nullif(btrim(p_note), ''),
@@ -853,7 +854,8 @@ comment on function public.get_call_logs(uuid[], integer) is
 
 revoke all on function
   private.normal_phone(text), private.normal_email(text), private.checked_fields(jsonb, text[]),
-  private.checked_person(jsonb, text[]), private.refuse_contact(text, uuid, jsonb), private.refuse_candidate(text, uuid, jsonb),
+  private.checked_person(jsonb, text[]), private.refuse_contact(text, uuid, jsonb),
+  private.refuse_candidate(text, uuid, jsonb),
   public.create_contact(uuid, jsonb), public.update_contact(uuid, jsonb), public.update_contact_status(uuid, text),
   public.create_candidate(uuid, jsonb), public.update_candidate(uuid, jsonb), public.delete_candidate(uuid),
   public.add_contact_note(uuid, text), public.update_contact_note(uuid, text), public.delete_contact_note(uuid),
@@ -872,8 +874,8 @@ grant execute on function
 create or replace trigger contacts_set_updated_at before update on public.contacts
   for each row execute function private.set_updated_at();
 
--- What a member inserts by table is held to what create_contact asks. Definer: nobody calls what checks the fields. Whoever
--- writes contacts through a function has checked them there.
+-- What a member inserts by table is held to what create_contact asks; functions have checked what they write. Definer,
+-- because nobody calls what checks the fields.
 create or replace function private.check_new_contact() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin

@@ -1036,11 +1036,14 @@ create or replace function private.lock_whatsapp_outbox(p_items private.whatsapp
 returns uuid[]
 language plpgsql security invoker set search_path = '' as $$
 declare
-  v_ids uuid[] := array(
-    select item.outbox_id from unnest(p_items) as item where item.kind = 'status' and item.outbox_id is not null);
+  v_ids uuid[];
+  v_failed boolean;
   v_automated uuid[];
   v_threads uuid[];
 begin
+  select coalesce(array_agg(item.outbox_id), '{}'), bool_or(item.status = 'failed' and item.error_code is not null)
+  into v_ids, v_failed
+  from unnest(p_items) as item where item.kind = 'status' and item.outbox_id is not null;
   select array_agg(outbox.id), array_agg(distinct outbox.thread_id) into v_automated, v_threads
   from public.outbox_messages as outbox
   where outbox.thread_id = any (array(
@@ -1049,14 +1052,13 @@ begin
   if p_lead_ids <> '{}' then
     v_ids := v_ids || private.lead_outbox(p_lead_ids);
   end if;
-  perform private.pause_for_statuses(array_agg(failure.outbox_id), array_agg(failure.error_code),
-    array_agg(failure.error_text))
-  from (
-    select message.outbox_id, item.error_code, item.error_text from unnest(p_items) as item
+  if v_failed then
+    perform private.pause_for_statuses(array_agg(item.outbox_id), array_agg(item.error_code),
+      array_agg(item.error_text))
+    from unnest(p_items) as item
     join public.wa_messages as message on message.id = item.message_id and message.outbox_id = item.outbox_id
-    where item.kind = 'status' and item.status = 'failed' and item.error_code is not null
-  ) as failure
-  having count(*) > 0;
+    where item.kind = 'status' and item.status = 'failed' and item.error_code is not null;
+  end if;
   if v_automated is not null or v_ids <> '{}' then
     perform private.lock_open_outbox(v_ids || v_automated);
   end if;

@@ -5,8 +5,8 @@
 -- Used by:   qero.services.inbox, connections, upkeep; the worker.
 -- Raises:    PT404 workspace_not_found, thread_not_found, view_not_found, connection_not_found · PT403 role_required
 --            · PT400 invalid_value, field_unknown, reference_not_found, too_many_ids · PT409 workspace_suspended.
--- Roll back: drop the functions, the view, types and tables below, and the reference of chats. Loses settings of inboxes, who
---            has seen what, and the record of missed targets.
+-- Roll back: drop the functions, the view, types and tables below, and the reference of chats. Loses settings of
+--            inboxes, who has seen what, and the record of missed targets.
 --
 -- Every list and every count, of a view or by hand, is made from private.thread_conditions: they can't differ.
 

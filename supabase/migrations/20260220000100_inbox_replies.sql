@@ -3,8 +3,8 @@
 -- Needs:     20260128231758_m1_reliability, which queues them, and 20260131000000_wa_inbound, which shows reactions.
 -- Used by:   qero.services.threads, media, canned_responses.
 -- Raises:    PT404 thread_not_found, message_not_found, canned_response_not_found, workspace_not_found
---            · PT403 role_required · PT400 invalid_value, body_too_long · PT409 connection_not_found, workspace_suspended,
---            and what private.queue_whatsapp raises.
+--            · PT403 role_required · PT400 invalid_value, body_too_long · PT409 connection_not_found,
+--            workspace_suspended, and what private.queue_whatsapp raises.
 -- Roll back: drop the functions below and public.canned_responses. Loses the canned responses.
 
 set lock_timeout = '5s';
