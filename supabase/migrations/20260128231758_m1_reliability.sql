@@ -1433,7 +1433,9 @@ begin
   returning * into v_message;
   update public.wa_threads as thread
   set last_message_at = greatest(thread.last_message_at, v_message.occurred_at),
-    last_message_body = left(p_body, 200), unread_count = 0, waiting_since = null,
+    -- The customer may have written while this waited for the thread.
+    last_message_body = case when thread.last_message_at > now() then thread.last_message_body else left(p_body, 200) end,
+    unread_count = 0, waiting_since = null,
     answered_at = greatest(thread.answered_at, thread.last_inbound_at),
     first_response_seconds = coalesce(thread.first_response_seconds,
       extract(epoch from now() - thread.waiting_since)::integer)

@@ -808,7 +808,8 @@ begin
     ), moved as (
       update public.wa_threads as thread
       set last_message_at = greatest(thread.last_message_at, now()),
-        last_message_body = left(coalesce(message.body, message.payload #>> '{template,name}'), 200)
+        last_message_body = case when thread.last_message_at > now() then thread.last_message_body
+          else left(coalesce(message.body, message.payload #>> '{template,name}'), 200) end
       from message join written on written.id = message.outbox_id
       where thread.id = message.thread_id
     ), settled as (
