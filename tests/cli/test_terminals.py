@@ -99,6 +99,15 @@ async def test_where_nobody_can_be_asked_nothing_happens_and_the_way_on_is_said(
     assert (await contacts.get(other.id)).name == "Zoe"
 
 
+@pytest.mark.parametrize("address", ["db.example.com", "https://example.supabase.co"])
+async def test_what_is_no_database_address_is_answered_with_how_one_looks(tmp_path: Path, address: str) -> None:
+    code, _, err = await run(tmp_path, {"PATH": "/usr/bin:/bin", "SUPABASE_DB_URL": address}, "db", "status")
+
+    assert code == 3
+    assert "SUPABASE_DB_URL can't be read. (setting_invalid)" in err
+    assert "postgresql://user:password@host:5432/postgres" in err
+
+
 async def test_ctrl_c_at_a_question_ends_as_everywhere_else(
     tmp_path: Path, env: dict[str, str], workspace: Workspace, zoe: Contact, world: World
 ) -> None:
