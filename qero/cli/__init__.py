@@ -10,17 +10,21 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
-from typing import Annotated, Any, NoReturn
+from contextlib import redirect_stdout
+from io import TextIOWrapper
+from typing import Annotated, Any, NoReturn, TextIO
 
 import typer
 import typer.core
 from rich.console import Console
 from rich.markup import escape
+from rich.table import Table
 from rich.text import Text
 
 from qero import __version__
-from qero.errors import QeroError, SettingsError, Unavailable
+from qero.errors import InvalidInput, QeroError, SettingsError, Unavailable
 from qero.logs import configure_logs
 
 EXIT_CODES = (
@@ -68,15 +72,36 @@ app = typer.Typer(
 
 
 class _Terminal(Console):
-    """A console that shows what customers wrote, and doesn't do what control characters in it say."""
+    """A console that shows what customers wrote, and doesn't do what control characters in it say.
+
+    What other commands take, ids above all, is never cut off: tables break it in a narrow terminal, and are as wide as
+    they need to be in files and pipes.
+    """
 
     def render_str(self, text: str, **options: Any) -> Text:
         return super().render_str(text.translate(_HARMLESS), **options)
 
+    def print(self, *objects: Any, **options: Any) -> None:
+        for table in objects:
+            if isinstance(table, Table):
+                for column in table.columns:
+                    column.overflow = "fold"
+                    # Broken last, so that it can be copied.
+                    column.no_wrap = column.header == "id"
+        super().print(*objects, **options)
+
 
 _HARMLESS = dict.fromkeys({*range(32), *range(127, 160)} - {*b"\t\n"}, "\N{REPLACEMENT CHARACTER}")
-out = _Terminal()
-err = _Terminal(stderr=True)
+_AS_WIDE_AS_NEEDED = 100_000
+
+
+def _console(stream: TextIO | None, *, stderr: bool = False) -> _Terminal:
+    measured = "COLUMNS" in os.environ or (stream is not None and stream.isatty())
+    return _Terminal(stderr=stderr, width=None if measured else _AS_WIDE_AS_NEEDED)
+
+
+out = _console(sys.stdout)
+err = _console(sys.stderr, stderr=True)
 
 
 def _say_version(wanted: bool) -> None:
@@ -97,6 +122,7 @@ def _options(
 
 def main() -> None:
     """Run the command; a typed error becomes its message, its remedy and an exit code."""
+    _write_every_character()
     try:
         from qero.cli import (  # noqa: F401  (each adds its commands)
             chat,
@@ -128,6 +154,13 @@ def main() -> None:
     except (Interrupted, KeyboardInterrupt):
         print("Interrupted.", file=sys.stderr)  # noqa: T201
         sys.exit(130)
+
+
+def _write_every_character() -> None:
+    """What customers are called is no reason to fail: files and pipes get UTF-8, as `--output` does."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="backslashreplace")
 
 
 def _end_with(error: QeroError) -> NoReturn:
@@ -162,6 +195,36 @@ def exit_code(error: QeroError) -> int:
     if isinstance(error, Unavailable):
         return 4
     return next((exit_code for exit_code, codes in _EXIT_CODES.items() if error.code in codes), 1)
+
+
+def confirmed(question: str) -> bool:
+    """The answer to a question about something that can't be undone, asked on standard error.
+
+    Raises:
+        InvalidInput: `invalid_value`, standard input is closed, so nobody can answer.
+        Interrupted: by Ctrl-C.
+    """
+    # asyncio's own handler would wait for the answer before it heeds Ctrl-C.
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with redirect_stdout(sys.stderr):  # `err=True` leaves a space on standard output
+            return typer.confirm(question)
+    except typer.Abort as end:
+        err.print()
+        if not isinstance(end.__context__, EOFError):
+            raise Interrupted from None
+        raise InvalidInput(
+            "invalid_value", "Nobody is there to be asked; nothing was done.", detail={"field": "--yes"},
+            hint="--yes goes on without asking.",
+        ) from None  # fmt: skip
+    finally:
+        signal.signal(signal.SIGINT, handler)
+
+
+def confirm(question: str) -> None:
+    """Go on only if the answer is yes; otherwise the command ends with 1. Raises as `confirmed` does."""
+    if not confirmed(question):
+        raise typer.Abort
 
 
 def print_json(value: object) -> None:

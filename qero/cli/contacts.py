@@ -21,7 +21,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from qero.cli import JsonOption, app, err, out, print_json, print_lines
+from qero.cli import JsonOption, app, confirm, confirmed, err, out, print_json, print_lines
 from qero.cli.session import ask
 from qero.clients.batches import every_page
 from qero.clients.factory import UserClient
@@ -212,7 +212,7 @@ def import_file(
             return await go(dry=dry_run), dry_run
         tried = await go(dry=True)
         _summarise(tried, report, dry=True)
-        if tried.tally["created"] + tried.tally["updated"] == 0 or not _confirmed("Import them?"):
+        if tried.tally["created"] + tried.tally["updated"] == 0 or not confirmed("Import them?"):
             return tried, True
         return await go(dry=False), False
 
@@ -325,7 +325,7 @@ def merge(
         kept, lost = await service.get(contact_id), await service.get(duplicate_id)
         if not (yes or as_json):
             names = [contact.name or contact.email or contact.phone for contact in (lost, kept)]
-            typer.confirm(f"Merge {names[0]} into {names[1]} for good?", abort=True, err=True)
+            confirm(f"Merge {names[0]} into {names[1]} for good?")
         return await service.merge(contact_id, duplicate_id)
 
     merged = ask(merging)
@@ -460,15 +460,3 @@ def _summarise(imported: Imported, report: Path | None, *, dry: bool) -> None:
     if imported.tally["invalid"] > len(imported.invalid):
         where = f"{report} has" if report is not None else "--report FILE writes down"
         print_lines(f"… and {imported.tally['invalid'] - len(imported.invalid)} more: {where} what is wrong with each.")
-
-
-def _confirmed(question: str) -> bool:
-    try:
-        return typer.confirm(question, err=True)
-    except typer.Abort as end:
-        if not isinstance(end.__context__, EOFError):
-            raise
-        raise InvalidInput(
-            "invalid_value", "Nobody is there to be asked; nothing was written.", detail={"field": "--yes"},
-            hint="--yes imports without asking.",
-        ) from None  # fmt: skip

@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from qero.cli import JsonOption, app, err, print_json, print_lines
+from qero.cli import JsonOption, app, confirm, err, print_json, print_lines
 from qero.cli.tools import backup_tools, supabase_cli
 from qero.errors import InvalidInput, NotFound, QeroError
 from qero.ops.backup import (
@@ -272,7 +272,7 @@ def restore(
     if backup is None:
         raise NotFound("backup_not_found", detail={"folder": str(backups)})
     if replace and not yes:
-        typer.confirm(f"Replace what is in {target.address} by {backup.path}?", abort=True, err=True)
+        confirm(f"Replace what is in {target.address} by {backup.path}?")
     skip = settings.skip_db_backup if skip_backup is None else skip_backup
     with err.status("…") as progress, alone(target, "qero db restore"):
         if replace and not skip:

@@ -12,7 +12,7 @@ from uuid import UUID
 import typer
 from rich.table import Table
 
-from qero.cli import JsonOption, app, out, print_json, print_lines
+from qero.cli import JsonOption, app, confirm, out, print_json, print_lines
 from qero.clients.factory import Clients
 from qero.errors import InvalidInput
 from qero.models.outbox import Settlement
@@ -149,9 +149,7 @@ def purge(
 ) -> None:
     """Delete messages that ended badly. What the team saw of them in the inbox stays."""
     if not yes:
-        typer.confirm(
-            f"Delete {status.value} messages settled {older_than_days:g} or more days ago?", abort=True, err=True
-        )
+        confirm(f"Delete {status.value} messages settled {older_than_days:g} or more days ago?")
 
     async def all_of_them(service: Outbox) -> int:
         purged = 0

@@ -11,7 +11,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from qero.cli import JsonOption, app, out, print_json, print_lines
+from qero.cli import JsonOption, app, confirmed, out, print_json, print_lines
 from qero.cli.inbox import (
     Assignee,
     Search,
@@ -121,7 +121,7 @@ def send(
                 + "".join(f"\n  not: {count} {reason.replace('_', ' ')}" for reason, count in preview.skipped.items())
                 + "".join(f"\n  {sample.contact_name or ''}: {sample.body}" for sample in preview.samples)
             )
-            if dry_run or preview.sendable == 0 or not typer.confirm("Send it?", err=True):
+            if dry_run or preview.sendable == 0 or not confirmed("Send it?"):
                 return None
         return await service.send(
             workspace_id, template_id, filter,

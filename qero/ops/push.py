@@ -266,7 +266,8 @@ def without_password(db_url: str) -> tuple[str, str]:
             "setting_invalid",
             "SUPABASE_DB_URL can't be read.",
             detail={"setting": "SUPABASE_DB_URL"},
-            hint="Percent-encode special characters of the password (@ is %40, / is %2F, % is %25, a space is %20).",
+            hint="Write it as postgresql://user:password@host:5432/postgres, and percent-encode special characters of "
+            "the password (@ is %40, / is %2F, % is %25, a space is %20).",
         )
     user, password, host = parts.pop("user", ""), parts.pop("password", ""), parts.pop("host", "")
     port, database = parts.pop("port", ""), parts.pop("dbname", "")

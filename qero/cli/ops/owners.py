@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from qero.cli import JsonOption, out, print_json, print_lines
+from qero.cli import JsonOption, confirm, out, print_json, print_lines
 from qero.cli.ops import YesOption, ops
 from qero.cli.session import ask_as_either
 from qero.services.operators import Operators
@@ -62,7 +62,7 @@ def add(
 def remove(email: EmailArgument, yes: YesOption = False, as_json: JsonOption = False) -> None:
     """End what somebody may do as an operator, at once."""
     if not yes:
-        typer.confirm(f"Take {email} everything an operator may do?", abort=True, err=True)
+        confirm(f"Take {email} everything an operator may do?")
     operator = ask_as_either(lambda client: Operators(client).remove(email))
     if as_json:
         print_json(operator.model_dump(mode="json", exclude={"is_operator"}))

@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from qero.cli import JsonOption, out, print_json, print_lines
+from qero.cli import JsonOption, confirm, out, print_json, print_lines
 from qero.cli.moments import future_moment
 from qero.cli.ops import WorkspaceArgument, YesOption, ops
 from qero.cli.session import ask_as_either
@@ -136,7 +136,7 @@ def deduct(
 ) -> None:
     """Take tokens away, never more than are free."""
     if not yes:
-        typer.confirm(f"Take {amount:,} tokens from {workspace}?", abort=True, err=True)
+        confirm(f"Take {amount:,} tokens from {workspace}?")
 
     async def take(client: Client) -> TokenEntry:
         return await Tokens(client).apply(await _id(client, workspace), -amount, reason, reference=reference)

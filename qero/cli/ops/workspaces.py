@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from qero.cli import JsonOption, out, print_json, print_lines
+from qero.cli import JsonOption, confirm, out, print_json, print_lines
 from qero.cli.ops import ReasonOption, WorkspaceArgument, YesOption, ops
 from qero.cli.ops.audit import audit_table
 from qero.cli.session import ask_as_either
@@ -104,7 +104,7 @@ def suspend(
 ) -> None:
     """Let members only read and hold back everything queued, until the workspace is activated again."""
     if not yes:
-        typer.confirm(f"Stop everybody in {workspace} from writing and sending?", abort=True, err=True)
+        confirm(f"Stop everybody in {workspace} from writing and sending?")
     _print(ask_as_either(lambda client: _set_status(client, workspace, "suspended", reason)), as_json=as_json)
 
 
