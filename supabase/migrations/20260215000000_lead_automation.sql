@@ -12,6 +12,7 @@
 -- Locks are taken in this order, each kind sorted: the workspace's automation (advisory: preparing and starting alone,
 -- takeovers together) · threads · the outbox's own · queued messages, leads and runs · metrics. Whoever settles a message
 -- holds its outbox row before it touches what is here, so whoever holds that row has the rest of it to themselves.
+-- Preparing comes by runs before leads, and so waits for neither.
 
 set lock_timeout = '5s';
 set statement_timeout = '60s';
