@@ -10053,9 +10053,9 @@ CREATE FUNCTION public.get_account_tokens(p_workspace_id uuid) RETURNS TABLE(wab
     AS $$
   select distinct on (connection.waba_id) connection.waba_id, private.connection_secret(connection.id), now()
   from public.wa_phone_numbers as connection
-  join private.wa_connection_secrets as secret on secret.connection_id = connection.id
+  left join private.wa_connection_secrets as secret on secret.connection_id = connection.id
   where connection.workspace_id = p_workspace_id and connection.deleted_at is null and connection.status = 'active'
-  order by connection.waba_id, connection.created_at desc, connection.id
+  order by connection.waba_id, secret.connection_id is null, connection.created_at desc, connection.id
 $$;
 
 ALTER FUNCTION public.get_account_tokens(p_workspace_id uuid) OWNER TO postgres;

@@ -67,7 +67,8 @@ def list_templates(
 
 @templates.command()
 def sync(workspace: WorkspaceArgument, as_json: JsonOption = False) -> None:
-    """Ask Meta for the templates of a workspace's business accounts. Needs the secret key and QERO_SECRET_KEYS."""
+    """Ask Meta for the templates of a workspace's business accounts, as the service: needs the secret key and
+    QERO_SECRET_KEYS, and asks nobody's role."""
     counts = asyncio.run(_sync(workspace))
     if as_json:
         print_json(counts.model_dump())

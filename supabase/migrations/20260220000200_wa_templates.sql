@@ -250,12 +250,12 @@ returns table (waba_id text, access_token_ciphertext text, asked_at timestamptz)
 language sql stable security invoker set search_path = '' as $$
   select distinct on (connection.waba_id) connection.waba_id, private.connection_secret(connection.id), now()
   from public.wa_phone_numbers as connection
-  join private.wa_connection_secrets as secret on secret.connection_id = connection.id
+  left join private.wa_connection_secrets as secret on secret.connection_id = connection.id
   where connection.workspace_id = p_workspace_id and connection.deleted_at is null and connection.status = 'active'
-  order by connection.waba_id, connection.created_at desc, connection.id
+  order by connection.waba_id, secret.connection_id is null, connection.created_at desc, connection.id
 $$;
 comment on function public.get_account_tokens(uuid) is
-  'The business accounts of a workspace''s active numbers, each with one encrypted token that reads it.';
+  'The business accounts of a workspace''s active numbers, each with one encrypted token that reads it, if there is one.';
 
 create or replace function public.sync_templates(
   p_workspace_id uuid, p_waba_id text, p_templates jsonb, p_asked_at timestamptz

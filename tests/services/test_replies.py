@@ -499,7 +499,7 @@ async def test_templates_are_what_meta_has(office: Office) -> None:
 
 async def test_an_account_without_a_token_is_named_and_the_others_are_synced(office: Office) -> None:
     workspace = await office.world.workspace()
-    asked, mute = await office.number(workspace), await office.number(workspace)
+    asked, mute, bare = [await office.number(workspace) for _ in range(3)]
     kept = await office.template(mute)
     office.graph.templates.add(asked.at_meta.waba_id, TemplateAtMeta("hello", components=HELLO))
     await office.world.rows(
@@ -507,11 +507,14 @@ async def test_an_account_without_a_token_is_named_and_the_others_are_synced(off
         " where connection_id = %s returning 1",
         mute.connection.id,
     )
+    await office.world.rows(
+        "delete from private.wa_connection_secrets where connection_id = %s returning 1", bare.connection.id
+    )
 
     counts = await office.sync(workspace.id)
 
     assert (counts.synced, counts.gone) == (1, 0)
-    assert counts.accounts_without_token == (mute.at_meta.waba_id,)
+    assert set(counts.accounts_without_token) == {mute.at_meta.waba_id, bare.at_meta.waba_id}
     assert {template.id for template in await Templates(office.world.service).list(workspace.id)} > {kept.id}
 
 
