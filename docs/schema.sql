@@ -12527,14 +12527,15 @@ begin
 
   -- Whoever was taken or replied meanwhile, or is about to, isn't queued.
   with free as materialized (
-    select lead.id from public.leads as lead
+    select lead.ctid as place from public.leads as lead
     where lead.workspace_id = p_workspace_id and lead.id = any (v_ids) and lead.control = 'automation'
       and lead.status in ('new', 'pending')
     for no key update skip locked
   ), queued as (
     update public.leads as lead
     set status = 'queued', user_id = v_user_id, reason = 'Prepared for ' || v_day || '.', updated_at = now()
-    where lead.id = any (array(select free.id from free))
+    -- Locked, they stay in their places.
+    where lead.ctid = any (array(select free.place from free))
     returning lead.id, lead.client_id, lead.project_id, lead.score
   ), run as (
     insert into public.lead_processing_queue (workspace_id, lead_id, user_id, client_id, project_id)
