@@ -79,8 +79,8 @@ class Home:
             try:
                 self.create()
                 lock = file.open("w")
-            except FileNotFoundError:
-                # Removed between the two.
+            except (FileNotFoundError, FileExistsError):
+                # Removed in between; what made way for it may be told as being there.
                 if time.monotonic() > deadline:
                     raise
                 continue

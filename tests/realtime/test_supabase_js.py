@@ -96,8 +96,10 @@ def test_it_inserts_what_it_may(js: Run) -> None:
 
 def test_it_is_told_why_a_row_is_refused(js: Run) -> None:
     refused = js["insert refused"]
-    assert (refused["status"], refused["error"]["code"]) == (400, "23514")
-    assert "contacts_phone_check" in refused["error"]["message"]
+    assert (refused["status"], refused["error"]["code"]) == (400, "PT400")
+    assert refused["error"]["message"] == "invalid_value"
+    assert json.loads(refused["error"]["details"]) == {"field": "phone", "value": "1"}
+    assert refused["error"]["hint"]
     assert js["insert elsewhere"] == {"code": "42501", "status": 403}
 
 
